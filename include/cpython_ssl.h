@@ -1,0 +1,23 @@
+/* Where CPython's ssl objects keep their OpenSSL pointers.
+ *
+ * The first fields of CPython's own structs (Modules/_ssl.c, 3.9 to 3.15), and no more of
+ * them.  pysidctx.handles proves the two offsets when it is imported; nothing else may read
+ * through them before that. */
+#ifndef PYSIDCTX_CPYTHON_SSL_H
+#define PYSIDCTX_CPYTHON_SSL_H
+
+#include <Python.h>
+#include <openssl/ssl.h>
+
+typedef struct {
+    PyObject_HEAD
+    SSL_CTX *ctx;
+} pysidctx_PySSLContext; /* _ssl._SSLContext */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *Socket;
+    SSL *ssl;
+} pysidctx_PySSLSocket; /* _ssl._SSLSocket */
+
+#endif

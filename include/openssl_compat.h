@@ -1,0 +1,49 @@
+/* The few places where the OpenSSL versions differ that pysidctx builds on. */
+#ifndef PYSIDCTX_OPENSSL_COMPAT_H
+#define PYSIDCTX_OPENSSL_COMPAT_H
+
+#include <openssl/opensslv.h>
+#include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
+
+#if OPENSSL_VERSION_NUMBER < 0x10101000L
+#error "pysidctx needs OpenSSL 1.1.1 or later"
+#endif
+#if defined(LIBRESSL_VERSION_NUMBER) || defined(OPENSSL_IS_BORINGSSL) || defined(OPENSSL_IS_AWSLC)
+#error "pysidctx needs OpenSSL itself: other libraries do not have its ClientHello callback"
+#endif
+
+/* Since 3.3 OpenSSL hands out a copy of a store's objects, taken under the store's lock; before
+ * that it had only a view of the live stack, which verifying connections append to. */
+#if OPENSSL_VERSION_NUMBER < 0x30300000L
+static inline X509_OBJECT *pysidctx_X509_OBJECT_dup(const X509_OBJECT *object)
+{
+    X509_OBJECT *copy = X509_OBJECT_new();
+    X509 *certificate = X509_OBJECT_get0_X509(object);
+    X509_CRL *crl = X509_OBJECT_get0_X509_CRL((X509_OBJECT *)object);
+
+    if (copy == NULL
+        || (certificate != NULL && !X509_OBJECT_set1_X509(copy, certificate))
+        || (crl != NULL && !X509_OBJECT_set1_X509_CRL(copy, crl))) {
+        X509_OBJECT_free(copy);
+        return NULL;
+    }
+    return copy;
+}
+
+static inline STACK_OF(X509_OBJECT) *pysidctx_X509_STORE_get1_objects(X509_STORE *store)
+{
+    STACK_OF(X509_OBJECT) *objects;
+
+    if (!X509_STORE_lock(store))
+        return NULL;
+    objects = sk_X509_OBJECT_deep_copy(X509_STORE_get0_objects(store),
+                                       pysidctx_X509_OBJECT_dup, X509_OBJECT_free);
+    X509_STORE_unlock(store);
+    return objects;
+}
+#else
+#define pysidctx_X509_STORE_get1_objects X509_STORE_get1_objects
+#endif
+
+#endif

@@ -1,0 +1,4 @@
+from pysidctx.sidctx cimport (
+    PYSIDCTX_NO_MEMORY, PYSIDCTX_OK, PYSIDCTX_TOO_LATE, PYSIDCTX_TOO_LONG,
+    SSL_CTX_from, SSL_CTX_set_session_id_context, SSL_from, SSL_set_session_id_context,
+)

@@ -1,0 +1,37 @@
+"""Session id contexts for Python's TLS servers.
+
+See SSL_CTX_set_session_id_context(3) for what they are, and the README for a first example.
+"""
+
+# Before pysidctx's own modules: it loads the libssl that they are to share with it.
+import ssl as _ssl
+
+try:
+    from pysidctx.errors import Error, LibraryMismatchError
+except ModuleNotFoundError as _error:
+    if _error.name != "pysidctx.errors":
+        raise
+    raise ImportError(
+        f"pysidctx is not built for this Python in {__path__[0]}: run `python -m pip install "
+        "--editable .` in its folder, or start Python in another one"
+    ) from None
+
+from pysidctx.fingerprint import context_fingerprint
+from pysidctx.paths import get_include
+from pysidctx.sidctx import (
+    MAX_SID_CTX_LENGTH,
+    derive_session_id_context,
+    set_session_id_context,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MAX_SID_CTX_LENGTH",
+    "Error",
+    "LibraryMismatchError",
+    "context_fingerprint",
+    "derive_session_id_context",
+    "get_include",
+    "set_session_id_context",
+]

@@ -1,0 +1,187 @@
+"""What an SSLContext authenticates itself and its peers by, in 32 bytes."""
+
+from hashlib import sha256
+
+import _ssl
+
+cimport cython
+
+from pysidctx.sidctx import derive_session_id_context
+
+from pysidctx.errors cimport check, check_pointer
+from pysidctx.handles cimport SSL_CTX_from
+from pysidctx.libssl cimport *
+
+cdef extern from "store_lookups.h":
+    int store_fetches "pysidctx_store_fetches" (X509_STORE *store)
+
+
+def context_fingerprint(ctx):
+    """Return 32 bytes that differ where two contexts authenticate themselves or peers differently.
+
+    Sessions under an id context made from it, as `derive_session_id_context("shop",
+    context_fingerprint(ctx))`, stay with contexts of the same settings, on every worker and
+    machine that has them.
+
+    The format stays the same between releases: `derive_session_id_context()` of the parts below.
+    A *set* stands for the SHA-256 digests of its members, each once, sorted, in one string of
+    bytes; certificates, names and lists are in DER.
+
+    1. the text `pysidctx context fingerprint 1`
+    2. the certificates, one for each type of key: the set of them, each as the
+       `derive_session_id_context()` of the certificate and those of its chain, in order
+    3. the chain certificates for all types of key (`SSL_CTX_add_extra_chain_cert()`, which Python
+       does not use): the set of them
+    4. the trusted certificates of the store, with the trust settings that OpenSSL files behind
+       them (`i2d_X509_AUX()`): the set of them
+    5. the certificate revocation lists of the store: the set of them
+    6. the CA names sent to clients (`SSL_CTX_set_client_CA_list()`, `SSL_CTX_set0_CA_list()`):
+       the set of them
+    7. the settings, as a text of `name=decimal number`, joined by commas, in this order:
+       verify_mode (`SSL_CTX_get_verify_mode()`), verify_depth, verify_flags, host_flags,
+       auth_level, security_level, store_flags, store_depth, store_auth_level, check_hostname,
+       post_handshake_auth
+
+    Signature algorithms are not in it, because OpenSSL has no function to read them.
+
+    ctx
+        An `ssl.SSLContext`. Take the fingerprint when the context is complete: what is added
+        later changes it.
+
+    Raises TypeError for anything else. Raises ValueError for a context that verifies peers by CAs
+    from a directory (`capath`, or the system's by `load_default_certs()`): OpenSSL reads those one
+    by one as it needs them, so they cannot be listed; name the CAs by `cafile` or `cadata`, or
+    choose an id context yourself. Raises `pysidctx.Error` where OpenSSL fails. Safe in any thread.
+
+    See SSL_CTX_get0_certificate(3), X509_STORE_get0_objects(3), X509_VERIFY_PARAM_get_flags(3).
+    """
+    cdef SSL_CTX *ssl_ctx = SSL_CTX_from(ctx)
+    # A lock only where there is no GIL to keep Python's own changes away.
+    with cython.critical_section(ctx):
+        parts = (
+            "pysidctx context fingerprint 1",
+            digests(certificates(ssl_ctx)),
+            digests(extra_chain(ssl_ctx)),
+            *(digests(found) for found in trusted(ssl_ctx)),
+            digests(names(SSL_CTX_get_client_CA_list(ssl_ctx))
+                    + names(SSL_CTX_get0_CA_list(ssl_ctx))),
+            settings(ssl_ctx, ctx),
+        )
+    return derive_session_id_context(*parts)
+
+
+cdef bytes digests(list members):
+    return b"".join(sorted({sha256(member).digest() for member in members}))
+
+
+cdef list certificates(SSL_CTX *ctx):
+    """Each certificate with its chain, as one id context."""
+    # SSL_CTX_set_current_cert() would move a mark that other threads use: walk through the copy
+    # that a connection gets.
+    cdef SSL *ssl = <SSL *> check_pointer(SSL_new(ctx), b"SSL_new()")
+    cdef STACK_OF_X509 *chain
+    cdef int found
+    try:
+        derived = []
+        found = SSL_set_current_cert(ssl, SSL_CERT_SET_FIRST)
+        while found:
+            chain = NULL
+            check(SSL_get0_chain_certs(ssl, &chain), b"SSL_get0_chain_certs()")
+            derived.append(derive_session_id_context(certificate(SSL_get_certificate(ssl)),
+                                                     *all_of(chain)))
+            found = SSL_set_current_cert(ssl, SSL_CERT_SET_NEXT)
+        return derived
+    finally:
+        SSL_free(ssl)
+
+
+cdef list extra_chain(SSL_CTX *ctx):
+    cdef STACK_OF_X509 *chain = NULL
+    check(SSL_CTX_get_extra_chain_certs_only(ctx, &chain), b"SSL_CTX_get_extra_chain_certs_only()")
+    return all_of(chain)
+
+
+cdef list all_of(STACK_OF_X509 *stack):
+    cdef int i
+    return [certificate(sk_X509_value(stack, i)) for i in range(sk_X509_num(stack))]
+
+
+cdef tuple trusted(SSL_CTX *ctx):
+    """The certificates and the revocation lists of the store."""
+    cdef X509_STORE *store = SSL_CTX_get_cert_store(ctx)
+    cdef STACK_OF_X509_OBJECT *objects = <STACK_OF_X509_OBJECT *> check_pointer(
+        X509_STORE_get1_objects(store), b"X509_STORE_get1_objects()")
+    cdef X509_OBJECT *found
+    cdef int i
+    try:
+        certificates, lists = [], []
+        for i in range(sk_X509_OBJECT_num(objects)):
+            found = sk_X509_OBJECT_value(objects, i)
+            if X509_OBJECT_get0_X509(found) is not NULL:
+                certificates.append(trusted_certificate(X509_OBJECT_get0_X509(found)))
+            elif X509_OBJECT_get0_X509_CRL(found) is not NULL:
+                lists.append(revocation_list(X509_OBJECT_get0_X509_CRL(found)))
+        return certificates, lists
+    finally:
+        sk_X509_OBJECT_pop_free(objects, X509_OBJECT_free)
+
+
+cdef list names(const STACK_OF_X509_NAME *stack):
+    cdef int i
+    return [name(sk_X509_NAME_value(stack, i)) for i in range(sk_X509_NAME_num(stack))]
+
+
+cdef str settings(SSL_CTX *ctx, object context):
+    cdef X509_STORE *store = SSL_CTX_get_cert_store(ctx)
+    cdef X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx)
+    cdef X509_VERIFY_PARAM *store_param = X509_STORE_get0_param(store)
+    cdef int verify_mode = SSL_CTX_get_verify_mode(ctx)
+    if verify_mode != SSL_VERIFY_NONE and store_fetches(store) != 0:
+        raise ValueError(
+            "this context verifies peers by CAs that OpenSSL fetches as it needs them, from a "
+            "directory (capath) or the system's defaults, so they cannot be listed: load them by "
+            "cafile or cadata, or choose an id context yourself")
+    return ",".join(f"{setting}={int(value)}" for setting, value in (
+        ("verify_mode", verify_mode),
+        ("verify_depth", SSL_CTX_get_verify_depth(ctx)),
+        ("verify_flags", X509_VERIFY_PARAM_get_flags(param)),
+        ("host_flags", X509_VERIFY_PARAM_get_hostflags(param)),
+        ("auth_level", X509_VERIFY_PARAM_get_auth_level(param)),
+        ("security_level", SSL_CTX_get_security_level(ctx)),
+        ("store_flags", X509_VERIFY_PARAM_get_flags(store_param)),
+        ("store_depth", X509_VERIFY_PARAM_get_depth(store_param)),
+        ("store_auth_level", X509_VERIFY_PARAM_get_auth_level(store_param)),
+        # These two are Python's own, so SSL_CTX does not have them; asked of the base class,
+        # because a subclass may say something else.
+        ("check_hostname", _ssl._SSLContext.check_hostname.__get__(context)),
+        ("post_handshake_auth", _ssl._SSLContext.post_handshake_auth.__get__(context)),
+    ))
+
+
+cdef bytes certificate(X509 *x509):
+    cdef unsigned char *der = NULL
+    return taken(i2d_X509(x509, &der), der, b"i2d_X509()")
+
+
+cdef bytes trusted_certificate(X509 *x509):
+    cdef unsigned char *der = NULL
+    return taken(i2d_X509_AUX(x509, &der), der, b"i2d_X509_AUX()")
+
+
+cdef bytes revocation_list(X509_CRL *crl):
+    cdef unsigned char *der = NULL
+    return taken(i2d_X509_CRL(crl, &der), der, b"i2d_X509_CRL()")
+
+
+cdef bytes name(X509_NAME *x509_name):
+    cdef unsigned char *der = NULL
+    return taken(i2d_X509_NAME(x509_name, &der), der, b"i2d_X509_NAME()")
+
+
+cdef bytes taken(int length, unsigned char *der, const char *call):
+    """What an i2d function of OpenSSL's wrote, which is freed."""
+    check(length, call)
+    try:
+        return der[:length]
+    finally:
+        OPENSSL_free(der)

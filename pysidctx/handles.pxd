@@ -1,0 +1,60 @@
+from cpython.exc cimport PyErr_Clear
+from cpython.object cimport PyObject, PyObject_TypeCheck, PyTypeObject, Py_TYPE
+from cpython.ref cimport Py_DECREF, Py_XDECREF
+
+from pysidctx.libssl cimport SSL, SSL_CTX
+
+cdef extern from "cpython_ssl.h":
+    ctypedef struct PySSLContext "pysidctx_PySSLContext":
+        SSL_CTX *ctx
+    ctypedef struct PySSLSocket "pysidctx_PySSLSocket":
+        SSL *ssl
+
+cdef extern from "Python.h":
+    # As cpython.object has it, but NULL is looked at by the caller.
+    PyObject *PyObject_GetAttr(object, object)
+
+# Each owns one reference for as long as the process lives.
+cdef PyTypeObject *SSLContext_type   # ssl.SSLContext
+cdef PyTypeObject *SSLSocket_type    # ssl.SSLSocket
+cdef PyTypeObject *SSLObject_type    # ssl.SSLObject
+cdef PyTypeObject *_SSLContext_type  # _ssl._SSLContext, the base of ssl.SSLContext
+cdef PyTypeObject *_SSLSocket_type   # _ssl._SSLSocket, which has no subclasses
+cdef str _sslobj                     # the attribute's name, interned
+
+cdef object connection_behind(object target)
+cdef SSL_CTX *SSL_CTX_from(object context) except NULL
+
+cdef inline bint is_context(object target) noexcept:
+    cdef PyTypeObject *kind = Py_TYPE(target)
+    if kind is SSLContext_type:
+        return True
+    if kind is SSLSocket_type or kind is SSLObject_type:
+        return False  # said early: the check below walks through all of their bases
+    return PyObject_TypeCheck(target, _SSLContext_type)
+
+cdef inline SSL_CTX *SSL_CTX_of(object context) noexcept:
+    """Borrowed from `context`, for which is_context() is true: valid as long as it lives."""
+    return (<PySSLContext *> context).ctx
+
+cdef inline object connection_of(object target):
+    """The `_ssl._SSLSocket` of an SSLSocket or SSLObject: a new reference, it keeps the SSL."""
+    cdef PyObject *attribute
+    if Py_TYPE(target) is _SSLSocket_type:
+        return target
+    attribute = PyObject_GetAttr(target, _sslobj)
+    if attribute is not NULL and Py_TYPE(<object> attribute) is _SSLSocket_type:
+        connection = <object> attribute
+        Py_DECREF(connection)
+        return connection
+    Py_XDECREF(attribute)
+    PyErr_Clear()
+    return connection_behind(target)
+
+cdef inline SSL *SSL_of(object connection) except NULL:
+    """Borrowed from `connection`, a result of connection_of(): valid as long as that lives."""
+    cdef SSL *found = (<PySSLSocket *> connection).ssl
+    if found is NULL:
+        # _ssl._SSLSocket() makes an empty one, from CPython 3.10 on.
+        raise ValueError("this _ssl._SSLSocket is empty: call with one that ssl has made")
+    return found

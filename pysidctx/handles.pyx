@@ -1,0 +1,189 @@
+"""From Python's ssl objects to their OpenSSL pointers; refuses a foreign libssl.
+
+When this module is imported it has the interpreter's `_ssl` make one context and one
+connection, and watches the libssl that it is linked with make them: so the two are one library,
+and the pointers lie where `cpython_ssl.h` says.
+"""
+
+import ssl
+import sys
+
+import _ssl
+
+from cpython.ref cimport Py_INCREF
+
+from pysidctx.errors import LibraryMismatchError
+
+from pysidctx.errors cimport check
+from pysidctx.libssl cimport (
+    CRYPTO_EX_DATA, CRYPTO_EX_INDEX_SSL, CRYPTO_EX_INDEX_SSL_CTX, CRYPTO_free_ex_index,
+    SSL_CTX_get_ex_new_index, SSL_get_ex_new_index, SSL_new,
+)
+
+cdef extern from "dlfcn.h" nogil:
+    ctypedef struct Dl_info:
+        const char *dli_fname
+    enum:
+        RTLD_LAZY
+        RTLD_NOLOAD
+    void *dlopen(const char *filename, int flags)
+    int dlclose(void *handle)
+    void *dlsym(void *handle, const char *symbol)
+    int dladdr(const void *addr, Dl_info *info)
+
+cdef extern from "Python.h" nogil:
+    unsigned long PyThread_get_thread_ident()
+
+
+# What an ex_data callback of the linked libssl saw being made, by this thread alone.
+cdef struct Witness:
+    unsigned long thread
+    void *made
+
+cdef Witness context_witness, connection_witness
+
+_sslobj = "_sslobj"
+
+
+cdef SSL_CTX *SSL_CTX_from(object context) except NULL:
+    if not is_context(context):
+        raise TypeError(f"expected an ssl.SSLContext, not {described(context)}")
+    return SSL_CTX_of(context)
+
+
+cdef object connection_behind(object target):
+    """What connection_of() returns for an object that is not of the plainest kind, or why not."""
+    try:
+        connection = target._sslobj
+    except AttributeError:
+        raise TypeError(
+            "expected an ssl.SSLContext, ssl.SSLSocket or ssl.SSLObject, not "
+            + described(target)) from None
+    if Py_TYPE(connection) is _SSLSocket_type:
+        return connection
+    if connection is None:
+        raise ValueError(
+            f"this {type(target).__name__} has no TLS connection: it is closed, unwrapped or not "
+            "yet connected; call with one that is open")
+    raise TypeError(f"the _sslobj of {described(target)} is not one of Python's ssl module")
+
+
+cdef str described(object target):
+    """The kind of `target`, and what to call instead where that is known."""
+    if isinstance(target, type):
+        return f"the class {target.__name__}: pass an instance"
+    name = f"{type(target).__module__}.{type(target).__qualname__}"
+    for package, instead in (
+        ("OpenSSL.", "pyOpenSSL may use a libssl of its own, call set_session_id() of its Context"),
+        ("M2Crypto.", "call set_session_id_ctx() of M2Crypto's Context"),
+        ("asyncio.", "pass what get_extra_info('ssl_object') returns"),
+        ("uvloop.", "pass what get_extra_info('ssl_object') returns"),
+    ):
+        if name.startswith(package):
+            return f"{name}: {instead}"
+    return name
+
+
+cdef void witness(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,
+                  void *argp) noexcept nogil:
+    # Other threads may be making contexts of their own meanwhile.
+    if (<Witness *> argp).thread == PyThread_get_thread_ident():
+        (<Witness *> argp).made = parent
+
+
+cdef object library_of_pysidctx():
+    """The file of the libssl that this extension is linked with."""
+    return file_of(<void *> SSL_new)
+
+
+cdef object library_of_interpreter():
+    """The file of the libssl that `_ssl` uses; None where it is linked in and hidden."""
+    file = getattr(_ssl, "__file__", None)
+    path = None if file is None else file.encode(sys.getfilesystemencoding(), "surrogateescape")
+    cdef const char *name = NULL
+    if path is not None:
+        name = path
+    cdef void *module = dlopen(name, RTLD_LAZY | RTLD_NOLOAD)
+    if module is NULL:
+        return None
+    cdef void *function = dlsym(module, b"SSL_new")
+    dlclose(module)
+    return None if function is NULL else file_of(function)
+
+
+cdef object file_of(void *function):
+    cdef Dl_info info
+    if not dladdr(function, &info) or info.dli_fname is NULL:
+        return None
+    return (<bytes> info.dli_fname).decode(sys.getfilesystemencoding(), "surrogateescape")
+
+
+cdef object another_library():
+    theirs = library_of_interpreter()
+    if theirs is None:
+        theirs = f"one linked into {getattr(_ssl, '__file__', sys.executable)} and hidden there"
+    return LibraryMismatchError(
+        f"pysidctx is linked with {library_of_pysidctx()}, but this Python's ssl module uses "
+        f"another libssl ({ssl.OPENSSL_VERSION}): {theirs}. Build pysidctx from source for this "
+        "Python, with the environment variable PYSIDCTX_OPENSSL_DIR naming the OpenSSL that it "
+        "uses; where that is linked into Python, take a Python that loads libssl as a shared "
+        "library")
+
+
+cdef object another_layout():
+    return LibraryMismatchError(
+        f"the ssl objects of this Python ({sys.version.split()[0]}, "
+        f"{getattr(_ssl, '__file__', sys.executable)}) are not laid out as pysidctx "
+        f"({__file__}) was built for: build pysidctx from source for this Python")
+
+
+cdef int prove_one_libssl() except -1:
+    """Raise LibraryMismatchError unless the two offsets hold what the linked libssl made."""
+    context = _ssl._SSLContext(_ssl.PROTOCOL_TLS_SERVER)
+    if context_witness.made is NULL:
+        raise another_library()
+    connection = context._wrap_bio(_ssl.MemoryBIO(), _ssl.MemoryBIO(), True)
+    # The sizes first: no byte is read that is not the object's.
+    if (type(context).__basicsize__ < <Py_ssize_t> sizeof(PySSLContext)
+            or type(connection).__basicsize__ < <Py_ssize_t> sizeof(PySSLSocket)
+            or <void *> SSL_CTX_of(context) is not context_witness.made
+            or <void *> SSL_of(connection) is not connection_witness.made):
+        raise another_layout()
+    return learn_types(context, connection)
+
+
+cdef PyTypeObject *kept(object kind) noexcept:
+    Py_INCREF(kind)
+    return <PyTypeObject *> kind
+
+
+cdef int learn_types(object context, object connection) except -1:
+    global SSLContext_type, SSLSocket_type, SSLObject_type, _SSLContext_type, _SSLSocket_type
+    SSLContext_type = kept(ssl.SSLContext)
+    SSLSocket_type = kept(ssl.SSLSocket)
+    SSLObject_type = kept(ssl.SSLObject)
+    _SSLContext_type = kept(type(context))
+    _SSLSocket_type = kept(type(connection))
+    return 0
+
+
+cdef int watch_and_prove() except -1:
+    context_witness.thread = connection_witness.thread = PyThread_get_thread_ident()
+    cdef int context_index = check(
+        SSL_CTX_get_ex_new_index(0, &context_witness, witness, NULL, NULL),
+        b"SSL_CTX_get_ex_new_index()")
+    cdef int connection_index = check(
+        SSL_get_ex_new_index(0, &connection_witness, witness, NULL, NULL),
+        b"SSL_get_ex_new_index()")
+    try:
+        prove_one_libssl()
+    finally:
+        # The indexes stay taken, but from here on nothing is called for them.
+        check(CRYPTO_free_ex_index(CRYPTO_EX_INDEX_SSL_CTX, context_index),
+              b"CRYPTO_free_ex_index()")
+        check(CRYPTO_free_ex_index(CRYPTO_EX_INDEX_SSL, connection_index),
+              b"CRYPTO_free_ex_index()")
+    return 0
+
+
+watch_and_prove()

@@ -1,0 +1,124 @@
+"""OpenSSL as its manual pages spell it: every function and type that pysidctx uses."""
+
+cdef extern from "openssl/crypto.h" nogil:
+    ctypedef struct CRYPTO_EX_DATA:
+        pass
+    ctypedef void CRYPTO_EX_new(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx,
+                                long argl, void *argp) noexcept
+    ctypedef void CRYPTO_EX_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx,
+                                 long argl, void *argp) noexcept
+    ctypedef int CRYPTO_EX_dup
+
+    enum:
+        CRYPTO_EX_INDEX_SSL
+        CRYPTO_EX_INDEX_SSL_CTX
+
+    int CRYPTO_free_ex_index(int class_index, int idx)
+    void *OPENSSL_zalloc(size_t num)
+    void OPENSSL_free(void *addr)
+
+cdef extern from "openssl/err.h" nogil:
+    unsigned long ERR_peek_last_error()
+    void ERR_clear_error()
+    void ERR_error_string_n(unsigned long e, char *buf, size_t len)
+    int ERR_set_mark()
+    int ERR_pop_to_mark()
+
+cdef extern from "openssl/x509.h" nogil:
+    ctypedef struct X509:
+        pass
+    ctypedef struct X509_CRL:
+        pass
+    ctypedef struct X509_NAME:
+        pass
+    ctypedef struct STACK_OF_X509 "STACK_OF(X509)":
+        pass
+    ctypedef struct STACK_OF_X509_NAME "STACK_OF(X509_NAME)":
+        pass
+
+    int sk_X509_num(const STACK_OF_X509 *sk)
+    X509 *sk_X509_value(const STACK_OF_X509 *sk, int idx)
+    int sk_X509_NAME_num(const STACK_OF_X509_NAME *sk)
+    X509_NAME *sk_X509_NAME_value(const STACK_OF_X509_NAME *sk, int idx)
+    int i2d_X509(X509 *a, unsigned char **ppout)
+    int i2d_X509_AUX(X509 *a, unsigned char **ppout)
+    int i2d_X509_CRL(X509_CRL *a, unsigned char **ppout)
+    int i2d_X509_NAME(X509_NAME *a, unsigned char **ppout)
+
+cdef extern from "openssl/x509_vfy.h" nogil:
+    ctypedef struct X509_STORE:
+        pass
+    ctypedef struct X509_OBJECT:
+        pass
+    ctypedef struct X509_VERIFY_PARAM:
+        pass
+    ctypedef struct STACK_OF_X509_OBJECT "STACK_OF(X509_OBJECT)":
+        pass
+
+    int sk_X509_OBJECT_num(const STACK_OF_X509_OBJECT *sk)
+    X509_OBJECT *sk_X509_OBJECT_value(const STACK_OF_X509_OBJECT *sk, int idx)
+    void sk_X509_OBJECT_pop_free(STACK_OF_X509_OBJECT *sk, void (*free)(X509_OBJECT *))
+    void X509_OBJECT_free(X509_OBJECT *a)
+    X509 *X509_OBJECT_get0_X509(const X509_OBJECT *a)
+    X509_CRL *X509_OBJECT_get0_X509_CRL(const X509_OBJECT *a)
+    X509_VERIFY_PARAM *X509_STORE_get0_param(const X509_STORE *xs)
+    unsigned long X509_VERIFY_PARAM_get_flags(X509_VERIFY_PARAM *param)
+    int X509_VERIFY_PARAM_get_depth(const X509_VERIFY_PARAM *param)
+    int X509_VERIFY_PARAM_get_auth_level(const X509_VERIFY_PARAM *param)
+    unsigned int X509_VERIFY_PARAM_get_hostflags(const X509_VERIFY_PARAM *param)
+
+cdef extern from "openssl/ssl.h" nogil:
+    ctypedef struct SSL_CTX:
+        pass
+    ctypedef struct SSL:
+        pass
+    ctypedef struct SSL_SESSION:
+        pass
+
+    enum:
+        SSL_MAX_SID_CTX_LENGTH
+        SSL_VERIFY_NONE
+        SSL_CERT_SET_FIRST
+        SSL_CERT_SET_NEXT
+        SSL_CLIENT_HELLO_SUCCESS
+        SSL_CLIENT_HELLO_ERROR
+        SSL_AD_INTERNAL_ERROR
+
+    ctypedef int (*SSL_client_hello_cb_fn)(SSL *s, int *al, void *arg) noexcept nogil
+
+    SSL *SSL_new(SSL_CTX *ctx)
+    void SSL_free(SSL *ssl)
+    SSL_CTX *SSL_get_SSL_CTX(const SSL *ssl)
+    SSL_SESSION *SSL_get_session(const SSL *ssl)
+    int SSL_in_before(const SSL *s)
+
+    int SSL_CTX_set_session_id_context(SSL_CTX *ctx, const unsigned char *sid_ctx,
+                                       unsigned int sid_ctx_len)
+    int SSL_set_session_id_context(SSL *ssl, const unsigned char *sid_ctx,
+                                   unsigned int sid_ctx_len)
+    void SSL_CTX_set_client_hello_cb(SSL_CTX *c, SSL_client_hello_cb_fn cb, void *arg)
+
+    int SSL_CTX_get_ex_new_index(long argl, void *argp, CRYPTO_EX_new *new_func,
+                                 CRYPTO_EX_dup *dup_func, CRYPTO_EX_free *free_func)
+    int SSL_get_ex_new_index(long argl, void *argp, CRYPTO_EX_new *new_func,
+                             CRYPTO_EX_dup *dup_func, CRYPTO_EX_free *free_func)
+    int SSL_CTX_set_ex_data(SSL_CTX *d, int idx, void *arg)
+    void *SSL_CTX_get_ex_data(const SSL_CTX *d, int idx)
+    int SSL_set_ex_data(SSL *d, int idx, void *arg)
+    void *SSL_get_ex_data(const SSL *d, int idx)
+
+    int SSL_set_current_cert(SSL *ssl, long op)
+    X509 *SSL_get_certificate(const SSL *ssl)
+    int SSL_get0_chain_certs(SSL *ssl, STACK_OF_X509 **sk)
+    int SSL_CTX_get_extra_chain_certs_only(SSL_CTX *ctx, STACK_OF_X509 **sk)
+    int SSL_CTX_get_verify_mode(const SSL_CTX *ctx)
+    int SSL_CTX_get_verify_depth(const SSL_CTX *ctx)
+    int SSL_CTX_get_security_level(const SSL_CTX *ctx)
+    X509_VERIFY_PARAM *SSL_CTX_get0_param(SSL_CTX *ctx)
+    X509_STORE *SSL_CTX_get_cert_store(const SSL_CTX *ctx)
+    const STACK_OF_X509_NAME *SSL_CTX_get_client_CA_list(const SSL_CTX *ctx)
+    const STACK_OF_X509_NAME *SSL_CTX_get0_CA_list(const SSL_CTX *ctx)
+
+cdef extern from "openssl_compat.h" nogil:
+    STACK_OF_X509_OBJECT *X509_STORE_get1_objects "pysidctx_X509_STORE_get1_objects" (
+        X509_STORE *xs)

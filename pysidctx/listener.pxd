@@ -1,0 +1,75 @@
+from libc.string cimport memcpy
+
+from pysidctx.libssl cimport (
+    SSL, SSL_CTX, SSL_CTX_get_ex_data, SSL_CTX_set_session_id_context, SSL_get_ex_data,
+    SSL_get_session, SSL_in_before, SSL_MAX_SID_CTX_LENGTH, SSL_set_session_id_context,
+)
+
+cdef extern from "sid_slot.h" nogil:
+    ctypedef struct sid_slot:
+        pass
+    void sid_slot_write(sid_slot *slot, const unsigned char *data, unsigned int length)
+    unsigned int sid_slot_read(sid_slot *slot, unsigned char *data)
+
+cdef extern from "pysidctx.h" nogil:
+    enum:
+        PYSIDCTX_OK
+        PYSIDCTX_TOO_LONG
+        PYSIDCTX_TOO_LATE
+        PYSIDCTX_NO_MEMORY
+
+# Kept on an SSL_CTX once an id context was set on it; owned by it, freed with it.
+cdef struct Listener:
+    sid_slot id_context
+
+# Kept on an SSL once an id context was set on it; owned by it, freed with it.
+cdef struct Connection:
+    unsigned int length
+    unsigned char id_context[SSL_MAX_SID_CTX_LENGTH]
+
+cdef int listener_index
+cdef int connection_index
+
+cdef Listener *new_listener(SSL_CTX *ctx, const unsigned char *sid_ctx,
+                            unsigned int length) noexcept nogil
+cdef Connection *new_connection(SSL *ssl) noexcept nogil
+
+cdef inline int set_on_context(SSL_CTX *ctx, const unsigned char *sid_ctx,
+                               unsigned int length) noexcept nogil:
+    """Set the id context of the next connections of `ctx`; returns a PYSIDCTX_ code.
+
+    Two calls for one `ctx` must not overlap; handshakes may run meanwhile.
+    """
+    cdef Listener *listener
+    if length > SSL_MAX_SID_CTX_LENGTH:
+        return PYSIDCTX_TOO_LONG
+    listener = <Listener *> SSL_CTX_get_ex_data(ctx, listener_index)
+    if listener is not NULL:
+        sid_slot_write(&listener.id_context, sid_ctx, length)
+    elif new_listener(ctx, sid_ctx, length) is NULL:
+        return PYSIDCTX_NO_MEMORY
+    # For clients, which have no ClientHello callback. A server that is just being made may copy
+    # half of it: its ClientHello callback puts that right.
+    return SSL_CTX_set_session_id_context(ctx, sid_ctx, length)
+
+cdef inline int set_on_connection(SSL *ssl, const unsigned char *sid_ctx,
+                                  unsigned int length) noexcept nogil:
+    """Set the id context of `ssl` alone; returns a PYSIDCTX_ code.
+
+    Called by the one thread that uses `ssl`.
+    """
+    cdef Connection *connection
+    if length > SSL_MAX_SID_CTX_LENGTH:
+        return PYSIDCTX_TOO_LONG
+    # A server has a session, and that its id context, from the ClientHello on. A client may have
+    # been given one to resume, and compares the two only when the handshake runs.
+    if SSL_get_session(ssl) is not NULL and not SSL_in_before(ssl):
+        return PYSIDCTX_TOO_LATE
+    connection = <Connection *> SSL_get_ex_data(ssl, connection_index)
+    if connection is NULL:
+        connection = new_connection(ssl)
+        if connection is NULL:
+            return PYSIDCTX_NO_MEMORY
+    memcpy(connection.id_context, sid_ctx, length)
+    connection.length = length
+    return SSL_set_session_id_context(ssl, sid_ctx, length)

@@ -1,0 +1,80 @@
+"""What pysidctx keeps on an SSL_CTX and on an SSL, and the one ClientHello callback that applies it.
+
+CPython gives each server connection an id context of its own making right after `SSL_new()`
+(each `SSL_CTX`, up to 3.12). What is to count must be set later than that and before OpenSSL
+decides on resumption: the ClientHello callback is the only place between the two.
+"""
+
+from pysidctx.errors cimport check
+from pysidctx.libssl cimport (
+    CRYPTO_EX_DATA, ERR_pop_to_mark, ERR_set_mark, OPENSSL_free, OPENSSL_zalloc,
+    SSL_AD_INTERNAL_ERROR, SSL_CLIENT_HELLO_ERROR, SSL_CLIENT_HELLO_SUCCESS,
+    SSL_CTX_get_ex_new_index, SSL_CTX_set_client_hello_cb, SSL_CTX_set_ex_data,
+    SSL_get_ex_new_index, SSL_get_SSL_CTX, SSL_set_ex_data,
+)
+
+
+cdef Listener *new_listener(SSL_CTX *ctx, const unsigned char *sid_ctx,
+                            unsigned int length) noexcept nogil:
+    """Give `ctx` its first id context and the callback; NULL where memory ran out."""
+    ERR_set_mark()
+    cdef Listener *listener = <Listener *> OPENSSL_zalloc(sizeof(Listener))
+    if listener is not NULL:
+        sid_slot_write(&listener.id_context, sid_ctx, length)
+        if SSL_CTX_set_ex_data(ctx, listener_index, listener):
+            # Last: a handshake in another thread may run it at once. No argument for it: the
+            # two are stored one after the other.
+            SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL)
+        else:
+            OPENSSL_free(listener)
+            listener = NULL
+    ERR_pop_to_mark()
+    return listener
+
+
+cdef Connection *new_connection(SSL *ssl) noexcept nogil:
+    """Give `ssl` a place for an id context of its own; NULL where memory ran out."""
+    ERR_set_mark()
+    cdef Connection *connection = <Connection *> OPENSSL_zalloc(sizeof(Connection))
+    if connection is not NULL and not SSL_set_ex_data(ssl, connection_index, connection):
+        OPENSSL_free(connection)
+        connection = NULL
+    ERR_pop_to_mark()
+    return connection
+
+
+cdef int on_client_hello(SSL *ssl, int *alert, void *unused) noexcept nogil:
+    """Give the connection its own id context, else that of its SSL_CTX."""
+    # There is a session already after a HelloRetryRequest and in a renegotiation: the first
+    # choice stands.
+    if SSL_get_session(ssl) is not NULL or set_chosen(ssl):
+        return SSL_CLIENT_HELLO_SUCCESS
+    alert[0] = SSL_AD_INTERNAL_ERROR
+    return SSL_CLIENT_HELLO_ERROR
+
+
+cdef int set_chosen(SSL *ssl) noexcept nogil:
+    cdef Connection *connection = <Connection *> SSL_get_ex_data(ssl, connection_index)
+    cdef Listener *listener
+    cdef unsigned char sid_ctx[SSL_MAX_SID_CTX_LENGTH]
+    cdef unsigned int length
+    if connection is not NULL:
+        # Once more: SSL_set_SSL_CTX() replaces one that equals that of the old SSL_CTX.
+        return SSL_set_session_id_context(ssl, connection.id_context, connection.length)
+    listener = <Listener *> SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), listener_index)
+    if listener is NULL:
+        return 1  # another thread is just setting the first one: this handshake came before
+    length = sid_slot_read(&listener.id_context, sid_ctx)
+    return SSL_set_session_id_context(ssl, sid_ctx, length)
+
+
+cdef void free_kept(void *parent, void *kept, CRYPTO_EX_DATA *ad, int index, long argl,
+                    void *argp) noexcept nogil:
+    # Called with NULL for every SSL_CTX and SSL on which nothing was kept.
+    OPENSSL_free(kept)
+
+
+listener_index = check(SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_kept),
+                       b"SSL_CTX_get_ex_new_index()")
+connection_index = check(SSL_get_ex_new_index(0, NULL, NULL, NULL, free_kept),
+                         b"SSL_get_ex_new_index()")

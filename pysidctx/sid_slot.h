@@ -1,0 +1,68 @@
+/* A session id context that any thread reads whole while another writes it. */
+#ifndef PYSIDCTX_SID_SLOT_H
+#define PYSIDCTX_SID_SLOT_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <string.h>
+
+#define SID_SLOT_SIZE 32 /* SSL_MAX_SID_CTX_LENGTH */
+#define SID_SLOT_WORD sizeof(uint64_t)
+
+/* Two copies: readers take the one that `generation` names, the writer fills the other and then
+ * names that.  No lock, so a thread that fork() left behind in the middle of a write cannot
+ * leave a reader waiting. */
+typedef struct {
+    atomic_size_t generation;
+    struct {
+        _Atomic uint32_t length;
+        _Atomic uint64_t words[SID_SLOT_SIZE / SID_SLOT_WORD];
+    } copies[2];
+} sid_slot;
+
+/* One writer at a time; `length` is at most SID_SLOT_SIZE. */
+static inline void sid_slot_write(sid_slot *slot, const unsigned char *data, uint32_t length)
+{
+    size_t next = atomic_load_explicit(&slot->generation, memory_order_relaxed) + 1;
+    _Atomic uint64_t *words = slot->copies[next & 1].words;
+    uint32_t i, full = length / SID_SLOT_WORD;
+    uint64_t word = 0;
+
+    /* A reader that meets a word written below must also meet the generation before this one. */
+    atomic_thread_fence(memory_order_release);
+    atomic_store_explicit(&slot->copies[next & 1].length, length, memory_order_relaxed);
+    for (i = 0; i < full; i++) {
+        memcpy(&word, data + i * SID_SLOT_WORD, SID_SLOT_WORD);
+        atomic_store_explicit(&words[i], word, memory_order_relaxed);
+    }
+    if (length % SID_SLOT_WORD) {
+        /* In a register: bytes stored one by one are slow to load again as a word. */
+        for (word = 0, i = length; i-- > full * SID_SLOT_WORD;)
+            word = word << 8 | data[i];
+        atomic_store_explicit(&words[full], word, memory_order_relaxed);
+    }
+    atomic_store_explicit(&slot->generation, next, memory_order_release);
+}
+
+/* Fills `data` and returns the length.  Goes round again only when a write was completed. */
+static inline uint32_t sid_slot_read(sid_slot *slot, unsigned char data[SID_SLOT_SIZE])
+{
+    uint64_t words[SID_SLOT_SIZE / SID_SLOT_WORD];
+    uint32_t i, length;
+    size_t seen;
+
+    do {
+        seen = atomic_load_explicit(&slot->generation, memory_order_acquire);
+        length = atomic_load_explicit(&slot->copies[seen & 1].length, memory_order_relaxed);
+        for (i = 0; i < SID_SLOT_SIZE / SID_SLOT_WORD; i++)
+            words[i] = atomic_load_explicit(&slot->copies[seen & 1].words[i],
+                                            memory_order_relaxed);
+        atomic_thread_fence(memory_order_acquire);
+    } while (atomic_load_explicit(&slot->generation, memory_order_relaxed) != seen);
+    memcpy(data, words, length - length % SID_SLOT_WORD);
+    for (i = length - length % SID_SLOT_WORD; i < length; i++)
+        data[i] = (unsigned char)(words[i / SID_SLOT_WORD] >> 8 * (i % SID_SLOT_WORD));
+    return length;
+}
+
+#endif

@@ -1,0 +1,19 @@
+"""Session id contexts for Cython: what pysidctx.h offers to C, and documents."""
+
+from cpython.object cimport PyObject
+
+from pysidctx.libssl cimport SSL, SSL_CTX
+
+cdef extern from "pysidctx.h" nogil:
+    enum:
+        PYSIDCTX_OK
+        PYSIDCTX_TOO_LONG
+        PYSIDCTX_TOO_LATE
+        PYSIDCTX_NO_MEMORY
+
+cdef int SSL_CTX_set_session_id_context(SSL_CTX *ctx, const unsigned char *sid_ctx,
+                                        unsigned int sid_ctx_len) noexcept nogil
+cdef int SSL_set_session_id_context(SSL *ssl, const unsigned char *sid_ctx,
+                                    unsigned int sid_ctx_len) noexcept nogil
+cdef SSL_CTX *SSL_CTX_from(object context) except NULL
+cdef SSL *SSL_from(object connection, PyObject **owner) except NULL

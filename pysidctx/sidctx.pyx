@@ -1,0 +1,194 @@
+"""Setting session id contexts on ssl objects, and deriving them from names; for Python and C."""
+
+cimport cython
+
+from hashlib import sha256
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.pycapsule cimport PyCapsule_New
+from cpython.ref cimport Py_INCREF
+from libc.string cimport memcpy
+
+from pysidctx cimport handles
+from pysidctx.handles cimport SSL_CTX_of, SSL_of, connection_of, is_context
+from pysidctx.libssl cimport SSL_MAX_SID_CTX_LENGTH
+from pysidctx.listener cimport set_on_connection, set_on_context
+
+cdef extern from "pysidctx.h":
+    ctypedef struct pysidctx_api:
+        unsigned int version
+        size_t size
+        int (*SSL_CTX_set_session_id_context)(SSL_CTX *, const unsigned char *,
+                                              unsigned int) noexcept nogil
+        int (*SSL_set_session_id_context)(SSL *, const unsigned char *,
+                                          unsigned int) noexcept nogil
+        SSL_CTX *(*SSL_CTX_from)(object) except NULL
+        SSL *(*SSL_from)(object, PyObject **) except NULL
+    enum:
+        PYSIDCTX_API_VERSION
+    const char *PYSIDCTX_API_CAPSULE
+
+
+MAX_SID_CTX_LENGTH = SSL_MAX_SID_CTX_LENGTH
+
+
+def set_session_id_context(target, sid_ctx):
+    """Set the session id context of `target`: which sessions it resumes, and marks its own with.
+
+    A server resumes a session only where the session's id context equals the connection's, byte
+    for byte; otherwise the client gets a full handshake, not an error. A client whose connection
+    has another id context than the session it was given fails its handshake.
+
+    target
+        An `ssl.SSLContext`: counts for the handshakes that its connections begin after the call,
+        also on CPython 3.13 and later, whose `ssl` overwrites what the `SSLContext` itself has.
+        Or an `ssl.SSLSocket` or `ssl.SSLObject` (or the `_ssl` object beneath any of them): counts
+        for this connection alone, and wins over what its `SSLContext` has, whichever was set
+        first. Set it before the handshake: a server decides on resumption when it reads the
+        ClientHello, before `sni_callback` runs.
+    sid_ctx
+        A bytes-like object of 0 to `MAX_SID_CTX_LENGTH` (32) bytes, of any value. With an empty
+        one, OpenSSL fails every attempt to resume on a server that verifies clients.
+
+    Raises, and then nothing is changed:
+
+    TypeError
+        `target` is not such an object, or belongs to a library with a libssl of its own;
+        `sid_ctx` is not bytes-like (a `str` has to be encoded) or not contiguous.
+    ValueError
+        `sid_ctx` is too long; `target` is a socket that is closed, unwrapped or not connected;
+        its handshake has begun, so that the call would come too late.
+    MemoryError
+        No memory for it.
+
+    On an `SSLContext` it is safe in any thread, with handshakes going on in others: each gets the
+    id context from before the call or from after it, whole. A connection belongs to the thread
+    that uses it.
+
+    It installs the `SSLContext`'s ClientHello callback (`SSL_CTX_set_client_hello_cb()`), which
+    Python itself does not use. See SSL_CTX_set_session_id_context(3).
+    """
+    cdef const unsigned char *data
+    cdef unsigned char copied[SSL_MAX_SID_CTX_LENGTH]
+    cdef Py_ssize_t length
+    cdef int result
+    if PyBytes_CheckExact(sid_ctx):
+        data = <const unsigned char *> PyBytes_AS_STRING(sid_ctx)
+        length = PyBytes_GET_SIZE(sid_ctx)
+        if length > SSL_MAX_SID_CTX_LENGTH:
+            raise too_long(length)
+    else:
+        length = copy_sid_ctx(sid_ctx, copied)
+        data = copied
+    if is_context(target):
+        # A lock only where there is no GIL to keep two calls for one SSL_CTX apart.
+        with cython.critical_section(target):
+            result = set_on_context(SSL_CTX_of(target), data, <unsigned int> length)
+    else:
+        connection = connection_of(target)
+        result = set_on_connection(SSL_of(connection), data, <unsigned int> length)
+    if result <= 0:
+        raise refusal(result)
+
+
+cdef Py_ssize_t copy_sid_ctx(object sid_ctx, unsigned char *copied) except -1:
+    """Copy a bytes-like object into `copied`; returns its length in bytes."""
+    cdef Py_buffer view
+    if isinstance(sid_ctx, str):
+        raise TypeError("sid_ctx must be bytes-like, not str: encode it, as with .encode()")
+    try:
+        PyObject_GetBuffer(sid_ctx, &view, PyBUF_SIMPLE)
+    except BufferError:
+        raise TypeError("sid_ctx must be contiguous: pass bytes(sid_ctx)") from None
+    except TypeError:
+        raise TypeError(f"sid_ctx must be bytes-like, not {type(sid_ctx).__name__}") from None
+    try:
+        if view.len > SSL_MAX_SID_CTX_LENGTH:
+            raise too_long(view.len)
+        memcpy(copied, view.buf, view.len)
+        return view.len
+    finally:
+        PyBuffer_Release(&view)
+
+
+cdef object too_long(Py_ssize_t length):
+    return ValueError(
+        f"the session id context is {length} bytes long, at most {MAX_SID_CTX_LENGTH} are "
+        "possible: shorten it with derive_session_id_context()")
+
+
+cdef object refusal(int result):
+    if result == PYSIDCTX_TOO_LATE:
+        return ValueError(
+            "the handshake has begun and its session has its id context already: set it before "
+            "the handshake")
+    return MemoryError("no memory to keep the session id context in")
+
+
+def derive_session_id_context(*parts):
+    """Return a session id context of 32 bytes for what `parts` name, such as ("shop", host).
+
+    Equal parts give equal id contexts, in every process and release: it is the SHA-256 of the
+    parts one after the other, each preceded by its length in bytes as a big-endian number of 8
+    bytes; a `str` counts as its UTF-8 encoding. So ("ab", "c") and ("a", "bc") differ.
+
+    It is no secret, and takes none: whoever can guess the parts can compute it.
+
+    parts
+        One or more `str` or bytes-like objects.
+
+    Raises TypeError for a part of another type and for no parts at all, and UnicodeEncodeError
+    (a ValueError) for a `str` with lone surrogates. Safe in any thread.
+    """
+    if not parts:
+        raise TypeError("derive_session_id_context() needs at least one part: name what the "
+                        "sessions are for")
+    digest = sha256()
+    for part in parts:
+        encoded = encoded_part(part)
+        digest.update(len(encoded).to_bytes(8, "big"))
+        digest.update(encoded)
+    return digest.digest()
+
+
+cdef bytes encoded_part(object part):
+    if isinstance(part, str):
+        return part.encode()
+    try:
+        return memoryview(part).tobytes()
+    except TypeError:
+        raise TypeError("the parts of a session id context are str or bytes-like, not "
+                        f"{type(part).__name__}") from None
+
+
+cdef int SSL_CTX_set_session_id_context(SSL_CTX *ctx, const unsigned char *sid_ctx,
+                                        unsigned int sid_ctx_len) noexcept nogil:
+    return set_on_context(ctx, sid_ctx, sid_ctx_len)
+
+
+cdef int SSL_set_session_id_context(SSL *ssl, const unsigned char *sid_ctx,
+                                    unsigned int sid_ctx_len) noexcept nogil:
+    return set_on_connection(ssl, sid_ctx, sid_ctx_len)
+
+
+cdef SSL_CTX *SSL_CTX_from(object context) except NULL:
+    return handles.SSL_CTX_from(context)
+
+
+cdef SSL *SSL_from(object connection, PyObject **owner) except NULL:
+    found = connection_of(connection)
+    Py_INCREF(found)  # the caller's
+    owner[0] = <PyObject *> found
+    return SSL_of(found)
+
+
+cdef pysidctx_api api
+api.version = PYSIDCTX_API_VERSION
+api.size = sizeof(pysidctx_api)
+api.SSL_CTX_set_session_id_context = SSL_CTX_set_session_id_context
+api.SSL_set_session_id_context = SSL_set_session_id_context
+api.SSL_CTX_from = SSL_CTX_from
+api.SSL_from = SSL_from
+
+_C_API = PyCapsule_New(&api, PYSIDCTX_API_CAPSULE, NULL)

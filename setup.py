@@ -1,0 +1,118 @@
+"""Builds the Cython modules against the OpenSSL that the interpreter's ssl module uses."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
+from setuptools.errors import CompileError, LinkError
+
+MODULES = ("errors", "handles", "listener", "sidctx", "fingerprint")
+LIBRARIES = ["ssl", "crypto"]
+
+COMPILER = "a C compiler", "gcc", "gcc", "build-base"
+PYTHON = "Python's header Python.h", "python3-dev", "python3-devel", "python3-dev"
+OPENSSL = "OpenSSL's header openssl/ssl.h", "libssl-dev", "openssl-devel", "openssl-dev"
+LIBSSL = "OpenSSL's library libssl", "libssl-dev", "openssl-devel", "openssl-dev"
+NEWER = "OpenSSL 1.1.1 or later (found another)", "libssl-dev", "openssl-devel", "openssl-dev"
+
+
+def missing(what, debian, fedora, alpine):
+    return SystemExit(
+        f"pysidctx cannot be built without {what}: install it ({debian} on Debian and Ubuntu, "
+        f"{fedora} on Fedora, {alpine} on Alpine), or name the folder of an OpenSSL in "
+        "PYSIDCTX_OPENSSL_DIR."
+    )
+
+
+def openssl_folders():
+    """Folders for headers and libraries, and whether programs find the libraries there."""
+    named = os.environ.get("PYSIDCTX_OPENSSL_DIR")
+    if named:
+        return folders_below(Path(named))
+    prefix = Path(sys.base_prefix)
+    if prefix != Path("/usr") and (prefix / "include/openssl/ssl.h").exists():
+        return folders_below(prefix)
+    return pkg_config("--cflags-only-I", "-I"), pkg_config("--libs-only-L", "-L"), []
+
+
+def folders_below(prefix):
+    libraries = [str(prefix / name) for name in ("lib64", "lib") if (prefix / name).is_dir()]
+    return [str(prefix / "include")], libraries, libraries
+
+
+def pkg_config(query, flag):
+    program = os.environ.get("PKG_CONFIG", "pkg-config")
+    if not shutil.which(program):
+        return []
+    answer = subprocess.run([program, query, "openssl"], capture_output=True, text=True)
+    return [word[len(flag):] for word in shlex.split(answer.stdout) if word.startswith(flag)]
+
+
+class BuildExtensions(build_ext):
+    """Finds OpenSSL first, and says in one sentence what is missing."""
+
+    def build_extensions(self):
+        include, libraries, runtime = openssl_folders()
+        self.compiler.include_dirs = include + ["include", "pysidctx"] + self.compiler.include_dirs
+        self.compiler.library_dirs = libraries + self.compiler.library_dirs
+        self.require("int main(void) { return 0; }", COMPILER)
+        self.require("#include <Python.h>\nint main(void) { return 0; }", PYTHON)
+        self.require("#include <openssl/ssl.h>\nint main(void) { return 0; }", OPENSSL)
+        self.require("#include <openssl_compat.h>\nint main(void) { return 0; }", NEWER)
+        self.require("#include <openssl/ssl.h>\nint main(void) { return SSL_new(0) != 0; }",
+                     LIBSSL, link=True)
+        # Calls straight through the table of addresses: a fifth off a call as short as ours.
+        flags = [flag for flag in ("-fno-plt",) if self.builds("int main(void) { return 0; }", flag)]
+        for extension in self.extensions:
+            extension.extra_compile_args += flags
+            extension.runtime_library_dirs += runtime
+        super().build_extensions()
+
+    def require(self, source, what, link=False):
+        if not self.builds(source, link=link):
+            raise missing(*what)
+
+    def builds(self, source, *flags, link=False):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "probe.c")
+            path.write_text(source + "\n")
+            try:
+                objects = self.compiler.compile([str(path)], output_dir="/",
+                                                extra_preargs=["-Werror", *flags])
+                if link:
+                    self.compiler.link_executable(objects, str(Path(folder, "probe")),
+                                                  libraries=LIBRARIES)
+            except (CompileError, LinkError):
+                return False
+        return True
+
+
+class BuildPython(build_py):
+    """Copies the C headers into the package, where get_include() finds them."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            target = Path(self.build_lib, "pysidctx", "include")
+            self.mkpath(str(target))
+            for header in sorted(Path("include").glob("*.h")):
+                self.copy_file(str(header), str(target))
+
+
+setup(
+    ext_modules=cythonize(
+        [Extension(f"pysidctx.{name}", [f"pysidctx/{name}.pyx"], libraries=LIBRARIES)
+         for name in MODULES],
+        build_dir="build/cython",
+        compiler_directives={"language_level": 3},
+    ),
+    cmdclass={"build_ext": BuildExtensions, "build_py": BuildPython},
+)

@@ -1,0 +1,108 @@
+"""Certificates and contexts for all tests, and what a test may count on to be there."""
+
+import os
+import random
+import shutil
+import ssl
+
+import handshakes
+import libssl
+import pytest
+import trustme
+
+
+@pytest.fixture(autouse=True)
+def error_queue_is_left_empty():
+    libssl.queued_reasons()
+    yield
+    assert libssl.ERR_peek_error() == 0
+
+
+@pytest.fixture(scope="session")
+def ca():
+    return trustme.CA(key_type=trustme.KeyType.ECDSA)
+
+
+@pytest.fixture(scope="session")
+def certificate(ca):
+    return ca.issue_cert("a.test", "b.test", "localhost", "127.0.0.1",
+                         key_type=trustme.KeyType.ECDSA)
+
+
+@pytest.fixture(scope="session")
+def client_certificate(ca):
+    return ca.issue_cert("client@a.test", key_type=trustme.KeyType.ECDSA)
+
+
+@pytest.fixture(params=handshakes.VERSIONS, ids=lambda version: version.name)
+def version(request):
+    return request.param
+
+
+@pytest.fixture(params=[True, False], ids=["tickets", "no tickets"])
+def tickets(request):
+    return request.param
+
+
+@pytest.fixture
+def make_server_ctx(ca, certificate):
+    def make(*, verify=ssl.CERT_NONE, tickets=True):
+        ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        certificate.configure_cert(ctx)
+        ca.configure_trust(ctx)
+        ctx.verify_mode = verify
+        if not tickets:
+            ctx.options |= ssl.OP_NO_TICKET
+        return ctx
+
+    return make
+
+
+@pytest.fixture
+def make_client_ctx(ca, client_certificate):
+    def make(version=None, *, certificate=True):
+        ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        ca.configure_trust(ctx)
+        if certificate:
+            client_certificate.configure_cert(ctx)
+        if version is not None:
+            ctx.minimum_version = ctx.maximum_version = version
+        return ctx
+
+    return make
+
+
+@pytest.fixture
+def server_ctx(make_server_ctx):
+    return make_server_ctx()
+
+
+@pytest.fixture
+def client_ctx(make_client_ctx):
+    return make_client_ctx()
+
+
+@pytest.fixture
+def rng():
+    seed = int(os.environ.get("PYSIDCTX_SEED", random.SystemRandom().getrandbits(32)))
+    print(f"PYSIDCTX_SEED={seed}")
+    return random.Random(seed)
+
+
+@pytest.fixture(scope="session")
+def program():
+    """The path of a program; a test that needs one that is missing is skipped, and fails in CI."""
+
+    def find(name, package):
+        path = shutil.which(name)
+        if path is None:
+            lack(f"the program {name} is missing: install {package}")
+        return path
+
+    return find
+
+
+def lack(what):
+    if os.environ.get("CI"):
+        pytest.fail(what)
+    pytest.skip(what)

@@ -1,0 +1,72 @@
+"""TLS connections inside one thread, over memory BIOs."""
+
+import ssl
+from typing import NamedTuple
+
+import libssl
+
+VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
+
+
+class Pair(NamedTuple):
+    server: ssl.SSLObject
+    client: ssl.SSLObject
+
+
+def pair(server_ctx, client_ctx, *, session=None, name="a.test"):
+    """A server's and a client's end, connected, before the handshake."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = server_ctx.wrap_bio(to_server, to_client, server_side=True)
+    client = client_ctx.wrap_bio(to_client, to_server, server_hostname=name, session=session)
+    return Pair(server, client)
+
+
+def shake(ends):
+    """Do the handshake, and have the client read the tickets of TLS 1.3."""
+    waiting = [ends.client, ends.server]
+    while waiting:
+        for end in tuple(waiting):
+            try:
+                end.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+            waiting.remove(end)
+    read_nothing(ends.client)
+    return ends
+
+
+def read_nothing(end):
+    try:
+        end.read()
+    except ssl.SSLWantReadError:
+        return
+    raise AssertionError("data where none was sent")
+
+
+def close(ends):
+    """Close in order: OpenSSL forgets the session of a connection that was just dropped."""
+    for end in ends:
+        try:
+            end.unwrap()
+        except ssl.SSLWantReadError:
+            pass
+
+
+def connect(server_ctx, client_ctx, *, session=None, name="a.test", before=None):
+    """One whole connection; `before` is called with its two ends before the handshake."""
+    ends = pair(server_ctx, client_ctx, session=session, name=name)
+    if before is not None:
+        before(ends)
+    shake(ends)
+    close(ends)
+    assert ends.server.session_reused == ends.client.session_reused
+    return ends
+
+
+def resumes(server_ctx, client_ctx, session, **options):
+    return connect(server_ctx, client_ctx, session=session, **options).server.session_reused
+
+
+def id_context(ends):
+    """The id context of the server's session."""
+    return libssl.session_id_context(ends.server)
