@@ -74,6 +74,8 @@ cdef extern from "openssl/ssl.h" nogil:
         pass
     ctypedef struct SSL_SESSION:
         pass
+    ctypedef struct SSL_CIPHER:
+        pass
 
     enum:
         SSL_MAX_SID_CTX_LENGTH
@@ -90,6 +92,7 @@ cdef extern from "openssl/ssl.h" nogil:
     void SSL_free(SSL *ssl)
     SSL_CTX *SSL_get_SSL_CTX(const SSL *ssl)
     SSL_SESSION *SSL_get_session(const SSL *ssl)
+    const SSL_CIPHER *SSL_get_pending_cipher(const SSL *ssl)
     int SSL_in_before(const SSL *s)
 
     int SSL_CTX_set_session_id_context(SSL_CTX *ctx, const unsigned char *sid_ctx,

@@ -22,8 +22,10 @@ cdef extern from "pysidctx.h" nogil:
 cdef struct Listener:
     sid_slot id_context
 
-# Kept on an SSL once an id context was set on it; owned by it, freed with it.
+# Kept on an SSL once an id context was set on it or chosen for it; owned by it, freed with it.
 cdef struct Connection:
+    bint own     # set on the connection itself
+    bint chosen  # a ClientHello was read under it
     unsigned int length
     unsigned char id_context[SSL_MAX_SID_CTX_LENGTH]
 
@@ -70,6 +72,9 @@ cdef inline int set_on_connection(SSL *ssl, const unsigned char *sid_ctx,
         connection = new_connection(ssl)
         if connection is NULL:
             return PYSIDCTX_NO_MEMORY
+    elif connection.chosen:
+        return PYSIDCTX_TOO_LATE  # between a HelloRetryRequest and the ClientHello that answers it
+    connection.own = True
     memcpy(connection.id_context, sid_ctx, length)
     connection.length = length
     return SSL_set_session_id_context(ssl, sid_ctx, length)

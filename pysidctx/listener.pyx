@@ -10,7 +10,7 @@ from pysidctx.libssl cimport (
     CRYPTO_EX_DATA, ERR_pop_to_mark, ERR_set_mark, OPENSSL_free, OPENSSL_zalloc,
     SSL_AD_INTERNAL_ERROR, SSL_CLIENT_HELLO_ERROR, SSL_CLIENT_HELLO_SUCCESS,
     SSL_CTX_get_ex_new_index, SSL_CTX_set_client_hello_cb, SSL_CTX_set_ex_data,
-    SSL_get_ex_new_index, SSL_get_SSL_CTX, SSL_set_ex_data,
+    SSL_get_ex_new_index, SSL_get_pending_cipher, SSL_get_SSL_CTX, SSL_set_ex_data,
 )
 
 
@@ -45,27 +45,33 @@ cdef Connection *new_connection(SSL *ssl) noexcept nogil:
 
 cdef int on_client_hello(SSL *ssl, int *alert, void *unused) noexcept nogil:
     """Give the connection its own id context, else that of its SSL_CTX."""
-    # There is a session already after a HelloRetryRequest and in a renegotiation: the first
-    # choice stands.
-    if SSL_get_session(ssl) is not NULL or set_chosen(ssl):
+    cdef Connection *connection = <Connection *> SSL_get_ex_data(ssl, connection_index)
+    if connection is NULL:
+        # Not the first ClientHello, and the first was not for us to choose at: it was read by an
+        # SSL_CTX without this callback, before a switch. A renegotiation still has the session;
+        # a HelloRetryRequest drops it, but has chosen a cipher.
+        if SSL_get_session(ssl) is not NULL or SSL_get_pending_cipher(ssl) is not NULL:
+            return SSL_CLIENT_HELLO_SUCCESS
+        connection = new_connection(ssl)
+    # For every ClientHello: SSL_set_SSL_CTX() replaces an id context that equals that of the old
+    # SSL_CTX, but the first choice stands.
+    if (connection is not NULL and choose(connection, SSL_get_SSL_CTX(ssl))
+            and SSL_set_session_id_context(ssl, connection.id_context, connection.length)):
         return SSL_CLIENT_HELLO_SUCCESS
     alert[0] = SSL_AD_INTERNAL_ERROR
     return SSL_CLIENT_HELLO_ERROR
 
 
-cdef int set_chosen(SSL *ssl) noexcept nogil:
-    cdef Connection *connection = <Connection *> SSL_get_ex_data(ssl, connection_index)
+cdef bint choose(Connection *connection, SSL_CTX *ctx) noexcept nogil:
+    """Make the first choice, unless it is made; False where there is nothing to choose from."""
     cdef Listener *listener
-    cdef unsigned char sid_ctx[SSL_MAX_SID_CTX_LENGTH]
-    cdef unsigned int length
-    if connection is not NULL:
-        # Once more: SSL_set_SSL_CTX() replaces one that equals that of the old SSL_CTX.
-        return SSL_set_session_id_context(ssl, connection.id_context, connection.length)
-    listener = <Listener *> SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), listener_index)
-    if listener is NULL:
-        return 1  # another thread is just setting the first one: this handshake came before
-    length = sid_slot_read(&listener.id_context, sid_ctx)
-    return SSL_set_session_id_context(ssl, sid_ctx, length)
+    if not connection.own and not connection.chosen:
+        listener = <Listener *> SSL_CTX_get_ex_data(ctx, listener_index)
+        if listener is NULL:
+            return False
+        connection.length = sid_slot_read(&listener.id_context, connection.id_context)
+    connection.chosen = True
+    return True
 
 
 cdef void free_kept(void *parent, void *kept, CRYPTO_EX_DATA *ad, int index, long argl,
