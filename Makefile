@@ -1,0 +1,45 @@
+# Everything a developer runs; each target first makes a virtual environment with what it needs.
+#
+#   make demo      watch sessions stay within their id contexts, with OpenSSL's own client
+#   make test      run the tests
+#   make matrix    run the tests on every CPython from 3.9 to 3.13 that is found
+#   make bench     measure
+#
+# PYTHON names the interpreter: make test PYTHON=python3.13
+
+PYTHON ?= python3
+TAG := $(shell $(PYTHON) -c 'import sysconfig, sys; print(sys.implementation.cache_tag + (sysconfig.get_config_var("abi_thread") or ""))')
+VENV := .venv/$(TAG)
+BIN := $(VENV)/bin
+SOURCES := $(wildcard pysidctx/*.pyx pysidctx/*.pxd pysidctx/*.h include/*.h) setup.py pyproject.toml
+
+.PHONY: demo test matrix bench clean
+demo: $(VENV)/.built
+	$(BIN)/python -m pysidctx demo
+
+test: $(VENV)/.test
+	$(BIN)/pytest $(ARGS)
+
+matrix: $(VENV)/.nox
+	$(BIN)/nox $(ARGS)
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks $(ARGS)
+
+$(VENV)/.built: $(SOURCES) .ci/prepare
+	sh .ci/prepare $(PYTHON)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -qq --disable-pip-version-check 'setuptools>=77' 'Cython>=3.1'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --editable '.[cli]'
+	touch $@
+
+$(VENV)/.test $(VENV)/.bench: $(VENV)/.%: $(VENV)/.built
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --editable '.[cli,$*]'
+	touch $@
+
+$(VENV)/.nox: $(VENV)/.built
+	$(BIN)/python -m pip install -qq --disable-pip-version-check nox
+	touch $@
+
+clean:
+	rm -rf .venv .nox build dist *.egg-info pysidctx/*.so

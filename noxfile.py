@@ -1,0 +1,20 @@
+"""The test suite on every CPython that is found; a missing one is named as skipped."""
+
+import os
+import shutil
+import subprocess
+
+import nox
+
+# Where pyenv manages the interpreters, its commands only run versions that are selected.
+if shutil.which("pyenv"):
+    listed = subprocess.run(["pyenv", "versions", "--bare"], capture_output=True, text=True)
+    os.environ["PYENV_VERSION"] = ":".join(listed.stdout.split())
+
+nox.options.error_on_missing_interpreters = False
+
+
+@nox.session(python=["3.9", "3.10", "3.11", "3.12", "3.13"])
+def tests(session):
+    session.install("--editable", ".[cli,test]")
+    session.run("pytest", *session.posargs)
