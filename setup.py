@@ -112,7 +112,7 @@ setup(
         [Extension(f"pysidctx.{name}", [f"pysidctx/{name}.pyx"], libraries=LIBRARIES)
          for name in MODULES],
         build_dir="build/cython",
-        compiler_directives={"language_level": 3},
+        compiler_directives={"language_level": 3, "freethreading_compatible": True},
     ),
     cmdclass={"build_ext": BuildExtensions, "build_py": BuildPython},
 )

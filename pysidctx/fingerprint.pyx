@@ -10,7 +10,20 @@ from pysidctx.sidctx import derive_session_id_context
 
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.handles cimport SSL_CTX_from
-from pysidctx.libssl cimport *
+from pysidctx.libssl cimport (
+    OPENSSL_free, SSL, SSL_CERT_SET_FIRST, SSL_CERT_SET_NEXT, SSL_CTX, SSL_CTX_get0_CA_list,
+    SSL_CTX_get0_param, SSL_CTX_get_cert_store, SSL_CTX_get_client_CA_list,
+    SSL_CTX_get_extra_chain_certs_only, SSL_CTX_get_security_level, SSL_CTX_get_verify_depth,
+    SSL_CTX_get_verify_mode, SSL_free, SSL_get0_chain_certs, SSL_get_certificate, SSL_new,
+    SSL_set_current_cert, SSL_VERIFY_NONE, STACK_OF_X509, STACK_OF_X509_NAME,
+    STACK_OF_X509_OBJECT, X509, X509_CRL, X509_NAME, X509_OBJECT, X509_OBJECT_free,
+    X509_OBJECT_get0_X509, X509_OBJECT_get0_X509_CRL, X509_STORE, X509_STORE_get0_param,
+    X509_STORE_get1_objects, X509_VERIFY_PARAM, X509_VERIFY_PARAM_get_auth_level,
+    X509_VERIFY_PARAM_get_depth, X509_VERIFY_PARAM_get_flags, X509_VERIFY_PARAM_get_hostflags,
+    i2d_X509, i2d_X509_AUX, i2d_X509_CRL, i2d_X509_NAME, sk_X509_NAME_num, sk_X509_NAME_value,
+    sk_X509_OBJECT_num, sk_X509_OBJECT_pop_free, sk_X509_OBJECT_value, sk_X509_num,
+    sk_X509_value,
+)
 
 cdef extern from "store_lookups.h":
     int store_fetches "pysidctx_store_fetches" (X509_STORE *store)
@@ -160,27 +173,32 @@ cdef str settings(SSL_CTX *ctx, object context):
 
 cdef bytes certificate(X509 *x509):
     cdef unsigned char *der = NULL
-    return taken(i2d_X509(x509, &der), der, b"i2d_X509()")
+    cdef int length = i2d_X509(x509, &der)
+    return taken(length, der, b"i2d_X509()")
 
 
 cdef bytes trusted_certificate(X509 *x509):
     cdef unsigned char *der = NULL
-    return taken(i2d_X509_AUX(x509, &der), der, b"i2d_X509_AUX()")
+    cdef int length = i2d_X509_AUX(x509, &der)
+    return taken(length, der, b"i2d_X509_AUX()")
 
 
 cdef bytes revocation_list(X509_CRL *crl):
     cdef unsigned char *der = NULL
-    return taken(i2d_X509_CRL(crl, &der), der, b"i2d_X509_CRL()")
+    cdef int length = i2d_X509_CRL(crl, &der)
+    return taken(length, der, b"i2d_X509_CRL()")
 
 
 cdef bytes name(X509_NAME *x509_name):
     cdef unsigned char *der = NULL
-    return taken(i2d_X509_NAME(x509_name, &der), der, b"i2d_X509_NAME()")
+    cdef int length = i2d_X509_NAME(x509_name, &der)
+    return taken(length, der, b"i2d_X509_NAME()")
 
 
 cdef bytes taken(int length, unsigned char *der, const char *call):
-    """What an i2d function of OpenSSL's wrote, which is freed."""
+    """What an i2d function of OpenSSL's wrote to memory of its own, which is freed."""
     check(length, call)
+    check_pointer(der, call)
     try:
         return der[:length]
     finally:

@@ -1,14 +1,17 @@
-"""Certificates and contexts for all tests, and what a test may count on to be there."""
+"""Certificates, contexts, a source tree and an environment for the tests."""
 
 import os
 import random
 import shutil
 import ssl
+import subprocess
+import sys
 
 import handshakes
 import libssl
 import pytest
 import trustme
+from machine import ROOT, lack
 
 
 @pytest.fixture(autouse=True)
@@ -90,19 +93,20 @@ def rng():
 
 
 @pytest.fixture(scope="session")
-def program():
-    """The path of a program; a test that needs one that is missing is skipped, and fails in CI."""
+def source_copy(tmp_path_factory):
+    """The files that git tracks, without anything that was built."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        lack("the tracked files are not known: this is not a git checkout")
+    folder = tmp_path_factory.mktemp("source")
+    for name in filter(None, listed.stdout.split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    return folder
 
-    def find(name, package):
-        path = shutil.which(name)
-        if path is None:
-            lack(f"the program {name} is missing: install {package}")
-        return path
 
-    return find
-
-
-def lack(what):
-    if os.environ.get("CI"):
-        pytest.fail(what)
-    pytest.skip(what)
+@pytest.fixture
+def empty_venv(tmp_path):
+    """A virtual environment with pip alone."""
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    return tmp_path / "venv"

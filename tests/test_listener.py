@@ -1,5 +1,6 @@
 """The ClientHello callback: which id context counts, from when on, and under threads and fork."""
 
+import gc
 import os
 import ssl
 import sys
@@ -308,9 +309,11 @@ def test_closing_makes_the_cache_keep_the_session(server_ctx, make_client_ctx):
     ends = shake(pair(server_ctx, client_ctx))
     session = ends.client.session
     del ends
+    gc.collect()
     assert not resumes(server_ctx, client_ctx, session)
     ends = shake(pair(server_ctx, client_ctx))
     session = ends.client.session
     close(ends)
     del ends
+    gc.collect()
     assert resumes(server_ctx, client_ctx, session)

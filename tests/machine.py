@@ -1,0 +1,25 @@
+"""What the tests find on the machine, and what they do where something is missing."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def lack(what):
+    """Skip the test, saying what is missing; in CI, where it should be there, fail it."""
+    if os.environ.get("CI"):
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+def program(name, package):
+    """The path of a program."""
+    path = shutil.which(name) or shutil.which(name, path=Path(sys.executable).parent)
+    if path is None:
+        lack(f"the program {name} is missing: install {package}")
+    return path

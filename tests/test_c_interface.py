@@ -1,0 +1,91 @@
+"""pysidctx.h and `cimport pysidctx`: compiled, and used on real contexts and connections."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+import weakref
+
+import libssl
+import pytest
+from consumers.build import build
+from handshakes import connect, id_context, pair, shake
+from machine import ROOT
+
+OK, TOO_LONG, TOO_LATE = 1, 0, -1
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("consumers")
+    sources = [folder / "from_c.c", folder / "from_cython.pyx"]
+    for source in sources:
+        shutil.copy(ROOT / "tests" / "consumers" / source.name, source)
+    build(folder, *sources)
+    return folder
+
+
+@pytest.fixture(params=["from_c", "from_cython"])
+def consumer(request, built):
+    (path,) = built.glob(f"{request.param}.*.so")
+    spec = importlib.util.spec_from_file_location(request.param, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_on_a_context(consumer, server_ctx, client_ctx):
+    assert consumer.set_on_context(server_ctx, b"shop") == OK
+    assert id_context(connect(server_ctx, client_ctx)) == b"shop"
+    assert consumer.set_on_context(server_ctx, b"") == OK
+    assert id_context(connect(server_ctx, client_ctx)) == b""
+
+
+def test_on_a_connection(consumer, server_ctx, client_ctx):
+    consumer.set_on_context(server_ctx, b"shop")
+    ends = pair(server_ctx, client_ctx)
+    assert consumer.set_on_connection(ends.server, b"own\0") == OK
+    assert id_context(shake(ends)) == b"own\0"
+
+
+def test_refusals_change_nothing(consumer, server_ctx, client_ctx):
+    consumer.set_on_context(server_ctx, b"shop")
+    assert consumer.set_on_context(server_ctx, b"x" * 33) == TOO_LONG
+    ends = pair(server_ctx, client_ctx)
+    assert consumer.set_on_connection(ends.server, b"x" * 33) == TOO_LONG
+    assert id_context(shake(ends)) == b"shop"
+    assert consumer.set_on_connection(ends.server, b"late") == TOO_LATE
+    assert libssl.ERR_peek_error() == 0
+
+
+def test_other_objects_are_refused(consumer, server_ctx, client_ctx):
+    with pytest.raises(TypeError, match="SSLContext"):
+        consumer.set_on_context(pair(server_ctx, client_ctx).server, b"shop")
+    with pytest.raises(TypeError, match="SSLSocket"):
+        consumer.set_on_connection(object(), b"shop")
+
+
+def test_the_owner_is_given_back(consumer, server_ctx, client_ctx):
+    connection = pair(server_ctx, client_ctx).server._sslobj
+    before = sys.getrefcount(connection)
+    for _ in range(100):
+        consumer.set_on_connection(connection, b"own")
+    assert sys.getrefcount(connection) == before
+    assert weakref.getweakrefcount(server_ctx) == 0
+
+
+def test_another_version_of_the_table_is_refused(built):
+    script = """
+import ctypes
+from pysidctx import sidctx
+pointer = ctypes.pythonapi.PyCapsule_GetPointer
+pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+table = pointer(sidctx._C_API, b"pysidctx.sidctx._C_API")
+ctypes.c_uint.from_address(table).value += 1
+try:
+    import from_c
+except ImportError as error:
+    print(error)
+"""
+    ran = subprocess.run([sys.executable, "-c", script], cwd=built, capture_output=True, text=True)
+    assert "compile it again" in ran.stdout, ran.stderr
