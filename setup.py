@@ -17,35 +17,35 @@ from setuptools.errors import CompileError, LinkError
 MODULES = ("errors", "handles", "listener", "sidctx", "fingerprint")
 LIBRARIES = ["ssl", "crypto"]
 
+# What is looked for, and the packages of Debian and Ubuntu, Fedora and Alpine that have it.
 COMPILER = "a C compiler", "gcc", "gcc", "build-base"
 PYTHON = "Python's header Python.h", "python3-dev", "python3-devel", "python3-dev"
 OPENSSL = "OpenSSL's header openssl/ssl.h", "libssl-dev", "openssl-devel", "openssl-dev"
 LIBSSL = "OpenSSL's library libssl", "libssl-dev", "openssl-devel", "openssl-dev"
-NEWER = "OpenSSL 1.1.1 or later (found another)", "libssl-dev", "openssl-devel", "openssl-dev"
+NEWER = "OpenSSL 1.1.1 or later, itself", "libssl-dev", "openssl-devel", "openssl-dev"
+
+NAMED = os.environ.get("PYSIDCTX_OPENSSL_DIR")
 
 
 def missing(what, debian, fedora, alpine):
-    return SystemExit(
-        f"pysidctx cannot be built without {what}: install it ({debian} on Debian and Ubuntu, "
-        f"{fedora} on Fedora, {alpine} on Alpine), or name the folder of an OpenSSL in "
-        "PYSIDCTX_OPENSSL_DIR."
-    )
+    sentence = (f"pysidctx cannot be built without {what}: install it ({debian} on Debian and "
+                f"Ubuntu, {fedora} on Fedora, {alpine} on Alpine)")
+    if "OpenSSL" in what:
+        sentence += (f"; PYSIDCTX_OPENSSL_DIR names {NAMED}, which is looked in alone" if NAMED
+                     else ", or name the folder of an OpenSSL in PYSIDCTX_OPENSSL_DIR")
+    return SystemExit(sentence + ".")
 
 
 def openssl_folders():
-    """Folders for headers and libraries, and whether programs find the libraries there."""
-    named = os.environ.get("PYSIDCTX_OPENSSL_DIR")
-    if named:
-        return folders_below(Path(named))
-    prefix = Path(sys.base_prefix)
-    if prefix != Path("/usr") and (prefix / "include/openssl/ssl.h").exists():
-        return folders_below(prefix)
+    """Folders for headers and for libraries, and those where programs are to look for them."""
+    prefix = Path(NAMED or sys.base_prefix)
+    has_header = (prefix / "include/openssl/ssl.h").exists()
+    if NAMED and not has_header:
+        raise missing(*OPENSSL)
+    if has_header and prefix != Path("/usr"):
+        libraries = [str(prefix / name) for name in ("lib64", "lib") if (prefix / name).is_dir()]
+        return [str(prefix / "include")], libraries, libraries
     return pkg_config("--cflags-only-I", "-I"), pkg_config("--libs-only-L", "-L"), []
-
-
-def folders_below(prefix):
-    libraries = [str(prefix / name) for name in ("lib64", "lib") if (prefix / name).is_dir()]
-    return [str(prefix / "include")], libraries, libraries
 
 
 def pkg_config(query, flag):

@@ -199,7 +199,7 @@ def run() -> int:
     openssl = shutil.which("openssl")
     if openssl is None:
         console.print("The demo needs the program openssl as its client: install it "
-                      "(apt-get install openssl on Debian and Ubuntu).")
+                      "(apt-get install openssl on Debian and Ubuntu).", soft_wrap=True)
         return 2
     version = subprocess.run([openssl, "version"], capture_output=True, text=True).stdout
     console.print(f"Server: Python {sys.version.split()[0]} with {ssl.OPENSSL_VERSION}. "

@@ -1,0 +1,1 @@
+"""What pysidctx costs, measured against what it stands on and what one would use otherwise."""

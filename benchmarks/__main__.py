@@ -1,0 +1,22 @@
+"""The command line: `python -m benchmarks [call] [--quick]`."""
+
+import argparse
+import sys
+
+from benchmarks import call
+
+PARTS = {"call": call.run}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("part", nargs="?", choices=sorted(PARTS), help="measure this part alone")
+    parser.add_argument("--quick", action="store_true", help="one short round: figures are rough")
+    arguments = parser.parse_args()
+    for part in [arguments.part] if arguments.part else PARTS:
+        PARTS[part](quick=arguments.quick)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""What one call costs, as ratios against what it stands on, all measured in one run.
+
+A round is one pyperf process for each figure; the rounds follow each other, so that a ratio is
+always between figures of the same round, and its spread is that over the rounds.
+"""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import pyperf
+from rich import box
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks import call_worker as worker
+from benchmarks import native
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+Round = dict[str, float]  # seconds by the names of call_worker
+
+
+class Ratio(NamedTuple):
+    """A figure over the sum of others, and what it is to be."""
+
+    figure: str
+    baseline: tuple[str, ...]
+    wanted: float
+    at_least: bool = False
+
+    def of(self, measured: Round) -> float:
+        return measured[self.figure] / sum(measured[name] for name in self.baseline)
+
+
+RATIOS = (
+    Ratio(worker.CONTEXT, (worker.EMPTY, worker.OPENSSL_CTX), 1.25),
+    Ratio(worker.OBJECT, (worker.EMPTY, worker.OPENSSL_SSL), 2),
+    Ratio(worker.SOCKET, (worker.EMPTY, worker.OPENSSL_SSL), 2),
+    Ratio(worker.HEADER_CTX, (worker.OPENSSL_CTX_ALL,), 1.1),
+    Ratio(worker.CIMPORT_CTX, (worker.OPENSSL_CTX_ALL,), 1.1),
+    Ratio(worker.HEADER_SSL, (worker.OPENSSL_SSL_ALL,), 1.1),
+    Ratio(worker.CIMPORT_SSL, (worker.OPENSSL_SSL_ALL,), 1.1),
+    Ratio(worker.PYOPENSSL, (worker.CONTEXT,), 20, at_least=True),
+    Ratio(worker.CTYPES, (worker.CONTEXT,), 1, at_least=True),
+    Ratio(worker.CFFI, (worker.CONTEXT,), 1, at_least=True),
+)
+
+
+def measure(quick: bool) -> pyperf.BenchmarkSuite:
+    """One round."""
+    effort = ["--values=2", "--loops=1000"] if quick else ["--values=5", "--loops=20000"]
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder, "round.json")
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.call_worker", "--quiet", "--processes=1",
+             "--warmups=1", *effort, f"--output={result}"],
+            check=True, cwd=ROOT, stdout=subprocess.DEVNULL,
+        )
+        return pyperf.BenchmarkSuite.load(str(result))
+
+
+def medians(suite: pyperf.BenchmarkSuite) -> Round:
+    return {name: suite.get_benchmark(name).median() for name in suite.get_benchmark_names()}
+
+
+def spread(values: Iterable[float], form: str) -> str:
+    ordered = sorted(values)
+    return (f"{format(statistics.median(ordered), form)} "
+            f"({format(ordered[0], form)} to {format(ordered[-1], form)})")
+
+
+def costs(rounds: list[Round]) -> Table:
+    drawn = Table(box=box.SIMPLE, title="One call: median of the rounds (least to most)")
+    drawn.add_column("")
+    drawn.add_column("ns", justify="right")
+    for name in rounds[0]:
+        drawn.add_row(name, spread((1e9 * measured[name] for measured in rounds), ".1f"))
+    return drawn
+
+
+def ratios(rounds: list[Round]) -> Table:
+    drawn = Table(box=box.SIMPLE, title="Ratios: median of the rounds (least to most)")
+    for heading in ("figure", "over", "ratio", "wanted", ""):
+        drawn.add_column(heading)
+    for ratio in RATIOS:
+        values = [ratio.of(measured) for measured in rounds]
+        middle = statistics.median(values)
+        reached = middle >= ratio.wanted if ratio.at_least else middle <= ratio.wanted
+        drawn.add_row(ratio.figure, " + ".join(ratio.baseline), spread(values, ".2f"),
+                      f"{'at least' if ratio.at_least else 'at most'} {ratio.wanted:g}",
+                      "reached" if reached else "missed")
+    return drawn
+
+
+def run(quick: bool) -> None:
+    """Measure, print the tables, write what pyperf has to `benchmarks/results/call.json`."""
+    native.build()
+    console = Console()
+    total = None
+    rounds = []
+    for _ in track(range(1 if quick else 7), description="call", console=console, transient=True):
+        suite = measure(quick)
+        rounds.append(medians(suite))
+        if total is None:
+            total = suite
+        else:
+            total.add_runs(suite)
+    RESULTS.mkdir(exist_ok=True)
+    total.dump(str(RESULTS / "call.json"), replace=True)
+    console.print(about(total), soft_wrap=True, highlight=False)
+    console.print(costs(rounds), ratios(rounds), highlight=False)
+
+
+def about(suite: pyperf.BenchmarkSuite) -> str:
+    import ssl
+
+    metadata = suite.get_metadata()
+    return (f"CPython {sys.version.split()[0]}, {ssl.OPENSSL_VERSION}, "
+            f"{metadata.get('cpu_model_name', 'unknown CPU')}, "
+            f"{metadata.get('cpu_count', '?')} cores")

@@ -1,0 +1,88 @@
+"""What one call costs: a pyperf script, run round by round by `benchmarks.call`."""
+
+import ctypes
+import socket
+import ssl
+
+import OpenSSL.SSL
+import pyperf
+
+import pysidctx
+from benchmarks import native
+
+# As derive_session_id_context() makes them, and as long as they get.
+SID_CTX = pysidctx.derive_session_id_context("benchmark")
+
+MANY = 100
+
+EMPTY = "empty Cython function"
+OPENSSL_CTX = "SSL_CTX_set_session_id_context()"
+OPENSSL_SSL = "SSL_set_session_id_context()"
+OPENSSL_CTX_ALL = "OpenSSL's calls for an SSL_CTX"
+OPENSSL_SSL_ALL = "OpenSSL's calls for an SSL"
+HEADER_CTX = "pysidctx.h on an SSL_CTX"
+HEADER_SSL = "pysidctx.h on an SSL"
+CIMPORT_CTX = "cimport, on an SSL_CTX"
+CIMPORT_SSL = "cimport, on an SSL"
+CONTEXT = "set_session_id_context(SSLContext)"
+OBJECT = "set_session_id_context(SSLObject)"
+SOCKET = "set_session_id_context(SSLSocket)"
+PYOPENSSL = "pyOpenSSL Context.set_session_id()"
+CTYPES = "ctypes"
+CFFI = "cffi"
+
+
+def pointer_of(context: ssl.SSLContext) -> int:
+    address = id(context) + object.__basicsize__
+    return ctypes.c_void_p.from_address(address).value or 0
+
+
+def main() -> None:
+    runner = pyperf.Runner(program_args=("-m", "benchmarks.call_worker"))
+    call_c, call_cython, cffi = map(native.load, ("call_c", "call_cython", "call_cffi"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    maker = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    connection = maker.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
+    left, right = socket.socketpair()
+    wrapped = maker.wrap_socket(left, server_side=True, do_handshake_on_connect=False)
+    for target in (context, connection, wrapped):
+        pysidctx.set_session_id_context(target, SID_CTX)
+
+    def call(name, function, *arguments):
+        names = ", ".join(f"a{number}" for number in range(len(arguments)))
+        bound = {f"given{number}": argument for number, argument in enumerate(arguments)}
+        setup = "\n".join(["f = function", *(f"a{n} = given{n}" for n in range(len(arguments)))])
+        # Many to a loop, so that the loop itself does not count.
+        runner.timeit(name, f"f({names})", setup, duplicate=MANY,
+                      globals={"function": function, **bound})
+
+    def loop(name, function):
+        runner.bench_time_func(
+            name, lambda loops: function(MANY * loops, context, connection, SID_CTX),
+            inner_loops=MANY)
+
+    call(EMPTY, call_cython.empty, context, SID_CTX)
+    loop(OPENSSL_CTX, call_c.openssl_ctx)
+    call(CONTEXT, pysidctx.set_session_id_context, context, SID_CTX)
+    loop(OPENSSL_SSL, call_c.openssl_ssl)
+    call(OBJECT, pysidctx.set_session_id_context, connection, SID_CTX)
+    call(SOCKET, pysidctx.set_session_id_context, wrapped, SID_CTX)
+    loop(OPENSSL_CTX_ALL, call_c.openssl_ctx_all)
+    loop(HEADER_CTX, call_c.header_ctx)
+    loop(CIMPORT_CTX, call_cython.cimport_ctx)
+    loop(OPENSSL_SSL_ALL, call_c.openssl_ssl_all)
+    loop(HEADER_SSL, call_c.header_ssl)
+    loop(CIMPORT_SSL, call_cython.cimport_ssl)
+    # The others are given what they need once, outside of what is timed.
+    call(PYOPENSSL, OpenSSL.SSL.Context(OpenSSL.SSL.TLS_METHOD).set_session_id, SID_CTX)
+    foreign = ctypes.CDLL(ssl._ssl.__file__).SSL_CTX_set_session_id_context
+    foreign.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint]
+    call(CTYPES, foreign, pointer_of(context), SID_CTX, len(SID_CTX))
+    call(CFFI, cffi.lib.SSL_CTX_set_session_id_context,
+         cffi.ffi.cast("SSL_CTX *", pointer_of(context)), SID_CTX, len(SID_CTX))
+    right.close()
+    wrapped.close()
+
+
+if __name__ == "__main__":
+    main()

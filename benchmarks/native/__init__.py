@@ -1,0 +1,49 @@
+"""Compiles the benchmarks that are not Python, once, and imports them."""
+
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+
+HERE = Path(__file__).resolve().parent
+BUILT = HERE.parent.parent / "build" / "benchmarks" / sys.implementation.cache_tag
+MODULES = {"call_c": "call_c.c", "call_cython": "call_cython.pyx"}
+
+
+def build() -> None:
+    """Compile what is older than its source."""
+    from Cython.Build import cythonize
+    from setuptools import Distribution, Extension
+
+    import pysidctx
+
+    package_parent = Path(pysidctx.__file__).resolve().parent.parent
+    extensions = cythonize(
+        [Extension(name, [str(HERE / source)], include_dirs=[pysidctx.get_include(), str(HERE)],
+                   libraries=["ssl", "crypto"], depends=[str(HERE / "timing.h")])
+         for name, source in MODULES.items()],
+        build_dir=str(BUILT / "c"), include_path=[str(package_parent)],
+        compiler_directives={"language_level": 3}, quiet=True,
+    )
+    command = Distribution({"name": "benchmarks", "ext_modules": extensions}).get_command_obj(
+        "build_ext")
+    command.build_lib, command.build_temp = str(BUILT), str(BUILT / "temp")
+    command.ensure_finalized()
+    command.run()
+    build_cffi()
+
+
+def build_cffi() -> None:
+    from cffi import FFI
+
+    builder = FFI()
+    builder.cdef("typedef struct ssl_ctx_st SSL_CTX;"
+                 "int SSL_CTX_set_session_id_context(SSL_CTX *, const unsigned char *, unsigned);")
+    builder.set_source("call_cffi", "#include <openssl/ssl.h>", libraries=["ssl"])
+    builder.compile(str(BUILT))
+
+
+def load(name: str) -> ModuleType:
+    if str(BUILT) not in sys.path:
+        sys.path.insert(0, str(BUILT))
+    return importlib.import_module(name)

@@ -1,0 +1,76 @@
+"""Runs one kind of call over and over in a process of its own, and fails where memory grows.
+
+    python leaks.py CASE CERTIFICATE CA [--seed-a-leak]
+"""
+
+import ctypes
+import resource
+import ssl
+import sys
+
+import handshakes
+import pysidctx
+
+ALLOWED = 1 << 20  # bytes; a leak of one of the smallest blocks a round makes many times that
+
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def main(case, certificate, ca, *flags):
+    server_ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_ctx.load_cert_chain(certificate)
+    server_ctx.load_verify_locations(ca)
+    client_ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client_ctx.load_verify_locations(ca)
+    connection = handshakes.pair(server_ctx, client_ctx).server
+    sid_ctxs = [bytes([number]) * (number % 33) for number in range(256)]
+
+    def call(number):
+        sid_ctx = sid_ctxs[number % 256]
+        pysidctx.set_session_id_context(server_ctx, sid_ctx)
+        pysidctx.set_session_id_context(connection, bytearray(sid_ctx))
+
+    def refused(number):
+        for target, sid_ctx in ((server_ctx, b"x" * 33), (object(), b"x"), (connection, "x")):
+            try:
+                pysidctx.set_session_id_context(target, sid_ctx)
+            except (TypeError, ValueError):
+                continue
+            raise AssertionError("not refused")
+
+    def new_objects(number):
+        ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        pysidctx.set_session_id_context(ctx, sid_ctxs[number % 256])
+        one = ctx.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
+        pysidctx.set_session_id_context(one, sid_ctxs[number % 256])
+        if flags:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(one))
+
+    def connections(number):
+        pysidctx.set_session_id_context(server_ctx, sid_ctxs[number % 256])
+        handshakes.connect(server_ctx, client_ctx)
+
+    def fingerprints(number):
+        pysidctx.context_fingerprint(server_ctx)
+        pysidctx.derive_session_id_context("shop", str(number))
+
+    work, rounds = {
+        "call": (call, 1_000_000), "refused": (refused, 200_000),
+        "new objects": (new_objects, 5_000), "connections": (connections, 2_000),
+        "fingerprints": (fingerprints, 20_000),
+    }[case]
+    for number in range(rounds // 4):  # until caches and allocators have their size
+        work(number)
+    before = resident()
+    for number in range(rounds):
+        work(number)
+    grown = resident() - before
+    print(f"{case}: {rounds} rounds, {grown} bytes more")
+    return grown > ALLOWED
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

