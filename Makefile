@@ -34,7 +34,7 @@ $(VENV)/.built: $(SOURCES) .ci/prepare
 	touch $@
 
 $(VENV)/.test $(VENV)/.bench: $(VENV)/.%: $(VENV)/.built
-	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --editable '.[cli,$*]'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --editable '.[$*]'
 	touch $@
 
 $(VENV)/.nox: $(VENV)/.built

@@ -16,5 +16,5 @@ nox.options.error_on_missing_interpreters = False
 
 @nox.session(python=["3.9", "3.10", "3.11", "3.12", "3.13"])
 def tests(session):
-    session.install("--editable", ".[cli,test]")
+    session.install("--editable", ".[test]")
     session.run("pytest", *session.posargs)

@@ -1,5 +1,6 @@
 """What one call costs: a pyperf script, run round by round by `benchmarks.call`."""
 
+import _ssl
 import ctypes
 import socket
 import ssl
@@ -25,6 +26,7 @@ HEADER_SSL = "pysidctx.h on an SSL"
 CIMPORT_CTX = "cimport, on an SSL_CTX"
 CIMPORT_SSL = "cimport, on an SSL"
 CONTEXT = "set_session_id_context(SSLContext)"
+CONTEXTS = "set_session_id_context(SSLContext), 100 in turn"
 OBJECT = "set_session_id_context(SSLObject)"
 SOCKET = "set_session_id_context(SSLSocket)"
 PYOPENSSL = "pyOpenSSL Context.set_session_id()"
@@ -42,19 +44,26 @@ def main() -> None:
     call_c, call_cython, cffi = map(native.load, ("call_c", "call_cython", "call_cffi"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     maker = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    contexts = [ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for _ in range(MANY)]
     connection = maker.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
     left, right = socket.socketpair()
     wrapped = maker.wrap_socket(left, server_side=True, do_handshake_on_connect=False)
-    for target in (context, connection, wrapped):
+    for target in (context, connection, wrapped, *contexts):
         pysidctx.set_session_id_context(target, SID_CTX)
 
     def call(name, function, *arguments):
-        names = ", ".join(f"a{number}" for number in range(len(arguments)))
-        bound = {f"given{number}": argument for number, argument in enumerate(arguments)}
-        setup = "\n".join(["f = function", *(f"a{n} = given{n}" for n in range(len(arguments)))])
-        # Many to a loop, so that the loop itself does not count.
-        runner.timeit(name, f"f({names})", setup, duplicate=MANY,
-                      globals={"function": function, **bound})
+        calls(name, function, [arguments] * MANY)
+
+    def calls(name, function, given):
+        """Time many calls written one after the other, so that the loop itself does not count."""
+        distinct = list({id(argument): argument for row in given for argument in row}.values())
+        names = {id(argument): f"a{number}" for number, argument in enumerate(distinct)}
+        lines = [f"f({', '.join(names[id(argument)] for argument in row)})" for row in given]
+        # Bound in the setup, which makes them local variables.
+        setup = ["f = function"] + [f"{name} = distinct[{number}]"
+                                    for number, name in enumerate(names.values())]
+        runner.timeit(name, lines, setup, inner_loops=len(given),
+                      globals={"function": function, "distinct": distinct})
 
     def loop(name, function):
         runner.bench_time_func(
@@ -64,6 +73,8 @@ def main() -> None:
     call(EMPTY, call_cython.empty, context, SID_CTX)
     loop(OPENSSL_CTX, call_c.openssl_ctx)
     call(CONTEXT, pysidctx.set_session_id_context, context, SID_CTX)
+    calls(CONTEXTS, pysidctx.set_session_id_context,
+          [(one, SID_CTX) for one in contexts])
     loop(OPENSSL_SSL, call_c.openssl_ssl)
     call(OBJECT, pysidctx.set_session_id_context, connection, SID_CTX)
     call(SOCKET, pysidctx.set_session_id_context, wrapped, SID_CTX)
@@ -75,7 +86,7 @@ def main() -> None:
     loop(CIMPORT_SSL, call_cython.cimport_ssl)
     # The others are given what they need once, outside of what is timed.
     call(PYOPENSSL, OpenSSL.SSL.Context(OpenSSL.SSL.TLS_METHOD).set_session_id, SID_CTX)
-    foreign = ctypes.CDLL(ssl._ssl.__file__).SSL_CTX_set_session_id_context
+    foreign = ctypes.CDLL(_ssl.__file__).SSL_CTX_set_session_id_context
     foreign.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint]
     call(CTYPES, foreign, pointer_of(context), SID_CTX, len(SID_CTX))
     call(CFFI, cffi.lib.SSL_CTX_set_session_id_context,

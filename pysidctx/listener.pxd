@@ -11,6 +11,16 @@ cdef extern from "sid_slot.h" nogil:
     void sid_slot_write(sid_slot *slot, const unsigned char *data, unsigned int length)
     unsigned int sid_slot_read(sid_slot *slot, unsigned char *data)
 
+cdef extern from *:
+    """
+    #ifdef Py_GIL_DISABLED
+    #define PYSIDCTX_HAS_GIL 0
+    #else
+    #define PYSIDCTX_HAS_GIL 1
+    #endif
+    """
+    const bint HAS_GIL "PYSIDCTX_HAS_GIL"
+
 cdef extern from "pysidctx.h" nogil:
     enum:
         PYSIDCTX_OK
@@ -29,6 +39,13 @@ cdef struct Connection:
     unsigned int length
     unsigned char id_context[SSL_MAX_SID_CTX_LENGTH]
 
+# The SSL_CTX that was asked for last, and what is kept on it: OpenSSL takes longer to find that
+# than to set an id context. Written under the GIL; where there is none, not at all.
+cdef struct Recent:
+    SSL_CTX *ctx
+    Listener *listener
+
+cdef Recent recent
 cdef int listener_index
 cdef int connection_index
 
@@ -36,16 +53,30 @@ cdef Listener *new_listener(SSL_CTX *ctx, const unsigned char *sid_ctx,
                             unsigned int length) noexcept nogil
 cdef Connection *new_connection(SSL *ssl) noexcept nogil
 
-cdef inline int set_on_context(SSL_CTX *ctx, const unsigned char *sid_ctx,
+cdef inline Listener *listener_of(SSL_CTX *ctx) noexcept nogil:
+    """What is kept on `ctx`; NULL where nothing is yet."""
+    return <Listener *> SSL_CTX_get_ex_data(ctx, listener_index)
+
+cdef inline Listener *recent_listener_of(SSL_CTX *ctx) noexcept:
+    """The same, quicker for the SSL_CTX that was asked for last; needs the GIL."""
+    cdef Listener *listener
+    if HAS_GIL and recent.ctx is ctx:
+        return recent.listener
+    listener = listener_of(ctx)
+    if HAS_GIL and listener is not NULL:
+        recent.listener = listener
+        recent.ctx = ctx
+    return listener
+
+cdef inline int set_on_context(SSL_CTX *ctx, Listener *listener, const unsigned char *sid_ctx,
                                unsigned int length) noexcept nogil:
     """Set the id context of the next connections of `ctx`; returns a PYSIDCTX_ code.
 
-    Two calls for one `ctx` must not overlap; handshakes may run meanwhile.
+    `listener` is what is kept on `ctx`. Two calls for one `ctx` must not overlap; handshakes may
+    run meanwhile.
     """
-    cdef Listener *listener
     if length > SSL_MAX_SID_CTX_LENGTH:
         return PYSIDCTX_TOO_LONG
-    listener = <Listener *> SSL_CTX_get_ex_data(ctx, listener_index)
     if listener is not NULL:
         sid_slot_write(&listener.id_context, sid_ctx, length)
     elif new_listener(ctx, sid_ctx, length) is NULL:
@@ -75,6 +106,9 @@ cdef inline int set_on_connection(SSL *ssl, const unsigned char *sid_ctx,
     elif connection.chosen:
         return PYSIDCTX_TOO_LATE  # between a HelloRetryRequest and the ClientHello that answers it
     connection.own = True
-    memcpy(connection.id_context, sid_ctx, length)
+    if length == SSL_MAX_SID_CTX_LENGTH:  # as derived ones are: without a call
+        memcpy(connection.id_context, sid_ctx, SSL_MAX_SID_CTX_LENGTH)
+    else:
+        memcpy(connection.id_context, sid_ctx, length)
     connection.length = length
     return SSL_set_session_id_context(ssl, sid_ctx, length)

@@ -74,13 +74,22 @@ cdef bint choose(Connection *connection, SSL_CTX *ctx) noexcept nogil:
     return True
 
 
-cdef void free_kept(void *parent, void *kept, CRYPTO_EX_DATA *ad, int index, long argl,
-                    void *argp) noexcept nogil:
-    # Called with NULL for every SSL_CTX and SSL on which nothing was kept.
+# The next two are called with NULL where nothing was kept, in whatever thread frees the object.
+
+cdef void free_listener(void *ctx, void *kept, CRYPTO_EX_DATA *ad, int index, long argl,
+                        void *argp) noexcept nogil:
+    # Before the memory of `ctx` is given back, so that no other SSL_CTX can have its address yet.
+    if recent.ctx is ctx:
+        recent.ctx = NULL
     OPENSSL_free(kept)
 
 
-listener_index = check(SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_kept),
+cdef void free_connection(void *ssl, void *kept, CRYPTO_EX_DATA *ad, int index, long argl,
+                          void *argp) noexcept nogil:
+    OPENSSL_free(kept)
+
+
+listener_index = check(SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_listener),
                        b"SSL_CTX_get_ex_new_index()")
-connection_index = check(SSL_get_ex_new_index(0, NULL, NULL, NULL, free_kept),
+connection_index = check(SSL_get_ex_new_index(0, NULL, NULL, NULL, free_connection),
                          b"SSL_get_ex_new_index()")

@@ -20,6 +20,14 @@ typedef struct {
     } copies[2];
 } sid_slot;
 
+static inline void sid_slot_write_word(_Atomic uint64_t *word, const unsigned char *data)
+{
+    uint64_t loaded;
+
+    memcpy(&loaded, data, SID_SLOT_WORD);
+    atomic_store_explicit(word, loaded, memory_order_relaxed);
+}
+
 /* One writer at a time; `length` is at most SID_SLOT_SIZE. */
 static inline void sid_slot_write(sid_slot *slot, const unsigned char *data, uint32_t length)
 {
@@ -31,13 +39,16 @@ static inline void sid_slot_write(sid_slot *slot, const unsigned char *data, uin
     /* A reader that meets a word written below must also meet the generation before this one. */
     atomic_thread_fence(memory_order_release);
     atomic_store_explicit(&slot->copies[next & 1].length, length, memory_order_relaxed);
-    for (i = 0; i < full; i++) {
-        memcpy(&word, data + i * SID_SLOT_WORD, SID_SLOT_WORD);
-        atomic_store_explicit(&words[i], word, memory_order_relaxed);
-    }
-    if (length % SID_SLOT_WORD) {
-        /* In a register: bytes stored one by one are slow to load again as a word. */
-        for (word = 0, i = length; i-- > full * SID_SLOT_WORD;)
+    if (length == SID_SLOT_SIZE) { /* as derived ones are: without loops */
+        sid_slot_write_word(&words[0], data);
+        sid_slot_write_word(&words[1], data + SID_SLOT_WORD);
+        sid_slot_write_word(&words[2], data + 2 * SID_SLOT_WORD);
+        sid_slot_write_word(&words[3], data + 3 * SID_SLOT_WORD);
+    } else {
+        for (i = 0; i < full; i++)
+            sid_slot_write_word(&words[i], data + i * SID_SLOT_WORD);
+        /* The rest in a register: bytes stored one by one are slow to load again as a word. */
+        for (i = length; i-- > full * SID_SLOT_WORD;)
             word = word << 8 | data[i];
         atomic_store_explicit(&words[full], word, memory_order_relaxed);
     }

@@ -13,7 +13,9 @@ from libc.string cimport memcpy
 from pysidctx cimport handles
 from pysidctx.handles cimport SSL_CTX_of, SSL_of, connection_of, is_context
 from pysidctx.libssl cimport SSL_MAX_SID_CTX_LENGTH
-from pysidctx.listener cimport set_on_connection, set_on_context
+from pysidctx.listener cimport (
+    listener_of, recent_listener_of, set_on_connection, set_on_context,
+)
 
 cdef extern from "pysidctx.h":
     ctypedef struct pysidctx_api:
@@ -72,6 +74,7 @@ def set_session_id_context(target, sid_ctx):
     cdef const unsigned char *data
     cdef unsigned char copied[SSL_MAX_SID_CTX_LENGTH]
     cdef Py_ssize_t length
+    cdef SSL_CTX *ctx
     cdef int result
     if PyBytes_CheckExact(sid_ctx):
         data = <const unsigned char *> PyBytes_AS_STRING(sid_ctx)
@@ -84,7 +87,8 @@ def set_session_id_context(target, sid_ctx):
     if is_context(target):
         # A lock only where there is no GIL to keep two calls for one SSL_CTX apart.
         with cython.critical_section(target):
-            result = set_on_context(SSL_CTX_of(target), data, <unsigned int> length)
+            ctx = SSL_CTX_of(target)
+            result = set_on_context(ctx, recent_listener_of(ctx), data, <unsigned int> length)
     else:
         connection = connection_of(target)
         result = set_on_connection(SSL_of(connection), data, <unsigned int> length)
@@ -164,7 +168,7 @@ cdef bytes encoded_part(object part):
 
 cdef int SSL_CTX_set_session_id_context(SSL_CTX *ctx, const unsigned char *sid_ctx,
                                         unsigned int sid_ctx_len) noexcept nogil:
-    return set_on_context(ctx, sid_ctx, sid_ctx_len)
+    return set_on_context(ctx, listener_of(ctx), sid_ctx, sid_ctx_len)
 
 
 cdef int SSL_set_session_id_context(SSL *ssl, const unsigned char *sid_ctx,

@@ -14,6 +14,15 @@ import trustme
 from machine import ROOT, lack
 
 
+# Those that build, install or run long come last, in this order.
+SLOW = ("test_leaks.py", "test_demo.py", "test_event_loops.py", "test_stubs.py",
+        "test_c_interface.py", "test_benchmarks.py", "test_packaging.py", "test_readme.py")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: SLOW.index(item.path.name) if item.path.name in SLOW else -1)
+
+
 @pytest.fixture(autouse=True)
 def error_queue_is_left_empty():
     libssl.queued_reasons()

@@ -1,5 +1,6 @@
 """What the tests find on the machine, and what they do where something is missing."""
 
+import importlib
 import os
 import shutil
 import sys
@@ -23,3 +24,11 @@ def program(name, package):
     if path is None:
         lack(f"the program {name} is missing: install {package}")
     return path
+
+
+def module(name, package):
+    """An imported module of another library."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        lack(f"the module {name} is missing: install {package}")

@@ -16,6 +16,7 @@ import pytest
 from handshakes import Pair, close, connect, id_context, pair, shake
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from machine import module
 
 import pysidctx
 from pysidctx import MAX_SID_CTX_LENGTH, derive_session_id_context, set_session_id_context
@@ -255,7 +256,7 @@ def test_a_plain_socket_is_refused():
 
 
 def test_objects_of_pyopenssl_are_told_what_to_call():
-    crypto = pytest.importorskip("OpenSSL.SSL")
+    crypto = module("OpenSSL.SSL", "pyOpenSSL")
     context = crypto.Context(crypto.TLS_METHOD)
     for target in (context, crypto.Connection(context, None)):
         with pytest.raises(TypeError, match=r"set_session_id\(\)"):
@@ -263,7 +264,7 @@ def test_objects_of_pyopenssl_are_told_what_to_call():
 
 
 def test_gevent_s_own_classes_are_targets():
-    pytest.importorskip("gevent")
+    module("gevent", "gevent")
     # In a process of its own: gevent changes threads and signals of the one it is in.
     script = """
 import socket, _ssl
