@@ -8,7 +8,7 @@
 # PYTHON names the interpreter: make test PYTHON=python3.13
 
 PYTHON ?= python3
-TAG := $(shell $(PYTHON) -c 'import sysconfig, sys; print(sys.implementation.cache_tag + (sysconfig.get_config_var("abi_thread") or ""))')
+TAG := $(shell $(PYTHON) -c 'import sys; print(sys.implementation.cache_tag + sys.abiflags)')
 VENV := .venv/$(TAG)
 BIN := $(VENV)/bin
 SOURCES := $(wildcard pysidctx/*.pyx pysidctx/*.pxd pysidctx/*.h include/*.h) setup.py pyproject.toml
@@ -29,7 +29,7 @@ bench: $(VENV)/.bench
 $(VENV)/.built: $(SOURCES) .ci/prepare
 	sh .ci/prepare $(PYTHON)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -qq --disable-pip-version-check 'setuptools>=77' 'Cython>=3.1'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --upgrade pip 'setuptools>=77' 'Cython>=3.1'
 	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --editable '.[cli]'
 	touch $@
 

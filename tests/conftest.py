@@ -11,7 +11,7 @@ import handshakes
 import libssl
 import pytest
 import trustme
-from machine import ROOT, lack
+from machine import ROOT, lack, program
 
 
 # Those that build, install or run long come last, in this order.
@@ -104,7 +104,8 @@ def rng():
 @pytest.fixture(scope="session")
 def source_copy(tmp_path_factory):
     """The files that git tracks, without anything that was built."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    command = [program("git", "git"), "ls-files", "-z"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
         lack("the tracked files are not known: this is not a git checkout")
     folder = tmp_path_factory.mktemp("source")

@@ -1,6 +1,5 @@
 """The ClientHello callback: which id context counts, from when on, and under threads and fork."""
 
-import gc
 import os
 import ssl
 import sys
@@ -8,7 +7,7 @@ import threading
 
 import libssl
 import pytest
-from handshakes import close, connect, id_context, pair, read_nothing, resumes, shake
+from handshakes import connect, id_context, pair, read_nothing, resumes, shake
 
 from pysidctx import set_session_id_context
 
@@ -300,20 +299,3 @@ def test_both_sides_of_a_fork_go_on(server_ctx, client_ctx):
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert id_context(connect(server_ctx, client_ctx)) == b"shop"
-
-
-def test_closing_makes_the_cache_keep_the_session(server_ctx, make_client_ctx):
-    """The helper that the tests above rely on: without it, no session is found again."""
-    server_ctx.options |= ssl.OP_NO_TICKET
-    client_ctx = make_client_ctx(ssl.TLSVersion.TLSv1_2)
-    ends = shake(pair(server_ctx, client_ctx))
-    session = ends.client.session
-    del ends
-    gc.collect()
-    assert not resumes(server_ctx, client_ctx, session)
-    ends = shake(pair(server_ctx, client_ctx))
-    session = ends.client.session
-    close(ends)
-    del ends
-    gc.collect()
-    assert resumes(server_ctx, client_ctx, session)
