@@ -16,11 +16,11 @@ from pysidctx.libssl cimport (
     SSL_CTX_get_extra_chain_certs_only, SSL_CTX_get_security_level, SSL_CTX_get_verify_depth,
     SSL_CTX_get_verify_mode, SSL_free, SSL_get0_chain_certs, SSL_get_certificate, SSL_new,
     SSL_set_current_cert, SSL_VERIFY_NONE, STACK_OF_X509, STACK_OF_X509_NAME,
-    STACK_OF_X509_OBJECT, X509, X509_CRL, X509_NAME, X509_OBJECT, X509_OBJECT_free,
+    STACK_OF_X509_OBJECT, X509_OBJECT, X509_OBJECT_free,
     X509_OBJECT_get0_X509, X509_OBJECT_get0_X509_CRL, X509_STORE, X509_STORE_get0_param,
     X509_STORE_get1_objects, X509_VERIFY_PARAM, X509_VERIFY_PARAM_get_auth_level,
     X509_VERIFY_PARAM_get_depth, X509_VERIFY_PARAM_get_flags, X509_VERIFY_PARAM_get_hostflags,
-    i2d_X509, i2d_X509_AUX, i2d_X509_CRL, i2d_X509_NAME, sk_X509_NAME_num, sk_X509_NAME_value,
+    i2d_of_void, i2d_X509, i2d_X509_AUX, i2d_X509_CRL, i2d_X509_NAME, sk_X509_NAME_num, sk_X509_NAME_value,
     sk_X509_OBJECT_num, sk_X509_OBJECT_pop_free, sk_X509_OBJECT_value, sk_X509_num,
     sk_X509_value,
 )
@@ -100,8 +100,8 @@ cdef list certificates(SSL_CTX *ctx):
         while found:
             chain = NULL
             check(SSL_get0_chain_certs(ssl, &chain), b"SSL_get0_chain_certs()")
-            derived.append(derive_session_id_context(certificate(SSL_get_certificate(ssl)),
-                                                     *all_of(chain)))
+            leaf = der(<i2d_of_void *> i2d_X509, SSL_get_certificate(ssl), b"i2d_X509()")
+            derived.append(derive_session_id_context(leaf, *all_of(chain)))
             found = SSL_set_current_cert(ssl, SSL_CERT_SET_NEXT)
         return derived
     finally:
@@ -116,7 +116,8 @@ cdef list extra_chain(SSL_CTX *ctx):
 
 cdef list all_of(STACK_OF_X509 *stack):
     cdef int i
-    return [certificate(sk_X509_value(stack, i)) for i in range(sk_X509_num(stack))]
+    return [der(<i2d_of_void *> i2d_X509, sk_X509_value(stack, i), b"i2d_X509()")
+            for i in range(sk_X509_num(stack))]
 
 
 cdef tuple trusted(SSL_CTX *ctx):
@@ -131,9 +132,11 @@ cdef tuple trusted(SSL_CTX *ctx):
         for i in range(sk_X509_OBJECT_num(objects)):
             found = sk_X509_OBJECT_value(objects, i)
             if X509_OBJECT_get0_X509(found) is not NULL:
-                certificates.append(trusted_certificate(X509_OBJECT_get0_X509(found)))
+                certificates.append(der(<i2d_of_void *> i2d_X509_AUX,
+                                        X509_OBJECT_get0_X509(found), b"i2d_X509_AUX()"))
             elif X509_OBJECT_get0_X509_CRL(found) is not NULL:
-                lists.append(revocation_list(X509_OBJECT_get0_X509_CRL(found)))
+                lists.append(der(<i2d_of_void *> i2d_X509_CRL,
+                                 X509_OBJECT_get0_X509_CRL(found), b"i2d_X509_CRL()"))
         return certificates, lists
     finally:
         sk_X509_OBJECT_pop_free(objects, X509_OBJECT_free)
@@ -141,7 +144,8 @@ cdef tuple trusted(SSL_CTX *ctx):
 
 cdef list names(const STACK_OF_X509_NAME *stack):
     cdef int i
-    return [name(sk_X509_NAME_value(stack, i)) for i in range(sk_X509_NAME_num(stack))]
+    return [der(<i2d_of_void *> i2d_X509_NAME, sk_X509_NAME_value(stack, i), b"i2d_X509_NAME()")
+            for i in range(sk_X509_NAME_num(stack))]
 
 
 cdef str settings(SSL_CTX *ctx, object context):
@@ -171,35 +175,12 @@ cdef str settings(SSL_CTX *ctx, object context):
     ))
 
 
-cdef bytes certificate(X509 *x509):
-    cdef unsigned char *der = NULL
-    cdef int length = i2d_X509(x509, &der)
-    return taken(length, der, b"i2d_X509()")
-
-
-cdef bytes trusted_certificate(X509 *x509):
-    cdef unsigned char *der = NULL
-    cdef int length = i2d_X509_AUX(x509, &der)
-    return taken(length, der, b"i2d_X509_AUX()")
-
-
-cdef bytes revocation_list(X509_CRL *crl):
-    cdef unsigned char *der = NULL
-    cdef int length = i2d_X509_CRL(crl, &der)
-    return taken(length, der, b"i2d_X509_CRL()")
-
-
-cdef bytes name(X509_NAME *x509_name):
-    cdef unsigned char *der = NULL
-    cdef int length = i2d_X509_NAME(x509_name, &der)
-    return taken(length, der, b"i2d_X509_NAME()")
-
-
-cdef bytes taken(int length, unsigned char *der, const char *call):
-    """What an i2d function of OpenSSL's wrote to memory of its own, which is freed."""
+cdef bytes der(i2d_of_void *i2d, const void *value, const char *call):
+    """What one of OpenSSL's i2d functions makes of `value`."""
+    cdef unsigned char *made = NULL
+    cdef int length = i2d(value, &made)
     check(length, call)
-    check_pointer(der, call)
     try:
-        return der[:length]
+        return (<unsigned char *> check_pointer(made, call))[:length]
     finally:
-        OPENSSL_free(der)
+        OPENSSL_free(made)

@@ -24,6 +24,9 @@ cdef extern from "openssl/err.h" nogil:
     int ERR_set_mark()
     int ERR_pop_to_mark()
 
+cdef extern from "openssl/asn1.h" nogil:
+    ctypedef int i2d_of_void(const void *, unsigned char **) noexcept
+
 cdef extern from "openssl/x509.h" nogil:
     ctypedef struct X509:
         pass

@@ -1,5 +1,8 @@
 from libc.string cimport memcpy
 
+from pysidctx.codes cimport (
+    PYSIDCTX_NO_MEMORY, PYSIDCTX_TOO_LATE, PYSIDCTX_TOO_LONG,
+)
 from pysidctx.libssl cimport (
     SSL, SSL_CTX, SSL_CTX_get_ex_data, SSL_CTX_set_session_id_context, SSL_get_ex_data,
     SSL_get_session, SSL_in_before, SSL_MAX_SID_CTX_LENGTH, SSL_set_session_id_context,
@@ -20,13 +23,6 @@ cdef extern from *:
     #endif
     """
     const bint HAS_GIL "PYSIDCTX_HAS_GIL"
-
-cdef extern from "pysidctx.h" nogil:
-    enum:
-        PYSIDCTX_OK
-        PYSIDCTX_TOO_LONG
-        PYSIDCTX_TOO_LATE
-        PYSIDCTX_NO_MEMORY
 
 # Kept on an SSL_CTX once an id context was set on it; owned by it, freed with it.
 cdef struct Listener:

@@ -4,13 +4,6 @@ from cpython.object cimport PyObject
 
 from pysidctx.libssl cimport SSL, SSL_CTX
 
-cdef extern from "pysidctx.h" nogil:
-    enum:
-        PYSIDCTX_OK
-        PYSIDCTX_TOO_LONG
-        PYSIDCTX_TOO_LATE
-        PYSIDCTX_NO_MEMORY
-
 cdef int SSL_CTX_set_session_id_context(SSL_CTX *ctx, const unsigned char *sid_ctx,
                                         unsigned int sid_ctx_len) noexcept nogil
 cdef int SSL_set_session_id_context(SSL *ssl, const unsigned char *sid_ctx,

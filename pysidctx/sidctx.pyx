@@ -11,6 +11,7 @@ from cpython.ref cimport Py_INCREF
 from libc.string cimport memcpy
 
 from pysidctx cimport handles
+from pysidctx.codes cimport PYSIDCTX_TOO_LATE
 from pysidctx.handles cimport SSL_CTX_of, SSL_of, connection_of, is_context
 from pysidctx.libssl cimport SSL_MAX_SID_CTX_LENGTH
 from pysidctx.listener cimport (
@@ -43,8 +44,9 @@ def set_session_id_context(target, sid_ctx):
     has another id context than the session it was given fails its handshake.
 
     target
-        An `ssl.SSLContext`: counts for the handshakes that its connections begin after the call,
-        also on CPython 3.13 and later, whose `ssl` overwrites what the `SSLContext` itself has.
+        An `ssl.SSLContext`: counts for each of its servers' connections that reads its ClientHello
+        after the call, also on CPython 3.13 and later, whose `ssl` overwrites what the `SSLContext`
+        itself has; and for each client's connection that is made after the call.
         Or an `ssl.SSLSocket` or `ssl.SSLObject` (or the `_ssl` object beneath any of them): counts
         for this connection alone, and wins over what its `SSLContext` has, whichever was set
         first. Set it before the handshake: a server decides on resumption when it reads the
@@ -68,8 +70,8 @@ def set_session_id_context(target, sid_ctx):
     id context from before the call or from after it, whole. A connection belongs to the thread
     that uses it.
 
-    It installs the `SSLContext`'s ClientHello callback (`SSL_CTX_set_client_hello_cb()`), which
-    Python itself does not use. See SSL_CTX_set_session_id_context(3).
+    On an `SSLContext` it takes the one ClientHello callback (`SSL_CTX_set_client_hello_cb()`) that
+    OpenSSL has place for; Python itself does not use it. See SSL_CTX_set_session_id_context(3).
     """
     cdef const unsigned char *data
     cdef unsigned char copied[SSL_MAX_SID_CTX_LENGTH]

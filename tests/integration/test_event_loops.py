@@ -6,19 +6,28 @@ import sys
 import pytest
 from machine import module
 
-ASYNCIO = """
-import asyncio, importlib, ssl, sys
+CONTEXTS_AND_CLIENT = """
+import asyncio, socket, ssl, sys
 import pysidctx
 
-loop_module, certificate, ca = sys.argv[1:]
+library, certificate, ca = sys.argv[1:]
 server_ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 server_ctx.load_cert_chain(certificate)
 client_ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 client_ctx.load_verify_locations(ca)
-
 reused = []
 
 
+def client(port, session=None):
+    with socket.create_connection(("127.0.0.1", port)) as plain:
+        plain.settimeout(10)
+        with client_ctx.wrap_socket(plain, server_hostname="a.test", session=session) as connection:
+            connection.sendall(b"hello")
+            assert connection.recv(100) == b"hello"
+            return connection.session
+"""
+
+ASYNCIO = CONTEXTS_AND_CLIENT + """
 async def answer(reader, writer):
     reused.append(writer.get_extra_info("ssl_object").session_reused)
     writer.write(await reader.read(100))
@@ -26,33 +35,22 @@ async def answer(reader, writer):
     writer.close()
 
 
-def client(port, session):
-    import socket
-    with socket.create_connection(("127.0.0.1", port)) as plain:
-        plain.settimeout(10)
-        with client_ctx.wrap_socket(plain, server_hostname="a.test", session=session) as connection:
-            connection.sendall(b"hello")
-            assert connection.recv(100) == b"hello"
-            return connection.session
-
-
 async def main():
     loop = asyncio.get_running_loop()
-    assert type(loop).__module__.split(".")[0] == loop_module, type(loop)
+    assert type(loop).__module__.split(".")[0] == library, type(loop)
     server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=server_ctx)
     port = server.sockets[0].getsockname()[1]
-    async def connect(session=None):
-        return await loop.run_in_executor(None, client, port, session)
     pysidctx.set_session_id_context(server_ctx, b"shop")
-    session = await connect()
-    await connect(session)
+    session = await loop.run_in_executor(None, client, port)
+    await loop.run_in_executor(None, client, port, session)
     pysidctx.set_session_id_context(server_ctx, b"bank")
-    await connect(session)
+    await loop.run_in_executor(None, client, port, session)
     server.close()
     await server.wait_closed()
 
-if loop_module == "uvloop":
-    loop = importlib.import_module("uvloop").new_event_loop()
+if library == "uvloop":
+    import uvloop
+    loop = uvloop.new_event_loop()
 else:
     loop = asyncio.new_event_loop()
 loop.run_until_complete(main())
@@ -61,20 +59,10 @@ assert reused == [False, True, False], reused
 """
 
 GEVENT = """
-import sys
 from gevent import monkey
 monkey.patch_all()
-import gevent.server, gevent.ssl, socket, ssl
-import pysidctx
-
-_, certificate, ca = sys.argv[1:]
-server_ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-server_ctx.load_cert_chain(certificate)
-client_ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-client_ctx.load_verify_locations(ca)
-reused = []
-
-
+import gevent.server
+""" + CONTEXTS_AND_CLIENT + """
 def answer(connection, address):
     reused.append(connection.session_reused)
     connection.sendall(connection.recv(100))
@@ -83,22 +71,11 @@ def answer(connection, address):
 
 server = gevent.server.StreamServer(("127.0.0.1", 0), answer, ssl_context=server_ctx)
 server.start()
-
-
-def connect(session=None):
-    with socket.create_connection(("127.0.0.1", server.server_port)) as plain:
-        plain.settimeout(10)
-        with client_ctx.wrap_socket(plain, server_hostname="a.test", session=session) as connection:
-            connection.sendall(b"hello")
-            assert connection.recv(100) == b"hello"
-            return connection.session
-
-
 pysidctx.set_session_id_context(server_ctx, b"shop")
-session = connect()
-connect(session)
+session = client(server.server_port)
+client(server.server_port, session)
 pysidctx.set_session_id_context(server_ctx, b"bank")
-connect(session)
+client(server.server_port, session)
 server.stop()
 assert reused == [False, True, False], reused
 """
