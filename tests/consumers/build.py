@@ -16,7 +16,8 @@ sys.argv += ["build_ext", "--inplace"]
 setup(name="consumers", py_modules=[], ext_modules=cythonize(
     [Extension(source.rsplit(".", 1)[0], [source], include_dirs=[include],
                extra_compile_args=["-Werror", "-Wno-unused-function"]) for source in sources],
-    include_path=[package_parent], compiler_directives={"language_level": 3}))
+    include_path=[package_parent],
+    compiler_directives={"language_level": 3, "freethreading_compatible": True}))
 """
 
 

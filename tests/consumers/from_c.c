@@ -57,7 +57,14 @@ static struct PyModuleDef definition = {
 
 PyMODINIT_FUNC PyInit_from_c(void)
 {
+    PyObject *module;
+
     if (pysidctx_import() < 0)
         return NULL;
-    return PyModule_Create(&definition);
+    module = PyModule_Create(&definition);
+#ifdef Py_GIL_DISABLED
+    if (module != NULL)
+        PyUnstable_Module_SetGIL(module, Py_MOD_GIL_NOT_USED);
+#endif
+    return module;
 }
