@@ -2,6 +2,7 @@
 #ifndef PYSIDCTX_OPENSSL_COMPAT_H
 #define PYSIDCTX_OPENSSL_COMPAT_H
 
+#include <openssl/crypto.h>
 #include <openssl/opensslv.h>
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
@@ -11,6 +12,13 @@
 #endif
 #if defined(LIBRESSL_VERSION_NUMBER) || defined(OPENSSL_IS_BORINGSSL) || defined(OPENSSL_IS_AWSLC)
 #error "pysidctx needs OpenSSL itself: other libraries do not have its ClientHello callback"
+#endif
+
+/* The third argument of a CRYPTO_EX_dup function, a pointer to the pointer, changed its type. */
+#if OPENSSL_VERSION_NUMBER < 0x30000000L
+typedef void *pysidctx_CRYPTO_EX_dup_from;
+#else
+typedef void **pysidctx_CRYPTO_EX_dup_from;
 #endif
 
 /* Since 3.3 OpenSSL hands out a copy of a store's objects, taken under the store's lock; before

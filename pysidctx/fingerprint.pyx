@@ -6,6 +6,7 @@ import _ssl
 
 cimport cython
 
+from pysidctx.errors import Error
 from pysidctx.sidctx import derive_session_id_context
 
 from pysidctx.errors cimport check, check_pointer
@@ -153,7 +154,11 @@ cdef str settings(SSL_CTX *ctx, object context):
     cdef X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx)
     cdef X509_VERIFY_PARAM *store_param = X509_STORE_get0_param(store)
     cdef int verify_mode = SSL_CTX_get_verify_mode(ctx)
-    if verify_mode != SSL_VERIFY_NONE and store_fetches(store) != 0:
+    cdef int fetches = store_fetches(store)
+    if verify_mode != SSL_VERIFY_NONE and fetches < 0:
+        raise Error("this OpenSSL does not show whether a context fetches CAs as it needs them: "
+                    "choose an id context yourself")
+    if verify_mode != SSL_VERIFY_NONE and fetches:
         raise ValueError(
             "this context verifies peers by CAs that OpenSSL fetches as it needs them, from a "
             "directory (capath) or the system's defaults, so they cannot be listed: load them by "

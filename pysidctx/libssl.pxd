@@ -1,5 +1,8 @@
 """OpenSSL as its manual pages spell it: every function and type that pysidctx uses."""
 
+cdef extern from "openssl_compat.h" nogil:
+    ctypedef void **CRYPTO_EX_dup_from "pysidctx_CRYPTO_EX_dup_from"
+
 cdef extern from "openssl/crypto.h" nogil:
     ctypedef struct CRYPTO_EX_DATA:
         pass
@@ -7,7 +10,9 @@ cdef extern from "openssl/crypto.h" nogil:
                                 long argl, void *argp) noexcept
     ctypedef void CRYPTO_EX_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx,
                                  long argl, void *argp) noexcept
-    ctypedef int CRYPTO_EX_dup
+    ctypedef int CRYPTO_EX_dup(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from_,
+                               CRYPTO_EX_dup_from from_d, int idx, long argl,
+                               void *argp) noexcept
 
     enum:
         CRYPTO_EX_INDEX_SSL
@@ -15,6 +20,7 @@ cdef extern from "openssl/crypto.h" nogil:
 
     int CRYPTO_free_ex_index(int class_index, int idx)
     void *OPENSSL_zalloc(size_t num)
+    void *OPENSSL_memdup(const void *str, size_t s)
     void OPENSSL_free(void *addr)
 
 cdef extern from "openssl/err.h" nogil:

@@ -7,7 +7,8 @@ decides on resumption: the ClientHello callback is the only place between the tw
 
 from pysidctx.errors cimport check
 from pysidctx.libssl cimport (
-    CRYPTO_EX_DATA, ERR_pop_to_mark, ERR_set_mark, OPENSSL_free, OPENSSL_zalloc,
+    CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_pop_to_mark, ERR_set_mark, OPENSSL_free,
+    OPENSSL_memdup, OPENSSL_zalloc,
     SSL_AD_INTERNAL_ERROR, SSL_CLIENT_HELLO_ERROR, SSL_CLIENT_HELLO_SUCCESS,
     SSL_CTX_get_ex_new_index, SSL_CTX_set_client_hello_cb, SSL_CTX_set_ex_data,
     SSL_get_ex_new_index, SSL_get_pending_cipher, SSL_get_SSL_CTX, SSL_set_ex_data,
@@ -33,7 +34,7 @@ cdef Listener *new_listener(SSL_CTX *ctx, const unsigned char *sid_ctx,
 
 
 cdef Connection *new_connection(SSL *ssl) noexcept nogil:
-    """Give `ssl` a place for an id context of its own; NULL where memory ran out."""
+    """Give `ssl` a place for its id context; NULL where memory ran out."""
     ERR_set_mark()
     cdef Connection *connection = <Connection *> OPENSSL_zalloc(sizeof(Connection))
     if connection is not NULL and not SSL_set_ex_data(ssl, connection_index, connection):
@@ -89,7 +90,18 @@ cdef void free_connection(void *ssl, void *kept, CRYPTO_EX_DATA *ad, int index, 
     OPENSSL_free(kept)
 
 
+cdef int copy_connection(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *original,
+                         CRYPTO_EX_dup_from kept, int index, long argl, void *argp) noexcept nogil:
+    # SSL_dup() would give both connections the same one to free. What is left in `kept` is the
+    # copy's.
+    cdef void **place = <void **> kept
+    if place[0] is not NULL:
+        place[0] = OPENSSL_memdup(place[0], sizeof(Connection))
+        return place[0] is not NULL
+    return 1
+
+
 listener_index = check(SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_listener),
                        b"SSL_CTX_get_ex_new_index()")
-connection_index = check(SSL_get_ex_new_index(0, NULL, NULL, NULL, free_connection),
+connection_index = check(SSL_get_ex_new_index(0, NULL, NULL, copy_connection, free_connection),
                          b"SSL_get_ex_new_index()")

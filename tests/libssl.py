@@ -27,20 +27,13 @@ SSL_CTX_set_session_id_context = _function(
 SSL_set_session_id_context = _function(
     "SSL_set_session_id_context", ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint
 )
+SSL_dup = _function("SSL_dup", ctypes.c_void_p, ctypes.c_void_p)
+SSL_free = _function("SSL_free", None, ctypes.c_void_p)
 SSL_get_session = _function("SSL_get_session", ctypes.c_void_p, ctypes.c_void_p)
-SSL_set_session = _function(
-    "SSL_set_session", ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p
-)
 SSL_SESSION_get0_id_context = _function(
     "SSL_SESSION_get0_id_context",
     ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint),
 )
-SSL_SESSION_set1_id_context = _function(
-    "SSL_SESSION_set1_id_context",
-    ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint,
-)
-SSL_SESSION_dup = _function("SSL_SESSION_dup", ctypes.c_void_p, ctypes.c_void_p)
-SSL_SESSION_free = _function("SSL_SESSION_free", None, ctypes.c_void_p)
 SSL_renegotiate = _function("SSL_renegotiate", ctypes.c_int, ctypes.c_void_p)
 ERR_peek_error = _function("ERR_peek_error", ctypes.c_ulong)
 ERR_get_error = _function("ERR_get_error", ctypes.c_ulong)

@@ -248,6 +248,16 @@ def test_contexts_and_connections_may_die_in_any_order(make_server_ctx, client_c
     assert id_context(shake(ends)) == b"own"
 
 
+def test_a_duplicate_has_an_id_context_of_its_own_to_free(server_ctx, client_ctx):
+    ends = pair(server_ctx, client_ctx)
+    set_session_id_context(ends.server, b"own")
+    copies = [libssl.SSL_dup(libssl.pointer(ends.server)) for _ in range(3)]
+    assert all(copies)
+    for copy in copies:
+        libssl.SSL_free(copy)
+    assert id_context(shake(ends)) == b"own"
+
+
 def test_eight_threads_shake_hands_while_the_context_changes(make_server_ctx, make_client_ctx):
     server_ctx = make_server_ctx()
     choices = {b"a" * 32, b"b" * 17, b"", b"c" * 8}
