@@ -1,0 +1,31 @@
+"""sid_slot.h: what one thread writes, others read whole."""
+
+import subprocess
+
+import pytest
+from machine import ROOT, program
+
+HEADER = ROOT / "pysidctx" / "sid_slot.h"
+RETRY = "while (atomic_load_explicit(&slot->generation, memory_order_relaxed) != seen)"
+
+
+@pytest.fixture
+def stress(tmp_path):
+    def run(header):
+        (tmp_path / "sid_slot.h").write_text(header)
+        subprocess.run(
+            [program("cc", "gcc"), "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-I", tmp_path,
+             ROOT / "tests" / "consumers" / "slot_stress.c", "-o", tmp_path / "stress"], check=True)
+        return subprocess.run([tmp_path / "stress"], capture_output=True, text=True)
+
+    return run
+
+
+def test_readers_never_see_a_mixture(stress):
+    assert stress(HEADER.read_text()).stdout == "0 mixtures\n"
+
+
+def test_without_reading_again_they_do(stress):
+    """So the test above can fail."""
+    assert RETRY in HEADER.read_text()
+    assert stress(HEADER.read_text().replace(RETRY, "while (0)")).returncode == 1
