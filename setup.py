@@ -69,8 +69,10 @@ class BuildExtensions(build_ext):
         self.require("#include <openssl_compat.h>\nint main(void) { return 0; }", NEWER)
         self.require("#include <openssl/ssl.h>\nint main(void) { return SSL_new(0) != 0; }",
                      LIBSSL, link=True)
-        # Calls straight through the table of addresses: a fifth off a call as short as ours.
-        flags = [flag for flag in ("-fno-plt",) if self.builds("int main(void) { return 0; }", flag)]
+        # Calls without the detour through the procedure linkage table: ours are short enough for
+        # it to count.
+        no_detour = self.builds("int main(void) { return 0; }", "-Werror", "-fno-plt")
+        flags = ["-fno-plt"] if no_detour else []
         for extension in self.extensions:
             extension.extra_compile_args += flags
             extension.runtime_library_dirs += runtime
@@ -85,8 +87,8 @@ class BuildExtensions(build_ext):
             path = Path(folder, "probe.c")
             path.write_text(source + "\n")
             try:
-                objects = self.compiler.compile([str(path)], output_dir="/",
-                                                extra_preargs=["-Werror", *flags])
+                # Below "/", which leaves the object beside its source.
+                objects = self.compiler.compile([str(path)], output_dir="/", extra_preargs=[*flags])
                 if link:
                     self.compiler.link_executable(objects, str(Path(folder, "probe")),
                                                   libraries=LIBRARIES)

@@ -21,9 +21,9 @@ from pysidctx.libssl cimport (
     X509_OBJECT_get0_X509, X509_OBJECT_get0_X509_CRL, X509_STORE, X509_STORE_get0_param,
     X509_STORE_get1_objects, X509_VERIFY_PARAM, X509_VERIFY_PARAM_get_auth_level,
     X509_VERIFY_PARAM_get_depth, X509_VERIFY_PARAM_get_flags, X509_VERIFY_PARAM_get_hostflags,
-    i2d_of_void, i2d_X509, i2d_X509_AUX, i2d_X509_CRL, i2d_X509_NAME, sk_X509_NAME_num, sk_X509_NAME_value,
-    sk_X509_OBJECT_num, sk_X509_OBJECT_pop_free, sk_X509_OBJECT_value, sk_X509_num,
-    sk_X509_value,
+    i2d_of_void, i2d_X509, i2d_X509_AUX, i2d_X509_CRL, i2d_X509_NAME, sk_X509_NAME_num,
+    sk_X509_NAME_value, sk_X509_OBJECT_num, sk_X509_OBJECT_pop_free, sk_X509_OBJECT_value,
+    sk_X509_num, sk_X509_value,
 )
 
 cdef extern from "store_lookups.h":

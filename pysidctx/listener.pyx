@@ -1,4 +1,4 @@
-"""What pysidctx keeps on an SSL_CTX and on an SSL, and the one ClientHello callback that applies it.
+"""What pysidctx keeps on an SSL_CTX and on an SSL, and the ClientHello callback that applies it.
 
 CPython gives each server connection an id context of its own making right after `SSL_new()`
 (each `SSL_CTX`, up to 3.12). What is to count must be set later than that and before OpenSSL

@@ -41,7 +41,8 @@ def test_a_fault_is_seen_and_ends_in_1():
 
 
 def test_without_openssl_it_says_what_to_install(tmp_path):
-    code = "import os, sys; os.environ['PATH'] = sys.argv[1]; from pysidctx.cli import demo; sys.exit(demo.run())"
+    code = ("import os, sys; os.environ['PATH'] = sys.argv[1];"
+            "from pysidctx.cli import demo; sys.exit(demo.run())")
     ran = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True)
     assert ran.returncode == 2
     assert "apt-get install openssl" in ran.stdout

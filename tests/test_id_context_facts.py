@@ -90,7 +90,8 @@ def test_empty_with_verified_clients_is_a_fatal_error_until_it_is_set(
     with pytest.raises(ssl.SSLError, match="(?i)session.id.context.uninitialized"):
         shake(ends)
     libssl.queued_reasons()
-    assert not resumes(server_ctx, client_ctx, session, before=lambda ends: set_raw(ends.server, b"x"))
+    assert not resumes(server_ctx, client_ctx, session,
+                       before=lambda ends: set_raw(ends.server, b"set"))
 
 
 def test_empty_with_verified_clients_is_not_cached(make_server_ctx, make_client_ctx, version):

@@ -17,7 +17,8 @@ def arguments(tmp_path, ca, certificate):
 
 
 def run(case, arguments):
-    return subprocess.run([sys.executable, SCRIPT, case, *arguments], capture_output=True, text=True)
+    command = [sys.executable, SCRIPT, case, *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("case", ["call", "refused", "new objects", "connections", "fingerprints"])

@@ -236,7 +236,8 @@ def test_a_closed_socket_is_refused(sockets):
 
 
 def test_an_unconnected_socket_is_refused(server_ctx, client_ctx):
-    for ctx, options in ((server_ctx, {"server_side": True}), (client_ctx, {"server_hostname": "a"})):
+    roles = ((server_ctx, {"server_side": True}), (client_ctx, {"server_hostname": "a.test"}))
+    for ctx, options in roles:
         with ctx.wrap_socket(socket.socket(), **options) as unconnected:
             with pytest.raises(ValueError, match="not yet connected"):
                 set_session_id_context(unconnected, b"shop")

@@ -1,4 +1,4 @@
-"""An empty function, and loops over pysidctx by `cimport`; each loop returns the seconds it took."""
+"""An empty function, and loops over pysidctx by `cimport`, which return the seconds they took."""
 
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
