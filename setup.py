@@ -31,18 +31,18 @@ def missing(what, debian, fedora, alpine):
     sentence = (f"pysidctx cannot be built without {what}: install it ({debian} on Debian and "
                 f"Ubuntu, {fedora} on Fedora, {alpine} on Alpine)")
     if "OpenSSL" in what:
-        sentence += (f"; PYSIDCTX_OPENSSL_DIR names {NAMED}, which is looked in alone" if NAMED
+        sentence += (f"; PYSIDCTX_OPENSSL_DIR names {NAMED}" if NAMED
                      else ", or name the folder of an OpenSSL in PYSIDCTX_OPENSSL_DIR")
     return SystemExit(sentence + ".")
 
 
 def openssl_folders():
     """Folders for headers and for libraries, and those where programs are to look for them."""
-    prefix = Path(NAMED or sys.base_prefix)
+    prefix = Path(NAMED or sys.base_prefix).absolute()
     has_header = (prefix / "include/openssl/ssl.h").exists()
     if NAMED and not has_header:
         raise missing(*OPENSSL)
-    if has_header and prefix != Path("/usr"):
+    if has_header and (NAMED or prefix != Path("/usr")):
         libraries = [str(prefix / name) for name in ("lib64", "lib") if (prefix / name).is_dir()]
         return [str(prefix / "include")], libraries, libraries
     return pkg_config("--cflags-only-I", "-I"), pkg_config("--libs-only-L", "-L"), []

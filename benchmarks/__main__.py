@@ -2,19 +2,23 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from benchmarks import call
 
 PARTS = {"call": call.run}
+RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("part", nargs="?", choices=sorted(PARTS), help="measure this part alone")
     parser.add_argument("--quick", action="store_true", help="one short round: figures are rough")
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER",
+                        help="where the files go (default: benchmarks/results)")
     arguments = parser.parse_args()
     for part in [arguments.part] if arguments.part else PARTS:
-        PARTS[part](quick=arguments.quick)
+        PARTS[part](arguments.results, quick=arguments.quick)
     return 0
 
 

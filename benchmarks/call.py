@@ -23,7 +23,6 @@ from benchmarks import call_worker as worker
 from benchmarks import native
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
 
 Round = dict[str, float]  # seconds by the names of call_worker
 
@@ -107,8 +106,8 @@ def ratios(rounds: list[Round]) -> Table:
     return drawn
 
 
-def run(quick: bool) -> None:
-    """Measure, print the tables, write what pyperf has to `benchmarks/results/call.json`."""
+def run(results: Path, quick: bool) -> None:
+    """Measure, print the tables, write what pyperf has to `call.json` in the folder `results`."""
     native.build()
     console = Console()
     if not console.is_terminal:
@@ -122,8 +121,8 @@ def run(quick: bool) -> None:
             total = suite
         else:
             total.add_runs(suite)
-    RESULTS.mkdir(exist_ok=True)
-    total.dump(str(RESULTS / "call.json"), replace=True)
+    results.mkdir(parents=True, exist_ok=True)
+    total.dump(str(results / "call.json"), replace=True)
     console.print(about(total), soft_wrap=True, highlight=False)
     console.print(costs(rounds), ratios(rounds), highlight=False)
 

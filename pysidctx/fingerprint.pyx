@@ -16,7 +16,7 @@ from pysidctx.libssl cimport (
     SSL_CTX_get0_param, SSL_CTX_get_cert_store, SSL_CTX_get_client_CA_list,
     SSL_CTX_get_extra_chain_certs_only, SSL_CTX_get_security_level, SSL_CTX_get_verify_depth,
     SSL_CTX_get_verify_mode, SSL_free, SSL_get0_chain_certs, SSL_get_certificate, SSL_new,
-    SSL_set_current_cert, SSL_VERIFY_NONE, STACK_OF_X509, STACK_OF_X509_NAME,
+    SSL_set_current_cert, STACK_OF_X509, STACK_OF_X509_NAME,
     STACK_OF_X509_OBJECT, X509_OBJECT, X509_OBJECT_free,
     X509_OBJECT_get0_X509, X509_OBJECT_get0_X509_CRL, X509_STORE, X509_STORE_get0_param,
     X509_STORE_get1_objects, X509_VERIFY_PARAM, X509_VERIFY_PARAM_get_auth_level,
@@ -56,16 +56,22 @@ def context_fingerprint(ctx):
        auth_level, security_level, store_flags, store_depth, store_auth_level, check_hostname,
        post_handshake_auth
 
-    Signature algorithms are not in it, because OpenSSL has no function to read them.
+    8. the names of the ciphers that authenticate without a certificate (anonymous, by pre-shared
+       key or by SRP): the set of them
+
+    Signature algorithms and the callbacks for pre-shared keys are not in it, because nothing lets
+    them be read; nor is what only C code can set and Python's `ssl` never does, such as a verify
+    callback or a purpose. For such contexts choose an id context yourself.
 
     ctx
         An `ssl.SSLContext`. Take the fingerprint when the context is complete: what is added
         later changes it.
 
-    Raises TypeError for anything else. Raises ValueError for a context that verifies peers by CAs
-    from a directory (`capath`, or the system's by `load_default_certs()`): OpenSSL reads those one
+    Raises TypeError for anything else. Raises ValueError for a context with CAs from
+    a directory (`capath`, or the system's by `load_default_certs()`): OpenSSL reads those one
     by one as it needs them, so they cannot be listed; name the CAs by `cafile` or `cadata`, or
-    choose an id context yourself. Raises `pysidctx.Error` where OpenSSL fails. Safe in any thread.
+    choose an id context yourself. Raises `pysidctx.Error` where OpenSSL fails. Safe in any
+    thread, with handshakes going on in others; not while one still loads something into the context.
 
     See SSL_CTX_get0_certificate(3), X509_STORE_get0_objects(3), X509_VERIFY_PARAM_get_flags(3).
     """
@@ -80,6 +86,7 @@ def context_fingerprint(ctx):
             digests(names(SSL_CTX_get_client_CA_list(ssl_ctx))
                     + names(SSL_CTX_get0_CA_list(ssl_ctx))),
             settings(ssl_ctx, ctx),
+            digests(uncertified_ciphers(ctx)),
         )
     return derive_session_id_context(*parts)
 
@@ -153,18 +160,17 @@ cdef str settings(SSL_CTX *ctx, object context):
     cdef X509_STORE *store = SSL_CTX_get_cert_store(ctx)
     cdef X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx)
     cdef X509_VERIFY_PARAM *store_param = X509_STORE_get0_param(store)
-    cdef int verify_mode = SSL_CTX_get_verify_mode(ctx)
     cdef int fetches = store_fetches(store)
-    if verify_mode != SSL_VERIFY_NONE and fetches < 0:
+    if fetches < 0:
         raise Error("this OpenSSL does not show whether a context fetches CAs as it needs them: "
                     "choose an id context yourself")
-    if verify_mode != SSL_VERIFY_NONE and fetches:
+    if fetches:
         raise ValueError(
-            "this context verifies peers by CAs that OpenSSL fetches as it needs them, from a "
-            "directory (capath) or the system's defaults, so they cannot be listed: load them by "
-            "cafile or cadata, or choose an id context yourself")
+            "this context has CAs that OpenSSL fetches as it needs them, from a directory (capath) "
+            "or the system's defaults, so they cannot be listed: load them by cafile or cadata, or "
+            "choose an id context yourself")
     return ",".join(f"{setting}={int(value)}" for setting, value in (
-        ("verify_mode", verify_mode),
+        ("verify_mode", SSL_CTX_get_verify_mode(ctx)),
         ("verify_depth", SSL_CTX_get_verify_depth(ctx)),
         ("verify_flags", X509_VERIFY_PARAM_get_flags(param)),
         ("host_flags", X509_VERIFY_PARAM_get_hostflags(param)),
@@ -178,6 +184,11 @@ cdef str settings(SSL_CTX *ctx, object context):
         ("check_hostname", _ssl._SSLContext.check_hostname.__get__(context)),
         ("post_handshake_auth", _ssl._SSLContext.post_handshake_auth.__get__(context)),
     ))
+
+
+cdef list uncertified_ciphers(object context):
+    return [cipher["name"].encode() for cipher in _ssl._SSLContext.get_ciphers(context)
+            if cipher["auth"] in ("auth-null", "auth-psk", "auth-srp")]
 
 
 cdef bytes der(i2d_of_void *i2d, const void *value, const char *call):

@@ -23,6 +23,9 @@ cdef extern from "openssl/crypto.h" nogil:
     void *OPENSSL_memdup(const void *str, size_t s)
     void OPENSSL_free(void *addr)
 
+cdef extern from "openssl/rand.h" nogil:
+    int RAND_bytes(unsigned char *buf, int num)
+
 cdef extern from "openssl/err.h" nogil:
     unsigned long ERR_peek_last_error()
     void ERR_clear_error()
@@ -85,6 +88,8 @@ cdef extern from "openssl/ssl.h" nogil:
         pass
     ctypedef struct SSL_CIPHER:
         pass
+    ctypedef struct SSL_METHOD:
+        pass
 
     enum:
         SSL_MAX_SID_CTX_LENGTH
@@ -103,6 +108,8 @@ cdef extern from "openssl/ssl.h" nogil:
     SSL_SESSION *SSL_get_session(const SSL *ssl)
     const SSL_CIPHER *SSL_get_pending_cipher(const SSL *ssl)
     int SSL_in_before(const SSL *s)
+    const SSL_METHOD *SSL_CTX_get_ssl_method(const SSL_CTX *ctx)
+    const SSL_METHOD *TLS_server_method()
 
     int SSL_CTX_set_session_id_context(SSL_CTX *ctx, const unsigned char *sid_ctx,
                                        unsigned int sid_ctx_len)

@@ -1,7 +1,7 @@
 from libc.string cimport memcpy
 
 from pysidctx.codes cimport (
-    PYSIDCTX_NO_MEMORY, PYSIDCTX_TOO_LATE, PYSIDCTX_TOO_LONG,
+    PYSIDCTX_NO_MEMORY, PYSIDCTX_OK, PYSIDCTX_TOO_LATE, PYSIDCTX_TOO_LONG,
 )
 from pysidctx.libssl cimport (
     SSL, SSL_CTX, SSL_CTX_get_ex_data, SSL_CTX_set_session_id_context, SSL_get_ex_data,
@@ -27,6 +27,7 @@ cdef extern from *:
 # Kept on an SSL_CTX once an id context was set on it; owned by it, freed with it.
 cdef struct Listener:
     sid_slot id_context
+    bint serves  # the SSL_CTX's own id context is random, see keep_apart()
 
 # Kept on an SSL once an id context was set on it or chosen for it; owned by it, freed with it.
 cdef struct Connection:
@@ -75,10 +76,12 @@ cdef inline int set_on_context(SSL_CTX *ctx, Listener *listener, const unsigned 
         return PYSIDCTX_TOO_LONG
     if listener is not NULL:
         sid_slot_write(&listener.id_context, sid_ctx, length)
-    elif new_listener(ctx, sid_ctx, length) is NULL:
-        return PYSIDCTX_NO_MEMORY
-    # For clients, which have no ClientHello callback. A server that is just being made may copy
-    # half of it: its ClientHello callback puts that right.
+    else:
+        listener = new_listener(ctx, sid_ctx, length)
+        if listener is NULL:
+            return PYSIDCTX_NO_MEMORY
+    if listener.serves:
+        return PYSIDCTX_OK
     return SSL_CTX_set_session_id_context(ctx, sid_ctx, length)
 
 cdef inline int set_on_connection(SSL *ssl, const unsigned char *sid_ctx,

@@ -8,11 +8,18 @@ decides on resumption: the ClientHello callback is the only place between the tw
 from pysidctx.errors cimport check
 from pysidctx.libssl cimport (
     CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_pop_to_mark, ERR_set_mark, OPENSSL_free,
-    OPENSSL_memdup, OPENSSL_zalloc,
+    OPENSSL_memdup, OPENSSL_zalloc, RAND_bytes,
     SSL_AD_INTERNAL_ERROR, SSL_CLIENT_HELLO_ERROR, SSL_CLIENT_HELLO_SUCCESS,
-    SSL_CTX_get_ex_new_index, SSL_CTX_set_client_hello_cb, SSL_CTX_set_ex_data,
-    SSL_get_ex_new_index, SSL_get_pending_cipher, SSL_get_SSL_CTX, SSL_set_ex_data,
+    SSL_CTX_get_ex_new_index, SSL_CTX_get_ssl_method, SSL_CTX_set_client_hello_cb,
+    SSL_CTX_set_ex_data, SSL_get_ex_new_index, SSL_get_pending_cipher, SSL_get_SSL_CTX,
+    SSL_set_ex_data, TLS_server_method,
 )
+
+cdef extern from "stdatomic.h" nogil:
+    ctypedef enum memory_order:
+        memory_order_acquire
+        memory_order_release
+    void atomic_thread_fence(memory_order order)
 
 
 cdef Listener *new_listener(SSL_CTX *ctx, const unsigned char *sid_ctx,
@@ -22,15 +29,31 @@ cdef Listener *new_listener(SSL_CTX *ctx, const unsigned char *sid_ctx,
     cdef Listener *listener = <Listener *> OPENSSL_zalloc(sizeof(Listener))
     if listener is not NULL:
         sid_slot_write(&listener.id_context, sid_ctx, length)
+        if SSL_CTX_get_ssl_method(ctx) is TLS_server_method():
+            keep_apart(ctx, listener)
         if SSL_CTX_set_ex_data(ctx, listener_index, listener):
             # Last: a handshake in another thread may run it at once. No argument for it: the
             # two are stored one after the other.
+            atomic_thread_fence(memory_order_release)
             SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL)
         else:
             OPENSSL_free(listener)
             listener = NULL
     ERR_pop_to_mark()
     return listener
+
+
+cdef void keep_apart(SSL_CTX *ctx, Listener *listener) noexcept nogil:
+    """Give an SSL_CTX that serves a random id context of its own, which no connection chooses.
+
+    SSL_set_SSL_CTX() takes a connection's id context for inherited where it equals that of the
+    old SSL_CTX, and replaces it with the new one's: the choice would be lost, and a ClientHello
+    after a HelloRetryRequest be looked up under another.
+    """
+    cdef unsigned char unique[SSL_MAX_SID_CTX_LENGTH]
+    if (RAND_bytes(unique, SSL_MAX_SID_CTX_LENGTH) == 1
+            and SSL_CTX_set_session_id_context(ctx, unique, SSL_MAX_SID_CTX_LENGTH)):
+        listener.serves = True
 
 
 cdef Connection *new_connection(SSL *ssl) noexcept nogil:
@@ -46,6 +69,7 @@ cdef Connection *new_connection(SSL *ssl) noexcept nogil:
 
 cdef int on_client_hello(SSL *ssl, int *alert, void *unused) noexcept nogil:
     """Give the connection its own id context, else that of its SSL_CTX."""
+    atomic_thread_fence(memory_order_acquire)  # pairs with new_listener()'s
     cdef Connection *connection = <Connection *> SSL_get_ex_data(ssl, connection_index)
     if connection is NULL:
         # Not the first ClientHello, and the first was not for us to choose at: it was read by an
@@ -54,8 +78,7 @@ cdef int on_client_hello(SSL *ssl, int *alert, void *unused) noexcept nogil:
         if SSL_get_session(ssl) is not NULL or SSL_get_pending_cipher(ssl) is not NULL:
             return SSL_CLIENT_HELLO_SUCCESS
         connection = new_connection(ssl)
-    # For every ClientHello: SSL_set_SSL_CTX() replaces an id context that equals that of the old
-    # SSL_CTX, but the first choice stands.
+    # For every ClientHello: a switch of SSL_CTX may have replaced it, but the first choice stands.
     if (connection is not NULL and choose(connection, SSL_get_SSL_CTX(ssl))
             and SSL_set_session_id_context(ssl, connection.id_context, connection.length)):
         return SSL_CLIENT_HELLO_SUCCESS
@@ -66,10 +89,14 @@ cdef int on_client_hello(SSL *ssl, int *alert, void *unused) noexcept nogil:
 cdef bint choose(Connection *connection, SSL_CTX *ctx) noexcept nogil:
     """Make the first choice, unless it is made; False where there is nothing to choose from."""
     cdef Listener *listener
-    if not connection.own and not connection.chosen:
-        listener = <Listener *> SSL_CTX_get_ex_data(ctx, listener_index)
-        if listener is NULL:
-            return False
+    if connection.chosen:
+        return True
+    listener = listener_of(ctx)
+    if listener is NULL:
+        return False
+    if not listener.serves:  # an SSL_CTX for clients and servers, used as a server
+        keep_apart(ctx, listener)
+    if not connection.own:
         connection.length = sid_slot_read(&listener.id_context, connection.id_context)
     connection.chosen = True
     return True

@@ -66,9 +66,10 @@ def set_session_id_context(target, sid_ctx):
     MemoryError
         No memory for it.
 
-    On an `SSLContext` it is safe in any thread, with handshakes going on in others: each gets the
-    id context from before the call or from after it, whole. A connection belongs to the thread
-    that uses it.
+    On an `SSLContext` it is safe in any thread, with servers' handshakes going on in others: each
+    gets the id context from before the call or from after it, whole. Clients' connections are not
+    to be made in that very moment: OpenSSL might copy half of each, and fail to resume with it. A
+    connection belongs to the thread that uses it.
 
     On an `SSLContext` it takes the one ClientHello callback (`SSL_CTX_set_client_hello_cb()`) that
     OpenSSL has place for; Python itself does not use it. See SSL_CTX_set_session_id_context(3).

@@ -10,10 +10,15 @@ from machine import ROOT
 
 
 @pytest.fixture(scope="module")
-def measured():
+def results(tmp_path_factory):
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture(scope="module")
+def measured(results):
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks", "call", "--quick"], cwd=ROOT, capture_output=True,
-        text=True, timeout=110,
+        [sys.executable, "-m", "benchmarks", "call", "--quick", "--results", results], cwd=ROOT,
+        capture_output=True, text=True, timeout=110,
     )
 
 
@@ -24,8 +29,8 @@ def test_a_table_names_every_ratio(measured):
         assert text in measured.stdout, text
 
 
-def test_the_file_is_pyperf_s(measured):
-    path = ROOT / "benchmarks" / "results" / "call.json"
+def test_the_file_is_pyperf_s(measured, results):
+    path = results / "call.json"
     assert json.loads(path.read_text())
     suite = pyperf.BenchmarkSuite.load(str(path))
     assert len(suite.get_benchmark_names()) == 16

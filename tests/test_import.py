@@ -90,16 +90,14 @@ except ImportError as error:
     assert f"{foreign_copy}/foreign-libssl" in message
     theirs = subprocess.run(["ldd", pysidctx.sidctx.__file__], capture_output=True, text=True)
     (path,) = (line.split()[2] for line in theirs.stdout.splitlines() if "libssl" in line)
-    assert Path(path).name in message.replace("foreign-", "", 1)
+    assert f": {path}. " in message
     assert "PYSIDCTX_OPENSSL_DIR" in message
 
 
-def test_another_layout_is_refused(tmp_path):
-    """Built as if ssl's objects had one more field in front."""
+def test_another_layout_is_refused():
+    """An object that is smaller than the fields that are to be read from it."""
     code = """
 import ssl, _ssl
-class Context(_ssl._SSLContext):
-    pass
 real = _ssl._SSLContext
 class Other:
     # Makes a context with the right libssl, and hands out an object of another make.

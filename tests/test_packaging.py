@@ -40,7 +40,7 @@ def test_the_wheel_holds_what_users_compile_and_check_against(distributions):
     with zipfile.ZipFile(distributions[1]) as archive:
         packed = set(archive.namelist())
     source = ROOT / "pysidctx"
-    expected = {f"pysidctx/{path.relative_to(source)}" for pattern in ("*.pxd", "*.pyi", "**/*.py")
+    expected = {f"pysidctx/{path.relative_to(source)}" for pattern in ("*.pxd", "*.h", "*.pyi", "**/*.py")
                 for path in source.glob(pattern)}
     expected |= {f"pysidctx/include/{path.name}" for path in (ROOT / "include").glob("*.h")}
     expected |= {"pysidctx/py.typed"}

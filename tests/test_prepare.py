@@ -7,7 +7,7 @@ import sys
 import pytest
 from machine import ROOT
 
-PACKAGES = "gcc libc6-dev openssl libssl-dev"
+PACKAGES = "gcc libc6-dev git openssl libssl-dev"
 
 
 @pytest.fixture

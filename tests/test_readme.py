@@ -33,20 +33,45 @@ def test_shell(code, empty_venv, source_copy):
     subprocess.run(["sh", "-ec", code], cwd=source_copy, env=environment, check=True)
 
 
+def call_on_accept(folder, function):
+    """Call it with the SSL of a new connection, in a process of its own."""
+    code = f"""
+import ctypes, ssl, sys
+sys.path.append({str(ROOT / "tests")!r})
+import from_readme, libssl
+ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+connection = ctx.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
+on_accept = {function}
+if hasattr(on_accept, "argtypes"):
+    on_accept.argtypes = [ctypes.c_void_p]
+assert on_accept(libssl.pointer(connection)) == 1
+"""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("code", blocks("c"))
 def test_c(code, tmp_path):
-    module = "PyMODINIT_FUNC PyInit_from_readme(void)\n{\n    return NULL;\n}\n"
+    module = """
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "from_readme"};
+
+PyMODINIT_FUNC PyInit_from_readme(void)
+{
+    return pysidctx_import() == 0 ? PyModule_Create(&definition) : NULL;
+}
+"""
     source = tmp_path / "from_readme.c"
     source.write_text(code + module)
-    assert build(tmp_path, source)
+    build(tmp_path, source)
+    call_on_accept(tmp_path, "ctypes.CDLL(from_readme.__file__).on_accept")
 
 
 @pytest.mark.parametrize("code", blocks("cython"))
 def test_cython(code, tmp_path):
     source = tmp_path / "from_readme.pyx"
-    source.write_text(code)
-    (built,) = build(tmp_path, source)
-    subprocess.run([sys.executable, "-c", "import from_readme"], cwd=tmp_path, check=True)
+    source.write_text(code + "\ndef call(size_t ssl):\n    return on_accept(<SSL *> ssl)\n")
+    build(tmp_path, source)
+    call_on_accept(tmp_path, "from_readme.call")
 
 
 def test_the_commands_exist():

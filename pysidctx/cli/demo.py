@@ -2,8 +2,8 @@
 
 A server in Python's `ssl` on loopback serves the applications `shop` and `bank`, with one ticket
 key and one session cache for both. `openssl s_client` makes a session on shop, then offers it to
-shop and to bank. Four servers: the id context set on each connection, the same on the
-`SSLContext` of each application, and both left to Python for comparison.
+shop and to bank. Three servers: without id contexts, for comparison; with one set on each
+connection; and with one set on the `SSLContext` of each application.
 """
 
 import re
