@@ -5,7 +5,8 @@ from pysidctx.codes cimport (
 )
 from pysidctx.libssl cimport (
     SSL, SSL_CTX, SSL_CTX_get_ex_data, SSL_CTX_set_session_id_context, SSL_get_ex_data,
-    SSL_get_session, SSL_in_before, SSL_MAX_SID_CTX_LENGTH, SSL_set_session_id_context,
+    SSL_get_pending_cipher, SSL_get_session, SSL_in_before, SSL_MAX_SID_CTX_LENGTH,
+    SSL_set_session_id_context,
 )
 
 cdef extern from "sid_slot.h" nogil:
@@ -13,6 +14,10 @@ cdef extern from "sid_slot.h" nogil:
         pass
     void sid_slot_write(sid_slot *slot, const unsigned char *data, unsigned int length)
     unsigned int sid_slot_read(sid_slot *slot, unsigned char *data)
+
+cdef extern from *:  # Cython's own
+    bint likely(bint) nogil
+    bint unlikely(bint) nogil
 
 cdef extern from *:
     """
@@ -93,19 +98,18 @@ cdef inline int set_on_connection(SSL *ssl, const unsigned char *sid_ctx,
     cdef Connection *connection
     if length > SSL_MAX_SID_CTX_LENGTH:
         return PYSIDCTX_TOO_LONG
-    # A server has a session, and that its id context, from the ClientHello on. A client may have
-    # been given one to resume, and compares the two only when the handshake runs.
-    if SSL_get_session(ssl) is not NULL and not SSL_in_before(ssl):
+    # A server has a session, and that its id context, from the ClientHello on; between a
+    # HelloRetryRequest and its answer none, but a cipher.
+    if (not likely(SSL_in_before(ssl))
+            and (SSL_get_session(ssl) is not NULL or SSL_get_pending_cipher(ssl) is not NULL)):
         return PYSIDCTX_TOO_LATE
     connection = <Connection *> SSL_get_ex_data(ssl, connection_index)
-    if connection is NULL:
+    if unlikely(connection is NULL):
         connection = new_connection(ssl)
         if connection is NULL:
             return PYSIDCTX_NO_MEMORY
-    elif connection.chosen:
-        return PYSIDCTX_TOO_LATE  # between a HelloRetryRequest and the ClientHello that answers it
     connection.own = True
-    if length == SSL_MAX_SID_CTX_LENGTH:  # as derived ones are: without a call
+    if likely(length == SSL_MAX_SID_CTX_LENGTH):  # as derived ones are: without a call
         memcpy(connection.id_context, sid_ctx, SSL_MAX_SID_CTX_LENGTH)
     else:
         memcpy(connection.id_context, sid_ctx, length)

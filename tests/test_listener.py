@@ -257,9 +257,11 @@ def test_hello_retry_request_before_a_switch_to_a_context_with_one(retrying, mak
         assert found not in (CPYTHON, b"other")
 
 
-def test_between_hello_retry_request_and_its_answer_it_is_too_late(retrying):
+@pytest.mark.parametrize("on_context", [True, False])
+def test_between_hello_retry_request_and_its_answer_it_is_too_late(retrying, on_context):
     listener, client_ctx = retrying
-    set_session_id_context(listener, b"first")
+    if on_context:
+        set_session_id_context(listener, b"first")
     ends = pair(listener, client_ctx)
     for end in (ends.client, ends.server):
         with pytest.raises(ssl.SSLWantReadError):
@@ -267,7 +269,15 @@ def test_between_hello_retry_request_and_its_answer_it_is_too_late(retrying):
     assert not libssl.SSL_get_session(libssl.pointer(ends.server))
     with pytest.raises(ValueError, match="handshake has begun"):
         set_session_id_context(ends.server, b"late")
-    assert id_context(shake(ends)) == b"first"
+    assert id_context(shake(ends)) == (b"first" if on_context else CPYTHON)
+
+
+def test_a_handshake_that_has_read_nothing_is_not_too_late(server_ctx, client_ctx):
+    ends = pair(server_ctx, client_ctx)
+    with pytest.raises(ssl.SSLWantReadError):
+        ends.server.do_handshake()
+    set_session_id_context(ends.server, b"in time")
+    assert id_context(shake(ends)) == b"in time"
 
 
 @pytest.mark.skipif(ssl.OPENSSL_VERSION_INFO < (3,), reason="allowing it needs OpenSSL 3.0")

@@ -63,7 +63,7 @@ LOOP(openssl_ctx_all, {
     SSL_CTX_set_session_id_context(todo.ctx, todo.sid_ctx, todo.length);
 })
 LOOP(openssl_ssl_all, {
-    SSL_get_session(todo.ssl);
+    SSL_in_before(todo.ssl);
     SSL_get_ex_data(todo.ssl, ssl_index);
     SSL_set_session_id_context(todo.ssl, todo.sid_ctx, todo.length);
 })
