@@ -5,6 +5,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -39,13 +40,21 @@ def missing(what, debian, fedora, alpine):
 def openssl_folders():
     """Folders for headers and for libraries, and those where programs are to look for them."""
     prefix = Path(NAMED or sys.base_prefix).absolute()
-    has_header = (prefix / "include/openssl/ssl.h").exists()
-    if NAMED and not has_header:
-        raise missing(*OPENSSL)
-    if has_header and (NAMED or prefix != Path("/usr")):
-        libraries = [str(prefix / name) for name in ("lib64", "lib") if (prefix / name).is_dir()]
+    headers = (prefix / "include/openssl/ssl.h").exists()
+    libraries = [str(folder) for folder in library_folders(prefix) if any(folder.glob("libssl.*"))]
+    # Headers of one OpenSSL with the library of another would only fail later, and worse.
+    if headers and libraries and (NAMED or prefix != Path("/usr")):
         return [str(prefix / "include")], libraries, libraries
+    if NAMED:
+        raise missing(*(LIBSSL if headers else OPENSSL))
     return pkg_config("--cflags-only-I", "-I"), pkg_config("--libs-only-L", "-L"), []
+
+
+def library_folders(prefix):
+    names = ["lib64", "lib"]
+    if sysconfig.get_config_var("MULTIARCH"):
+        names.append("lib/" + sysconfig.get_config_var("MULTIARCH"))
+    return [prefix / name for name in names]
 
 
 def pkg_config(query, flag):

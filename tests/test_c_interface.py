@@ -1,15 +1,13 @@
 """pysidctx.h and `cimport pysidctx`: compiled, and used on real contexts and connections."""
 
 import importlib.util
-import shutil
 import subprocess
 import sys
 
 import libssl
 import pytest
-from consumers.build import build
+from consumers.build import build_consumers
 from handshakes import connect, id_context, pair, shake
-from machine import ROOT
 
 OK, TOO_LONG, TOO_LATE = 1, 0, -1
 
@@ -17,10 +15,7 @@ OK, TOO_LONG, TOO_LATE = 1, 0, -1
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("consumers")
-    sources = [folder / "from_c.c", folder / "from_cython.pyx"]
-    for source in sources:
-        shutil.copy(ROOT / "tests" / "consumers" / source.name, source)
-    build(folder, *sources)
+    build_consumers(folder)
     return folder
 
 

@@ -62,7 +62,7 @@ PyMODINIT_FUNC PyInit_from_readme(void)
 """
     source = tmp_path / "from_readme.c"
     source.write_text(code + module)
-    build(tmp_path, source)
+    build(tmp_path, source.name)
     call_on_accept(tmp_path, "ctypes.CDLL(from_readme.__file__).on_accept")
 
 
@@ -70,7 +70,7 @@ PyMODINIT_FUNC PyInit_from_readme(void)
 def test_cython(code, tmp_path):
     source = tmp_path / "from_readme.pyx"
     source.write_text(code + "\ndef call(size_t ssl):\n    return on_accept(<SSL *> ssl)\n")
-    build(tmp_path, source)
+    build(tmp_path, source.name)
     call_on_accept(tmp_path, "from_readme.call")
 
 

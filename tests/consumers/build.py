@@ -1,34 +1,39 @@
 """Compiles C and Cython extension modules against pysidctx, as its users do."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import pysidctx
+HERE = Path(__file__).parent
 
 SETUP = """
 import sys
+from pathlib import Path
+import pysidctx
 from Cython.Build import cythonize
 from setuptools import Extension, setup
-include, package_parent, *sources = sys.argv[1:]
-del sys.argv[1:]
-sys.argv += ["build_ext", "--inplace"]
+sources = sys.argv[1:]
+sys.argv[1:] = ["build_ext", "--inplace"]
+# Told by hand because an editable installation hides its .pxd files from Cython.
+editable = not Path(pysidctx.get_include()).is_relative_to(Path(pysidctx.__file__).parent)
 setup(name="consumers", py_modules=[], ext_modules=cythonize(
-    [Extension(source.rsplit(".", 1)[0], [source], include_dirs=[include],
+    [Extension(source.rsplit(".", 1)[0], [source], include_dirs=[pysidctx.get_include()],
                extra_compile_args=["-Werror", "-Wno-unused-function"]) for source in sources],
-    include_path=[package_parent],
+    include_path=[str(Path(pysidctx.__file__).parent.parent)] if editable else [],
     compiler_directives={"language_level": 3, "freethreading_compatible": True}))
 """
 
 
-def build(folder: Path, *sources: Path) -> "list[Path]":
+def build(folder: Path, *sources: str, python: "Path | str" = sys.executable) -> None:
     """Build each source file in `folder` into a module beside it."""
-    # Told by hand because an editable installation hides its .pxd files from Cython.
-    package_parent = str(Path(pysidctx.__file__).parent.parent)
-    ran = subprocess.run(
-        [sys.executable, "-c", SETUP, pysidctx.get_include(), package_parent,
-         *(source.name for source in sources)],
-        cwd=folder, capture_output=True, text=True,
-    )
+    ran = subprocess.run([python, "-c", SETUP, *sources], cwd=folder, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    return sorted(folder.glob("*.so"))
+
+
+def build_consumers(folder: Path, python: "Path | str" = sys.executable) -> None:
+    """Build the modules from_c and from_cython into `folder`."""
+    sources = ("from_c.c", "from_cython.pyx")
+    for source in sources:
+        shutil.copy(HERE / source, folder)
+    build(folder, *sources, python=python)
