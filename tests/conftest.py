@@ -16,8 +16,8 @@ from machine import ROOT, lack, program
 
 # Those that build, install or run long come last, in this order.
 SLOW = ("test_sid_slot.py", "test_leaks.py", "test_demo.py", "test_event_loops.py", "test_stubs.py",
-        "test_c_interface.py", "test_benchmarks.py", "test_setup.py", "test_packaging.py",
-        "test_readme.py")
+        "test_errors.py", "test_c_interface.py", "test_benchmarks.py", "test_setup.py",
+        "test_packaging.py", "test_readme.py")
 
 
 def pytest_collection_modifyitems(items):

@@ -2,8 +2,9 @@
 
 import _ssl
 import ctypes
-import ctypes.util
+import re
 import ssl
+import subprocess
 
 # Symbols of a library that the named file has loaded are found by its handle too.
 _library = ctypes.CDLL(getattr(_ssl, "__file__", None))
@@ -55,6 +56,13 @@ def session_id_context(connection):
     length = ctypes.c_uint()
     data = SSL_SESSION_get0_id_context(SSL_get_session(pointer(connection)), length)
     return ctypes.string_at(data, length.value)
+
+
+def file_of(library):
+    """The file of the interpreter's libssl or libcrypto."""
+    linked = subprocess.run(["ldd", _ssl.__file__], capture_output=True, text=True, check=True)
+    (path,) = re.findall(rf"{library}\S* => (\S+)", linked.stdout)
+    return path
 
 
 def queued_reasons():

@@ -1,12 +1,11 @@
 """pysidctx.h and `cimport pysidctx`: compiled, and used on real contexts and connections."""
 
-import importlib.util
 import subprocess
 import sys
 
 import libssl
 import pytest
-from consumers.build import build_consumers
+from consumers.build import build, load
 from handshakes import connect, id_context, pair, shake
 
 OK, TOO_LONG, TOO_LATE = 1, 0, -1
@@ -15,17 +14,13 @@ OK, TOO_LONG, TOO_LATE = 1, 0, -1
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("consumers")
-    build_consumers(folder)
+    build(folder, "from_c.c", "from_cython.pyx")
     return folder
 
 
 @pytest.fixture(params=["from_c", "from_cython"])
 def consumer(request, built):
-    (path,) = built.glob(f"{request.param}.*.so")
-    spec = importlib.util.spec_from_file_location(request.param, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load(built, request.param)
 
 
 def test_on_a_context(consumer, server_ctx, client_ctx):

@@ -40,6 +40,17 @@ def test_a_fault_is_seen_and_ends_in_1():
     assert "8 of 12 rows are wrong" in ran.stdout
 
 
+def test_a_server_that_fails_is_a_wrong_cell():
+    code = ("import pysidctx, sys;"
+            "pysidctx.set_session_id_context = lambda target, sid_ctx: bytes(-1);"  # a ValueError
+            "from pysidctx.cli import demo; demo.CASES = [case for case in demo.CASES"
+            " if case.where == 'connection'][:1]; sys.exit(demo.run())")
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert ran.returncode == 1
+    assert "1 of 1 rows are wrong" in ran.stdout
+    assert "Traceback" not in ran.stderr
+
+
 def test_without_openssl_it_says_what_to_install(tmp_path):
     code = ("import os, sys; os.environ['PATH'] = sys.argv[1];"
             "from pysidctx.cli import demo; sys.exit(demo.run())")

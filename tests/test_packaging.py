@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from consumers.build import build_consumers
+from consumers.build import build
 from machine import ROOT, program
 
 
@@ -79,7 +79,7 @@ assert importlib.metadata.version("pysidctx") == pysidctx.__version__
 
     ran = run(python, "-m", "pip", "install", "Cython>=3.1", "setuptools>=77")
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    build_consumers(tmp_path, python)
+    build(tmp_path, "from_c.c", "from_cython.pyx", python=python)
     code = """
 import ssl, from_c, from_cython
 for consumer in (from_c, from_cython):

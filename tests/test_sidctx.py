@@ -161,7 +161,7 @@ def test_an_empty_ssl_object_is_refused():
     try:
         empty = _ssl._SSLSocket()
     except TypeError:
-        return  # as every CPython should
+        pytest.skip("this CPython makes none")
     with pytest.raises(ValueError, match="empty"):
         set_session_id_context(empty, b"shop")
 

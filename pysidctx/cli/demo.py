@@ -136,17 +136,23 @@ def serve(
         except OSError:  # the listening socket was shut down
             return
         plain.settimeout(TIMEOUT)
-        with listener.wrap_socket(
-            plain, server_side=True, do_handshake_on_connect=False
-        ) as connection:
-            try:
-                prepare(connection, application)
-                connection.do_handshake()
-                connection.recv(100)
-                connection.sendall(f"hello from {application}\n".encode())
-                connection.unwrap().close()
-            except OSError as error:
-                print(f"server: {error}", file=sys.stderr)
+        try:
+            answer(listener, plain, prepare, application)
+        except (OSError, ValueError) as error:  # the client gets no answer: a wrong cell
+            print(f"server: {error}", file=sys.stderr)
+
+
+def answer(
+    listener: ssl.SSLContext, plain: socket.socket, prepare: Prepare, application: str
+) -> None:
+    with plain, listener.wrap_socket(
+        plain, server_side=True, do_handshake_on_connect=False
+    ) as connection:
+        prepare(connection, application)
+        connection.do_handshake()
+        connection.recv(100)
+        connection.sendall(f"hello from {application}\n".encode())
+        connection.unwrap().close()
 
 
 def offer(
@@ -156,10 +162,13 @@ def offer(
     """Connect with `openssl s_client`; returns `New` or `Reused` as its output says."""
     files = ["-sess_out", str(made)] if made else ["-sess_in", str(offered)]
     version = "-tls1_2" if case.version == ssl.TLSVersion.TLSv1_2 else "-tls1_3"
-    ran = subprocess.run(
-        [openssl, "s_client", "-connect", f"127.0.0.1:{port}", "-ign_eof", version, *files],
-        input="hello\n", capture_output=True, text=True, timeout=TIMEOUT,
-    )
+    try:
+        ran = subprocess.run(
+            [openssl, "s_client", "-connect", f"127.0.0.1:{port}", "-ign_eof", version, *files],
+            input="hello\n", capture_output=True, text=True, timeout=TIMEOUT,
+        )
+    except subprocess.TimeoutExpired:
+        return f"failed: no end after {TIMEOUT} seconds"
     said = re.search(r"^(New|Reused), TLS", ran.stdout, re.MULTILINE)
     return said.group(1) if said else f"failed: {ran.stderr.strip() or ran.stdout.strip()}"
 

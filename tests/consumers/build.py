@@ -1,9 +1,11 @@
 """Compiles C and Cython extension modules against pysidctx, as its users do."""
 
+import importlib.util
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 HERE = Path(__file__).parent
 
@@ -26,14 +28,18 @@ setup(name="consumers", py_modules=[], ext_modules=cythonize(
 
 
 def build(folder: Path, *sources: str, python: "Path | str" = sys.executable) -> None:
-    """Build each source file in `folder` into a module beside it."""
+    """Build source files, of this folder or else already in `folder`, into modules in `folder`."""
+    for source in sources:
+        if (HERE / source).exists():
+            shutil.copy(HERE / source, folder)
     ran = subprocess.run([python, "-c", SETUP, *sources], cwd=folder, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def build_consumers(folder: Path, python: "Path | str" = sys.executable) -> None:
-    """Build the modules from_c and from_cython into `folder`."""
-    sources = ("from_c.c", "from_cython.pyx")
-    for source in sources:
-        shutil.copy(HERE / source, folder)
-    build(folder, *sources, python=python)
+def load(folder: Path, name: str) -> ModuleType:
+    """Import a module that build() made."""
+    (path,) = folder.glob(f"{name}.*.so")
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
