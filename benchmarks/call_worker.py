@@ -27,6 +27,8 @@ CIMPORT_CTX = "cimport, on an SSL_CTX"
 CIMPORT_SSL = "cimport, on an SSL"
 CONTEXT = "set_session_id_context(SSLContext)"
 CONTEXTS = "set_session_id_context(SSLContext), 100 in turn"
+ATTRIBUTE_OBJECT = "Python's look-up of SSLObject._sslobj alone"
+ATTRIBUTE_SOCKET = "Python's look-up of SSLSocket._sslobj alone"
 OBJECT = "set_session_id_context(SSLObject)"
 SOCKET = "set_session_id_context(SSLSocket)"
 PYOPENSSL = "pyOpenSSL Context.set_session_id()"
@@ -65,7 +67,7 @@ def main() -> None:
         runner.timeit(name, lines, setup, inner_loops=len(given),
                       globals={"function": function, "distinct": distinct})
 
-    def loop(name, function):
+    def loop(name, function, connection=connection):
         runner.bench_time_func(
             name, lambda loops: function(MANY * loops, context, connection, SID_CTX),
             inner_loops=MANY)
@@ -76,6 +78,8 @@ def main() -> None:
     calls(CONTEXTS, pysidctx.set_session_id_context,
           [(one, SID_CTX) for one in contexts])
     loop(OPENSSL_SSL, call_c.openssl_ssl)
+    loop(ATTRIBUTE_OBJECT, call_cython.attribute)
+    loop(ATTRIBUTE_SOCKET, call_cython.attribute, wrapped)
     call(OBJECT, pysidctx.set_session_id_context, connection, SID_CTX)
     call(SOCKET, pysidctx.set_session_id_context, wrapped, SID_CTX)
     loop(OPENSSL_CTX_ALL, call_c.openssl_ctx_all)

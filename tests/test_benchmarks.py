@@ -33,7 +33,7 @@ def test_the_file_is_pyperf_s(measured, results):
     path = results / "call.json"
     assert json.loads(path.read_text())
     suite = pyperf.BenchmarkSuite.load(str(path))
-    assert len(suite.get_benchmark_names()) == 16
+    assert len(suite.get_benchmark_names()) == 18
     assert all(suite.get_benchmark(name).median() > 0 for name in suite.get_benchmark_names())
 
 

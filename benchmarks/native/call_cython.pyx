@@ -6,12 +6,24 @@ from cpython.ref cimport Py_DECREF
 cimport pysidctx
 from pysidctx.libssl cimport SSL, SSL_CTX
 
+cdef extern from "Python.h":
+    # As cpython.object has it, but without a reference that Cython counts.
+    PyObject *PyObject_GetAttr(object, object)
+
 cdef extern from "timing.h":
     double seconds() nogil
 
 
 def empty(target, sid_ctx):
     pass
+
+
+def attribute(Py_ssize_t loops, context, connection, sid_ctx):
+    cdef str name = "_sslobj"
+    cdef double start = seconds()
+    for _ in range(loops):
+        Py_DECREF(<object> PyObject_GetAttr(connection, name))
+    return seconds() - start
 
 
 def cimport_ctx(Py_ssize_t loops, context, connection, bytes sid_ctx):
