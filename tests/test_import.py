@@ -132,8 +132,6 @@ except ImportError as error:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="to ask for one takes CPython 3.13")
-@pytest.mark.skipif(bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
-                    reason="a subinterpreter that would share the GIL is not refused")
 def test_subinterpreters_are_refused():
     code = """
 import _interpreters
