@@ -1,6 +1,6 @@
 from cpython.exc cimport PyErr_Clear
 from cpython.object cimport PyObject, PyObject_TypeCheck, PyTypeObject, Py_TYPE
-from cpython.ref cimport Py_DECREF, Py_XDECREF
+from cpython.ref cimport Py_INCREF, Py_XDECREF
 
 from pysidctx.libssl cimport SSL, SSL_CTX
 
@@ -20,9 +20,9 @@ cdef PyTypeObject *SSLSocket_type    # ssl.SSLSocket
 cdef PyTypeObject *SSLObject_type    # ssl.SSLObject
 cdef PyTypeObject *_SSLContext_type  # _ssl._SSLContext, the base of ssl.SSLContext
 cdef PyTypeObject *_SSLSocket_type   # _ssl._SSLSocket, which has no subclasses
-cdef str _sslobj                     # the attribute's name, interned
+cdef PyObject *_sslobj               # the attribute's name, interned
 
-cdef object connection_behind(object target)
+cdef PyObject *connection_behind(object target) except NULL
 cdef SSL_CTX *SSL_CTX_from(object context) except NULL
 
 cdef inline bint is_context(object target) noexcept:
@@ -37,24 +37,24 @@ cdef inline SSL_CTX *SSL_CTX_of(object context) noexcept:
     """Borrowed from `context`, for which is_context() is true: valid as long as it lives."""
     return (<PySSLContext *> context).ctx
 
-cdef inline object connection_of(object target):
-    """The `_ssl._SSLSocket` of an SSLSocket or SSLObject: a new reference, it keeps the SSL."""
-    cdef PyObject *attribute
+cdef inline PyObject *connection_of(object target) except NULL:
+    """The `_ssl._SSLSocket` of an SSLSocket or SSLObject, which has an SSL and keeps it.
+
+    A new reference, the caller's. Not an `object`: Cython would count it up and down five times.
+    """
+    cdef PyObject *connection
     if Py_TYPE(target) is _SSLSocket_type:
-        return target
-    attribute = PyObject_GetAttr(target, _sslobj)
-    if attribute is not NULL and Py_TYPE(<object> attribute) is _SSLSocket_type:
-        connection = <object> attribute
-        Py_DECREF(connection)
+        Py_INCREF(target)
+        connection = <PyObject *> target
+    else:
+        connection = PyObject_GetAttr(target, <object> _sslobj)
+    if (connection is not NULL and Py_TYPE(<object> connection) is _SSLSocket_type
+            and SSL_of(connection) is not NULL):
         return connection
-    Py_XDECREF(attribute)
+    Py_XDECREF(connection)
     PyErr_Clear()
     return connection_behind(target)
 
-cdef inline SSL *SSL_of(object connection) except NULL:
+cdef inline SSL *SSL_of(PyObject *connection) noexcept:
     """Borrowed from `connection`, a result of connection_of(): valid as long as that lives."""
-    cdef SSL *found = (<PySSLSocket *> connection).ssl
-    if found is NULL:
-        # _ssl._SSLSocket() makes an empty one, from CPython 3.10 on.
-        raise ValueError("this _ssl._SSLSocket is empty: call with one that ssl has made")
-    return found
+    return (<PySSLSocket *> connection).ssl

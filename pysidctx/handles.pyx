@@ -42,25 +42,26 @@ cdef struct Witness:
 
 cdef Witness context_witness, connection_witness
 
-_sslobj = "_sslobj"
-
-
 cdef SSL_CTX *SSL_CTX_from(object context) except NULL:
     if not is_context(context):
         raise TypeError(f"expected an ssl.SSLContext, not {described(context)}")
     return SSL_CTX_of(context)
 
 
-cdef object connection_behind(object target):
-    """What connection_of() returns for an object that is not of the plainest kind, or why not."""
+cdef PyObject *connection_behind(object target) except NULL:
+    """What connection_of() returns, or why there is nothing to return."""
     try:
-        connection = target._sslobj
+        connection = target if Py_TYPE(target) is _SSLSocket_type else target._sslobj
     except AttributeError:
         raise TypeError(
             "expected an ssl.SSLContext, ssl.SSLSocket or ssl.SSLObject, not "
             + described(target)) from None
     if Py_TYPE(connection) is _SSLSocket_type:
-        return connection
+        if SSL_of(<PyObject *> connection) is NULL:
+            # _ssl._SSLSocket() makes an empty one, from CPython 3.10 to 3.13.
+            raise ValueError("this _ssl._SSLSocket is empty: call with one that ssl has made")
+        Py_INCREF(connection)  # the caller's
+        return <PyObject *> connection
     if connection is None:
         raise ValueError(
             f"this {type(target).__name__} has no TLS connection: it is closed, unwrapped or not "
@@ -147,23 +148,23 @@ cdef int prove_one_libssl() except -1:
     if (type(context).__basicsize__ < <Py_ssize_t> sizeof(PySSLContext)
             or type(connection).__basicsize__ < <Py_ssize_t> sizeof(PySSLSocket)
             or <void *> SSL_CTX_of(context) is not context_witness.made
-            or <void *> SSL_of(connection) is not connection_witness.made):
+            or <void *> SSL_of(<PyObject *> connection) is not connection_witness.made):
         raise another_layout()
     return learn_types(context, connection)
 
 
-cdef PyTypeObject *kept(object kind) noexcept:
-    Py_INCREF(kind)
-    return <PyTypeObject *> kind
+cdef PyObject *kept(object needed) noexcept:
+    Py_INCREF(needed)
+    return <PyObject *> needed
 
 
 cdef int learn_types(object context, object connection) except -1:
     global SSLContext_type, SSLSocket_type, SSLObject_type, _SSLContext_type, _SSLSocket_type
-    SSLContext_type = kept(ssl.SSLContext)
-    SSLSocket_type = kept(ssl.SSLSocket)
-    SSLObject_type = kept(ssl.SSLObject)
-    _SSLContext_type = kept(type(context))
-    _SSLSocket_type = kept(type(connection))
+    SSLContext_type = <PyTypeObject *> kept(ssl.SSLContext)
+    SSLSocket_type = <PyTypeObject *> kept(ssl.SSLSocket)
+    SSLObject_type = <PyTypeObject *> kept(ssl.SSLObject)
+    _SSLContext_type = <PyTypeObject *> kept(type(context))
+    _SSLSocket_type = <PyTypeObject *> kept(type(connection))
     return 0
 
 
@@ -186,4 +187,5 @@ cdef int watch_and_prove() except -1:
     return 0
 
 
+_sslobj = kept(sys.intern("_sslobj"))
 watch_and_prove()

@@ -7,7 +7,7 @@ from hashlib import sha256
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.pycapsule cimport PyCapsule_New
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport Py_DECREF
 from libc.string cimport memcpy
 
 from pysidctx cimport handles
@@ -78,6 +78,7 @@ def set_session_id_context(target, sid_ctx):
     cdef unsigned char copied[SSL_MAX_SID_CTX_LENGTH]
     cdef Py_ssize_t length
     cdef SSL_CTX *ctx
+    cdef PyObject *connection
     cdef int result
     if PyBytes_CheckExact(sid_ctx):
         data = <const unsigned char *> PyBytes_AS_STRING(sid_ctx)
@@ -95,6 +96,7 @@ def set_session_id_context(target, sid_ctx):
     else:
         connection = connection_of(target)
         result = set_on_connection(SSL_of(connection), data, <unsigned int> length)
+        Py_DECREF(<object> connection)
     if result <= 0:
         raise refusal(result)
 
@@ -184,10 +186,8 @@ cdef SSL_CTX *SSL_CTX_from(object context) except NULL:
 
 
 cdef SSL *SSL_from(object connection, PyObject **owner) except NULL:
-    found = connection_of(connection)
-    Py_INCREF(found)  # the caller's
-    owner[0] = <PyObject *> found
-    return SSL_of(found)
+    owner[0] = connection_of(connection)
+    return SSL_of(owner[0])
 
 
 cdef pysidctx_api api
