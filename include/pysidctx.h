@@ -15,7 +15,7 @@
 #define PYSIDCTX_OK 1
 #define PYSIDCTX_TOO_LONG 0    /* more than SSL_MAX_SID_CTX_LENGTH bytes */
 #define PYSIDCTX_TOO_LATE (-1) /* the handshake has begun, its session has its id context */
-#define PYSIDCTX_NO_MEMORY (-2)
+#define PYSIDCTX_NO_MEMORY (-2) /* or no random numbers, for an SSL_CTX that serves */
 
 /* Grows at its end only; the version changes when a member changes. */
 #define PYSIDCTX_API_VERSION 1
@@ -50,9 +50,11 @@ static inline int pysidctx_import(void)
     return 0;
 }
 
-/* For the next connections of `ctx`, on every CPython.  Connections may be made and shake hands
- * in other threads meanwhile; two calls for one SSL_CTX must not overlap, and a call of the
- * Python function counts as one: holding the GIL, where there is one, is enough. */
+/* For the next connections of `ctx`, on every CPython; for a client's, if `ctx` is one of
+ * TLS_client_method().  Servers' connections may be made and shake hands in other threads
+ * meanwhile; a client's SSL_new() must not run at that moment, because it may copy half of the
+ * value.  Two calls for one SSL_CTX must not overlap, and a call of the Python function counts
+ * as one: holding the GIL, where there is one, is enough. */
 static inline int pysidctx_SSL_CTX_set_session_id_context(SSL_CTX *ctx,
                                                           const unsigned char *sid_ctx,
                                                           unsigned int sid_ctx_len)
@@ -61,7 +63,8 @@ static inline int pysidctx_SSL_CTX_set_session_id_context(SSL_CTX *ctx,
 }
 
 /* For `ssl` alone, before its handshake and from the one thread that uses it; wins over what is
- * set on its SSL_CTX. */
+ * set on its SSL_CTX.  After SSL_clear(), the next handshake has the id context of the last one,
+ * unless it is set anew. */
 static inline int pysidctx_SSL_set_session_id_context(SSL *ssl, const unsigned char *sid_ctx,
                                                       unsigned int sid_ctx_len)
 {

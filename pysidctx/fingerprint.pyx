@@ -31,7 +31,7 @@ cdef extern from "store_lookups.h":
 
 
 def context_fingerprint(ctx):
-    """Return 32 bytes that differ where two contexts authenticate themselves or peers differently.
+    """Return 32 bytes that tell apart how contexts authenticate themselves and their peers.
 
     Sessions under an id context made from it, as `derive_session_id_context("shop",
     context_fingerprint(ctx))`, stay with contexts of the same settings, on every worker and
@@ -60,8 +60,10 @@ def context_fingerprint(ctx):
        key or by SRP): the set of them
 
     Signature algorithms and the callbacks for pre-shared keys are not in it, because nothing lets
-    them be read; nor is what only C code can set and Python's `ssl` never does, such as a verify
-    callback or a purpose. For such contexts choose an id context yourself.
+    them be read; nor is `sni_callback`, whose doings have no number; nor what only C code can set
+    and Python's `ssl` never does, such as a verify callback or a purpose. For contexts that differ
+    in these, name the difference beside the fingerprint: `derive_session_id_context("psk",
+    context_fingerprint(ctx))`.
 
     ctx
         An `ssl.SSLContext`. Take the fingerprint when the context is complete: what is added

@@ -109,7 +109,7 @@ cdef extern from "openssl/ssl.h" nogil:
     const SSL_CIPHER *SSL_get_pending_cipher(const SSL *ssl)
     int SSL_in_before(const SSL *s)
     const SSL_METHOD *SSL_CTX_get_ssl_method(const SSL_CTX *ctx)
-    const SSL_METHOD *TLS_server_method()
+    const SSL_METHOD *TLS_client_method()
 
     int SSL_CTX_set_session_id_context(SSL_CTX *ctx, const unsigned char *sid_ctx,
                                        unsigned int sid_ctx_len)

@@ -32,7 +32,7 @@ cdef extern from *:
 # Kept on an SSL_CTX once an id context was set on it; owned by it, freed with it.
 cdef struct Listener:
     sid_slot id_context
-    bint serves  # the SSL_CTX's own id context is random, see keep_apart()
+    bint serves  # so the SSL_CTX's own id context is random, see keep_apart()
 
 # Kept on an SSL once an id context was set on it or chosen for it; owned by it, freed with it.
 cdef struct Connection:

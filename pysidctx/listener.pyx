@@ -12,7 +12,7 @@ from pysidctx.libssl cimport (
     SSL_AD_INTERNAL_ERROR, SSL_CLIENT_HELLO_ERROR, SSL_CLIENT_HELLO_SUCCESS,
     SSL_CTX_get_ex_new_index, SSL_CTX_get_ssl_method, SSL_CTX_set_client_hello_cb,
     SSL_CTX_set_ex_data, SSL_get_ex_new_index, SSL_get_pending_cipher, SSL_get_SSL_CTX,
-    SSL_set_ex_data, TLS_server_method,
+    SSL_set_ex_data, TLS_client_method,
 )
 
 cdef extern from "stdatomic.h" nogil:
@@ -29,21 +29,24 @@ cdef Listener *new_listener(SSL_CTX *ctx, const unsigned char *sid_ctx,
     cdef Listener *listener = <Listener *> OPENSSL_zalloc(sizeof(Listener))
     if listener is not NULL:
         sid_slot_write(&listener.id_context, sid_ctx, length)
-        if SSL_CTX_get_ssl_method(ctx) is TLS_server_method():
-            keep_apart(ctx, listener)
-        if SSL_CTX_set_ex_data(ctx, listener_index, listener):
+        listener.serves = SSL_CTX_get_ssl_method(ctx) is not TLS_client_method()
+        if not SSL_CTX_set_ex_data(ctx, listener_index, listener):
+            OPENSSL_free(listener)
+            listener = NULL
+        elif listener.serves and not keep_apart(ctx):
+            SSL_CTX_set_ex_data(ctx, listener_index, NULL)
+            OPENSSL_free(listener)
+            listener = NULL
+        else:
             # Last: a handshake in another thread may run it at once. No argument for it: the
             # two are stored one after the other.
             atomic_thread_fence(memory_order_release)
             SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL)
-        else:
-            OPENSSL_free(listener)
-            listener = NULL
     ERR_pop_to_mark()
     return listener
 
 
-cdef void keep_apart(SSL_CTX *ctx, Listener *listener) noexcept nogil:
+cdef bint keep_apart(SSL_CTX *ctx) noexcept nogil:
     """Give an SSL_CTX that serves a random id context of its own, which no connection chooses.
 
     SSL_set_SSL_CTX() takes a connection's id context for inherited where it equals that of the
@@ -51,9 +54,8 @@ cdef void keep_apart(SSL_CTX *ctx, Listener *listener) noexcept nogil:
     after a HelloRetryRequest be looked up under another.
     """
     cdef unsigned char unique[SSL_MAX_SID_CTX_LENGTH]
-    if (RAND_bytes(unique, SSL_MAX_SID_CTX_LENGTH) == 1
-            and SSL_CTX_set_session_id_context(ctx, unique, SSL_MAX_SID_CTX_LENGTH)):
-        listener.serves = True
+    return (RAND_bytes(unique, SSL_MAX_SID_CTX_LENGTH) == 1
+            and SSL_CTX_set_session_id_context(ctx, unique, SSL_MAX_SID_CTX_LENGTH))
 
 
 cdef Connection *new_connection(SSL *ssl) noexcept nogil:
@@ -94,8 +96,6 @@ cdef bint choose(Connection *connection, SSL_CTX *ctx) noexcept nogil:
     listener = listener_of(ctx)
     if listener is NULL:
         return False
-    if not listener.serves:  # an SSL_CTX for clients and servers, used as a server
-        keep_apart(ctx, listener)
     if not connection.own:
         connection.length = sid_slot_read(&listener.id_context, connection.id_context)
     connection.chosen = True

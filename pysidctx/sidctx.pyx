@@ -46,7 +46,9 @@ def set_session_id_context(target, sid_ctx):
     target
         An `ssl.SSLContext`: counts for each of its servers' connections that reads its ClientHello
         after the call, also on CPython 3.13 and later, whose `ssl` overwrites what the `SSLContext`
-        itself has; and for each client's connection that is made after the call.
+        itself has; and for each client's connection of a `PROTOCOL_TLS_CLIENT` context that is
+        made after the call. (Clients of a context for both sides, such as `PROTOCOL_TLS`, get
+        a random one: set theirs on the connection.)
         Or an `ssl.SSLSocket` or `ssl.SSLObject` (or the `_ssl` object beneath any of them): counts
         for this connection alone, and wins over what its `SSLContext` has, whichever was set
         first. Set it before the handshake: a server decides on resumption when it reads the
@@ -64,7 +66,7 @@ def set_session_id_context(target, sid_ctx):
         `sid_ctx` is too long; `target` is a socket that is closed, unwrapped or not connected;
         its handshake has begun, so that the call would come too late.
     MemoryError
-        No memory for it.
+        No memory for it, or no random numbers.
 
     On an `SSLContext` it is safe in any thread, with servers' handshakes going on in others: each
     gets the id context from before the call or from after it, whole. Clients' connections are not
@@ -132,7 +134,7 @@ cdef object refusal(int result):
         return ValueError(
             "the handshake has begun and its session has its id context already: set it before "
             "the handshake")
-    return MemoryError("no memory to keep the session id context in")
+    return MemoryError("no memory to keep the session id context in, or no random numbers")
 
 
 def derive_session_id_context(*parts):

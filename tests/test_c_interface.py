@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import _ssl
 import libssl
 import pytest
 from consumers.build import build, load
@@ -52,6 +53,17 @@ def test_other_objects_are_refused(consumer, server_ctx, client_ctx):
         consumer.set_on_context(pair(server_ctx, client_ctx).server, b"shop")
     with pytest.raises(TypeError, match="SSLSocket"):
         consumer.set_on_connection(object(), b"shop")
+
+
+def test_an_empty_connection_is_refused_and_has_no_owner(consumer):
+    try:
+        empty = _ssl._SSLSocket()
+    except TypeError:
+        pytest.skip("this CPython makes none")
+    before = sys.getrefcount(empty)
+    with pytest.raises(ValueError, match="empty"):
+        consumer.set_on_connection(empty, b"shop")
+    assert sys.getrefcount(empty) == before
 
 
 def test_the_owner_is_given_back(consumer, server_ctx, client_ctx):

@@ -4,6 +4,7 @@ import os
 import ssl
 import sys
 import threading
+import warnings
 
 import libssl
 import pytest
@@ -12,10 +13,21 @@ from handshakes import connect, id_context, pair, read_nothing, resumes, shake
 from pysidctx import set_session_id_context
 
 CPYTHON = b"Python\0"
+SERVING = [ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS]
 
 
 def own(sid_ctx):
     return lambda ends: set_session_id_context(ends.server, sid_ctx)
+
+
+def context_of(protocol, certificate, ca=None):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        ctx = ssl.SSLContext(protocol)
+    certificate.configure_cert(ctx)
+    if ca is not None:
+        ca.configure_trust(ctx)
+    return ctx
 
 
 def test_on_a_context_it_separates_sessions(make_server_ctx, make_client_ctx, version, tickets):
@@ -189,13 +201,11 @@ def test_hello_retry_request_keeps_the_first_choice(retrying, make_server_ctx, c
     assert len(names) == 2  # so there was a second ClientHello
 
 
-@pytest.mark.parametrize("protocol", [ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS])
-@pytest.mark.filterwarnings("ignore:ssl.PROTOCOL_TLS is deprecated")
+@pytest.mark.parametrize("protocol", SERVING)
 def test_hello_retry_request_and_a_switch_to_a_plain_context(
     certificate, make_server_ctx, make_client_ctx, protocol
 ):
-    listener = ssl.SSLContext(protocol)
-    certificate.configure_cert(listener)
+    listener = context_of(protocol, certificate)
     listener.set_ecdh_curve("secp384r1")
     client_ctx = make_client_ctx(ssl.TLSVersion.TLSv1_3)
     plain = make_server_ctx()
@@ -213,10 +223,11 @@ def test_hello_retry_request_and_a_switch_to_a_plain_context(
     assert not resumes(listener, client_ctx, session)
 
 
+@pytest.mark.parametrize("protocol", SERVING)
 def test_a_connection_keeps_its_own_when_it_is_switched_to_a_plain_context(
-    make_server_ctx, client_ctx
+    certificate, make_server_ctx, client_ctx, protocol
 ):
-    listener, plain = make_server_ctx(), make_server_ctx()
+    listener, plain = context_of(protocol, certificate), make_server_ctx()
     set_session_id_context(listener, b"same")
 
     def before(ends):
@@ -303,13 +314,38 @@ def test_python_s_own_sni_callback_still_runs(server_ctx, client_ctx):
     assert names == ["b.test"]
 
 
-def test_contexts_and_connections_may_die_in_any_order(make_server_ctx, client_ctx):
+def test_a_connection_lives_on_without_its_context(make_server_ctx, client_ctx):
     server_ctx = make_server_ctx()
     set_session_id_context(server_ctx, b"shop")
     ends = pair(server_ctx, client_ctx)
     set_session_id_context(ends.server, b"own")
     del server_ctx
     assert id_context(shake(ends)) == b"own"
+
+
+def test_a_context_at_the_address_of_one_that_died_starts_anew(make_server_ctx, client_ctx):
+    addresses = set()
+    for number in range(50):
+        server_ctx = make_server_ctx()
+        addresses.add(libssl.pointer(server_ctx))
+        assert id_context(connect(server_ctx, client_ctx)) == CPYTHON
+        for sid_ctx in (b"first", b"second %d" % number):
+            set_session_id_context(server_ctx, sid_ctx)
+        assert id_context(connect(server_ctx, client_ctx)) == sid_ctx
+        del server_ctx
+    assert len(addresses) < 50
+
+
+def test_a_context_for_both_sides_serves_and_connects(certificate, ca, client_ctx, version):
+    ctx = context_of(ssl.PROTOCOL_TLS, certificate, ca)
+    ctx.minimum_version = ctx.maximum_version = version
+    set_session_id_context(ctx, b"v1")
+    as_client = connect(ctx, ctx)
+    assert id_context(as_client) == b"v1"
+    assert id_context(connect(ctx, client_ctx)) == b"v1"
+    # Serving, and setting it again, have left its clients as they were.
+    set_session_id_context(ctx, b"v1")
+    assert resumes(ctx, ctx, as_client.client.session)
 
 
 def test_a_duplicate_has_an_id_context_of_its_own_to_free(server_ctx, client_ctx):
