@@ -15,7 +15,7 @@
 #define PYSIDCTX_OK 1
 #define PYSIDCTX_TOO_LONG 0    /* more than SSL_MAX_SID_CTX_LENGTH bytes */
 #define PYSIDCTX_TOO_LATE (-1) /* the handshake has begun, its session has its id context */
-#define PYSIDCTX_NO_MEMORY (-2) /* or no random numbers, for an SSL_CTX that serves */
+#define PYSIDCTX_NO_MEMORY (-2) /* or no random numbers */
 
 /* Grows at its end only; the version changes when a member changes. */
 #define PYSIDCTX_API_VERSION 1

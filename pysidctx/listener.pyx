@@ -25,36 +25,34 @@ cdef extern from "stdatomic.h" nogil:
 cdef Listener *new_listener(SSL_CTX *ctx, const unsigned char *sid_ctx,
                             unsigned int length) noexcept nogil:
     """Give `ctx` its first id context and the callback; NULL where memory ran out."""
+    cdef unsigned char unique[SSL_MAX_SID_CTX_LENGTH]
+    cdef Listener *listener = NULL
     ERR_set_mark()
-    cdef Listener *listener = <Listener *> OPENSSL_zalloc(sizeof(Listener))
+    # What can fail comes first, and only then what changes `ctx`.
+    if RAND_bytes(unique, SSL_MAX_SID_CTX_LENGTH) == 1:
+        listener = <Listener *> OPENSSL_zalloc(sizeof(Listener))
+    if listener is not NULL and not SSL_CTX_set_ex_data(ctx, listener_index, listener):
+        OPENSSL_free(listener)
+        listener = NULL
     if listener is not NULL:
         sid_slot_write(&listener.id_context, sid_ctx, length)
-        listener.serves = SSL_CTX_get_ssl_method(ctx) is not TLS_client_method()
-        if not SSL_CTX_set_ex_data(ctx, listener_index, listener):
-            OPENSSL_free(listener)
-            listener = NULL
-        elif listener.serves and not keep_apart(ctx):
-            SSL_CTX_set_ex_data(ctx, listener_index, NULL)
-            OPENSSL_free(listener)
-            listener = NULL
-        else:
-            # Last: a handshake in another thread may run it at once. No argument for it: the
-            # two are stored one after the other.
-            atomic_thread_fence(memory_order_release)
-            SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL)
+        listener.serves = keep_apart(ctx, unique)
+        # Last: a handshake in another thread may run it at once. No argument for it: the two are
+        # stored one after the other.
+        atomic_thread_fence(memory_order_release)
+        SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL)
     ERR_pop_to_mark()
     return listener
 
 
-cdef bint keep_apart(SSL_CTX *ctx) noexcept nogil:
-    """Give an SSL_CTX that serves a random id context of its own, which no connection chooses.
+cdef bint keep_apart(SSL_CTX *ctx, const unsigned char *unique) noexcept nogil:
+    """Give `ctx`, if it serves, an id context of its own, which no connection chooses.
 
     SSL_set_SSL_CTX() takes a connection's id context for inherited where it equals that of the
     old SSL_CTX, and replaces it with the new one's: the choice would be lost, and a ClientHello
     after a HelloRetryRequest be looked up under another.
     """
-    cdef unsigned char unique[SSL_MAX_SID_CTX_LENGTH]
-    return (RAND_bytes(unique, SSL_MAX_SID_CTX_LENGTH) == 1
+    return (SSL_CTX_get_ssl_method(ctx) is not TLS_client_method()
             and SSL_CTX_set_session_id_context(ctx, unique, SSL_MAX_SID_CTX_LENGTH))
 
 
