@@ -34,9 +34,12 @@ static int parse(PyObject *args, job *todo)
     todo->ssl = pysidctx_SSL_from(connection, &todo->owner);
     if (todo->ssl == NULL)
         return 0;
-    SSL_CTX_set_ex_data(todo->ctx, ctx_index, &something);
-    SSL_set_ex_data(todo->ssl, ssl_index, &something);
-    return 1;
+    if (SSL_CTX_set_ex_data(todo->ctx, ctx_index, &something)
+        && SSL_set_ex_data(todo->ssl, ssl_index, &something))
+        return 1;
+    Py_DECREF(todo->owner);
+    PyErr_NoMemory();
+    return 0;
 }
 
 #define LOOP(name, statement)                                                                     \
