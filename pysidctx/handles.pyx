@@ -42,6 +42,7 @@ cdef struct Witness:
 
 cdef Witness context_witness, connection_witness
 
+
 cdef SSL_CTX *SSL_CTX_from(object context) except NULL:
     if not is_context(context):
         raise TypeError(f"expected an ssl.SSLContext, not {described(context)}")
