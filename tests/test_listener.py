@@ -283,14 +283,6 @@ def test_between_hello_retry_request_and_its_answer_it_is_too_late(retrying, on_
     assert id_context(shake(ends)) == (b"first" if on_context else CPYTHON)
 
 
-def test_a_handshake_that_has_read_nothing_is_not_too_late(server_ctx, client_ctx):
-    ends = pair(server_ctx, client_ctx)
-    with pytest.raises(ssl.SSLWantReadError):
-        ends.server.do_handshake()
-    set_session_id_context(ends.server, b"in time")
-    assert id_context(shake(ends)) == b"in time"
-
-
 def test_renegotiation_keeps_the_first_choice(server_ctx, make_client_ctx):
     if ssl.OPENSSL_VERSION_INFO >= (3,):  # before, they are allowed unless told otherwise
         server_ctx.options |= libssl.SSL_OP_ALLOW_CLIENT_RENEGOTIATION

@@ -157,13 +157,9 @@ def test_arguments_may_be_named(server_ctx):
     assert list(inspect.signature(set_session_id_context).parameters) == ["target", "sid_ctx"]
 
 
-def test_an_empty_ssl_object_is_refused():
-    try:
-        empty = _ssl._SSLSocket()
-    except TypeError:
-        pytest.skip("this CPython makes none")
+def test_an_empty_ssl_object_is_refused(empty_connection):
     with pytest.raises(ValueError, match="empty"):
-        set_session_id_context(empty, b"shop")
+        set_session_id_context(empty_connection, b"shop")
 
 
 def test_an_error_of_the_target_itself_comes_through(server_ctx):
@@ -219,6 +215,16 @@ def test_in_sni_callback_it_is_refused(server_ctx, client_ctx):
     connect(server_ctx, client_ctx)
     assert len(refused) == 1
     assert "before the handshake" in refused[0]
+
+
+def test_uncaught_in_sni_callback_it_ends_the_handshake(server_ctx, client_ctx, monkeypatch):
+    unraisable = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    server_ctx.sni_callback = lambda server, name, ctx: set_session_id_context(server, b"late")
+    with pytest.raises(ssl.SSLError):
+        connect(server_ctx, client_ctx)
+    assert [type(one.exc_value) for one in unraisable] == [ValueError]
+    unraisable.clear()
 
 
 def test_a_server_that_still_waits_for_the_client_is_not_too_late(server_ctx, client_ctx):

@@ -84,13 +84,11 @@ assert reused == [False, True, False], reused
 @pytest.mark.parametrize("library, script", [
     ("asyncio", ASYNCIO), ("uvloop", ASYNCIO), ("gevent", GEVENT),
 ])
-def test_sessions_stay_within_the_id_context(library, script, tmp_path, ca, certificate):
+def test_sessions_stay_within_the_id_context(library, script, pem_files):
     module(library, library)
-    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server")
-    ca.cert_pem.write_to_path(tmp_path / "ca")
     # In a process of its own: gevent replaces parts of the standard library.
     ran = subprocess.run(
-        [sys.executable, "-c", script, library, tmp_path / "server", tmp_path / "ca"],
+        [sys.executable, "-c", script, library, *pem_files],
         capture_output=True, text=True, timeout=60,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
