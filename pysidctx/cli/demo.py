@@ -188,7 +188,7 @@ def look(openssl: str, folder: Path, certificate: Certificate, case: Case) -> Se
 
 def table(results: dict[Case, Seen]) -> Table:
     drawn = Table(box=box.SIMPLE, title="A session made on shop is offered ...")
-    for heading in ("id context set on", "version", "tickets", "to shop", "to bank", ""):
+    for heading in ("id context set on", "version", "tickets", "to shop", "to bank", "as expected"):
         drawn.add_column(heading)
     for case, seen in results.items():
         drawn.add_row(
