@@ -15,7 +15,8 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 from setuptools.errors import CompileError, LinkError
 
-MODULES = ("errors", "handles", "listener", "sidctx", "fingerprint")
+MODULES = ("errors", "handles", "contexts", "listener", "sidctx", "fingerprint", "routing",
+           "hostmap")
 LIBRARIES = ["ssl", "crypto"]
 
 # What is looked for, and the packages of Debian and Ubuntu, Fedora and Alpine that have it.

@@ -3,6 +3,7 @@
 #define PYSIDCTX_OPENSSL_COMPAT_H
 
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <openssl/opensslv.h>
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
@@ -19,6 +20,14 @@
 typedef void *pysidctx_CRYPTO_EX_dup_from;
 #else
 typedef void **pysidctx_CRYPTO_EX_dup_from;
+#endif
+
+/* Algorithms of OpenSSL 3 are fetched, which takes longer than a short message's digest.  What this
+ * returns is kept for as long as the process lives. */
+#if OPENSSL_VERSION_NUMBER < 0x30000000L
+#define pysidctx_fetched_sha256() ((EVP_MD *)EVP_sha256())
+#else
+#define pysidctx_fetched_sha256() EVP_MD_fetch(NULL, "SHA256", NULL)
 #endif
 
 /* Since 3.3 OpenSSL hands out a copy of a store's objects, taken under the store's lock; before

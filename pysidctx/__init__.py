@@ -17,6 +17,7 @@ except ModuleNotFoundError as _error:
     ) from None
 
 from pysidctx.fingerprint import context_fingerprint
+from pysidctx.hostmap import Host, HostMap, HostMapStats
 from pysidctx.paths import get_include
 from pysidctx.sidctx import (
     MAX_SID_CTX_LENGTH,
@@ -29,6 +30,9 @@ __version__ = "0.1.0"
 __all__ = [
     "MAX_SID_CTX_LENGTH",
     "Error",
+    "Host",
+    "HostMap",
+    "HostMapStats",
     "LibraryMismatchError",
     "context_fingerprint",
     "derive_session_id_context",

@@ -1,5 +1,7 @@
 """OpenSSL as its manual pages spell it: every function and type that pysidctx uses."""
 
+from libc.stdint cimport uint32_t, uint64_t
+
 cdef extern from "openssl_compat.h" nogil:
     ctypedef void **CRYPTO_EX_dup_from "pysidctx_CRYPTO_EX_dup_from"
 
@@ -25,6 +27,15 @@ cdef extern from "openssl/crypto.h" nogil:
 
 cdef extern from "openssl/rand.h" nogil:
     int RAND_bytes(unsigned char *buf, int num)
+
+cdef extern from "openssl/evp.h" nogil:
+    ctypedef struct EVP_MD:
+        pass
+    ctypedef struct ENGINE:
+        pass
+
+    int EVP_Digest(const void *data, size_t count, unsigned char *md, unsigned int *size,
+                   const EVP_MD *type, ENGINE *impl)
 
 cdef extern from "openssl/err.h" nogil:
     unsigned long ERR_peek_last_error()
@@ -64,6 +75,8 @@ cdef extern from "openssl/x509_vfy.h" nogil:
         pass
     ctypedef struct X509_VERIFY_PARAM:
         pass
+    ctypedef struct X509_STORE_CTX:
+        pass
     ctypedef struct STACK_OF_X509_OBJECT "STACK_OF(X509_OBJECT)":
         pass
 
@@ -73,11 +86,24 @@ cdef extern from "openssl/x509_vfy.h" nogil:
     void X509_OBJECT_free(X509_OBJECT *a)
     X509 *X509_OBJECT_get0_X509(const X509_OBJECT *a)
     X509_CRL *X509_OBJECT_get0_X509_CRL(const X509_OBJECT *a)
+    enum:
+        X509_VP_FLAG_OVERWRITE
+        X509_VP_FLAG_RESET_FLAGS
+
+    int X509_VERIFY_PARAM_set_inh_flags(X509_VERIFY_PARAM *param, uint32_t flags)
+    uint32_t X509_VERIFY_PARAM_get_inh_flags(const X509_VERIFY_PARAM *param)
     X509_VERIFY_PARAM *X509_STORE_get0_param(const X509_STORE *xs)
     unsigned long X509_VERIFY_PARAM_get_flags(X509_VERIFY_PARAM *param)
     int X509_VERIFY_PARAM_get_depth(const X509_VERIFY_PARAM *param)
     int X509_VERIFY_PARAM_get_auth_level(const X509_VERIFY_PARAM *param)
     unsigned int X509_VERIFY_PARAM_get_hostflags(const X509_VERIFY_PARAM *param)
+
+cdef extern from "openssl/tls1.h" nogil:
+    enum:
+        TLSEXT_TYPE_server_name
+        TLSEXT_TYPE_supported_versions
+        TLSEXT_NAMETYPE_host_name
+        TLSEXT_MAXLEN_host_name
 
 cdef extern from "openssl/ssl.h" nogil:
     ctypedef struct SSL_CTX:
@@ -94,11 +120,20 @@ cdef extern from "openssl/ssl.h" nogil:
     enum:
         SSL_MAX_SID_CTX_LENGTH
         SSL_VERIFY_NONE
+        SSL_VERIFY_PEER
+        SSL_VERIFY_POST_HANDSHAKE
         SSL_CERT_SET_FIRST
         SSL_CERT_SET_NEXT
         SSL_CLIENT_HELLO_SUCCESS
         SSL_CLIENT_HELLO_ERROR
+        SSL_AD_DECODE_ERROR
+        SSL_AD_ILLEGAL_PARAMETER
         SSL_AD_INTERNAL_ERROR
+        SSL_AD_UNRECOGNIZED_NAME
+        SSL_TLSEXT_ERR_OK
+        SSL_TLSEXT_ERR_NOACK
+        SSL_OP_NO_TLSv1_3
+        TLS1_3_VERSION
 
     ctypedef int (*SSL_client_hello_cb_fn)(SSL *s, int *al, void *arg) noexcept nogil
 
@@ -110,12 +145,36 @@ cdef extern from "openssl/ssl.h" nogil:
     int SSL_in_before(const SSL *s)
     const SSL_METHOD *SSL_CTX_get_ssl_method(const SSL_CTX *ctx)
     const SSL_METHOD *TLS_client_method()
+    const SSL_METHOD *TLS_server_method()
+    const SSL_METHOD *TLS_method()
 
     int SSL_CTX_set_session_id_context(SSL_CTX *ctx, const unsigned char *sid_ctx,
                                        unsigned int sid_ctx_len)
     int SSL_set_session_id_context(SSL *ssl, const unsigned char *sid_ctx,
                                    unsigned int sid_ctx_len)
     void SSL_CTX_set_client_hello_cb(SSL_CTX *c, SSL_client_hello_cb_fn cb, void *arg)
+    int SSL_client_hello_get0_ext(SSL *s, unsigned int type, const unsigned char **out,
+                                  size_t *outlen)
+    long SSL_CTX_set_tlsext_servername_callback(
+        SSL_CTX *ctx, int (*cb)(SSL *s, int *al, void *arg) noexcept nogil)
+
+    SSL_CTX *SSL_set_SSL_CTX(SSL *ssl, SSL_CTX *ctx)
+    ctypedef int (*SSL_verify_cb)(int preverify_ok, X509_STORE_CTX *x509_ctx) noexcept nogil
+    SSL_verify_cb SSL_CTX_get_verify_callback(const SSL_CTX *ctx)
+    void SSL_set_verify(SSL *ssl, int mode, SSL_verify_cb callback)
+    X509_VERIFY_PARAM *SSL_get0_param(SSL *ssl)
+    int SSL_set1_param(SSL *ssl, X509_VERIFY_PARAM *vpm)
+    uint64_t SSL_CTX_get_options(const SSL_CTX *ctx)
+    uint64_t SSL_get_options(const SSL *ssl)
+    uint64_t SSL_set_options(SSL *ssl, uint64_t options)
+    uint64_t SSL_clear_options(SSL *ssl, uint64_t options)
+    int SSL_CTX_get_min_proto_version(SSL_CTX *ctx)
+    int SSL_CTX_get_max_proto_version(SSL_CTX *ctx)
+    int SSL_get_max_proto_version(SSL *ssl)
+    int SSL_set_min_proto_version(SSL *ssl, int version)
+    int SSL_set_max_proto_version(SSL *ssl, int version)
+    size_t SSL_CTX_get_num_tickets(SSL_CTX *ctx)
+    int SSL_set_num_tickets(SSL *ssl, size_t num_tickets)
 
     int SSL_CTX_get_ex_new_index(long argl, void *argp, CRYPTO_EX_new *new_func,
                                  CRYPTO_EX_dup *dup_func, CRYPTO_EX_free *free_func)
@@ -141,3 +200,4 @@ cdef extern from "openssl/ssl.h" nogil:
 cdef extern from "openssl_compat.h" nogil:
     STACK_OF_X509_OBJECT *X509_STORE_get1_objects "pysidctx_X509_STORE_get1_objects" (
         X509_STORE *xs)
+    EVP_MD *fetched_sha256 "pysidctx_fetched_sha256" ()

@@ -1,8 +1,11 @@
+from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
+from pysidctx.client_hello cimport ServerName
 from pysidctx.codes cimport (
     PYSIDCTX_NO_MEMORY, PYSIDCTX_OK, PYSIDCTX_TOO_LATE, PYSIDCTX_TOO_LONG,
 )
+from pysidctx.contexts cimport HeldContext, shared_pointer
 from pysidctx.libssl cimport (
     SSL, SSL_CTX, SSL_CTX_get_ex_data, SSL_CTX_set_session_id_context, SSL_get_ex_data,
     SSL_get_pending_cipher, SSL_get_session, SSL_in_before, SSL_MAX_SID_CTX_LENGTH,
@@ -29,17 +32,31 @@ cdef extern from *:
     """
     const bint HAS_GIL "PYSIDCTX_HAS_GIL"
 
-# Kept on an SSL_CTX once an id context was set on it; owned by it, freed with it.
+# Kept on an SSL_CTX once it has the ClientHello callback; owned by it, freed with it.
 cdef struct Listener:
-    sid_slot id_context
-    bint serves  # so the SSL_CTX's own id context is random, see keep_apart()
+    sid_slot id_context    # CPython's own where no other was set
+    bint serves            # so the SSL_CTX's own id context is random, see keep_apart()
+    shared_pointer router  # a Router; NULL where all connections are served alike
 
 # Kept on an SSL once an id context was set on it or chosen for it; owned by it, freed with it.
 cdef struct Connection:
     bint own     # set on the connection itself
     bint chosen  # a ClientHello was read under it
+    bint routed  # by a Router, so a later ClientHello must name the same host
+    bint named   # the Router knows the host, so its name is to be acknowledged
     unsigned int length
     unsigned char id_context[SSL_MAX_SID_CTX_LENGTH]
+    uint64_t host         # the hash of the name in the first ClientHello
+    HeldContext *context  # which it was switched to; NULL: none. A reference of its own
+
+# What chooses by host name among the connections of an SSL_CTX. Called by the ClientHello callback;
+# freed after the last of these calls.
+cdef struct Router:
+    # Fills in `connection`, which has its own id context already where that is set. Returns False
+    # to end the handshake with `alert`.
+    bint (*choose)(Router *router, Listener *listener, SSL *ssl, ServerName *name,
+                   Connection *connection, int *alert) noexcept nogil
+    void (*free)(Router *router) noexcept nogil
 
 # The SSL_CTX that was asked for last, and what is kept on it: OpenSSL takes longer to find that
 # than to set an id context. Written under the GIL; where there is none, not at all.
@@ -54,6 +71,14 @@ cdef int connection_index
 cdef Listener *new_listener(SSL_CTX *ctx, const unsigned char *sid_ctx,
                             unsigned int length) noexcept nogil
 cdef Connection *new_connection(SSL *ssl) noexcept nogil
+cdef Listener *listener_made(SSL_CTX *ctx) except NULL
+cdef bint set_router(Listener *listener, Router *router) noexcept nogil
+cdef void wait_for_callbacks() noexcept nogil
+cdef const uint64_t *host_key() noexcept nogil
+
+cdef inline Connection *connection_kept(SSL *ssl) noexcept nogil:
+    """What is kept on `ssl`; NULL where nothing is yet."""
+    return <Connection *> SSL_get_ex_data(ssl, connection_index)
 
 cdef inline Listener *listener_of(SSL_CTX *ctx) noexcept nogil:
     """What is kept on `ctx`; NULL where nothing is yet."""
@@ -103,7 +128,7 @@ cdef inline int set_on_connection(SSL *ssl, const unsigned char *sid_ctx,
     if (not likely(SSL_in_before(ssl))
             and (SSL_get_session(ssl) is not NULL or SSL_get_pending_cipher(ssl) is not NULL)):
         return PYSIDCTX_TOO_LATE
-    connection = <Connection *> SSL_get_ex_data(ssl, connection_index)
+    connection = connection_kept(ssl)
     if unlikely(connection is NULL):
         connection = new_connection(ssl)
         if connection is NULL:

@@ -5,11 +5,15 @@ CPython gives each server connection an id context of its own making right after
 decides on resumption: the ClientHello callback is the only place between the two.
 """
 
+import os
+
+from pysidctx.client_hello cimport read_server_name
+from pysidctx.contexts cimport hold, release
 from pysidctx.errors cimport check
 from pysidctx.libssl cimport (
     CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_pop_to_mark, ERR_set_mark, OPENSSL_free,
     OPENSSL_memdup, OPENSSL_zalloc, RAND_bytes,
-    SSL_AD_INTERNAL_ERROR, SSL_CLIENT_HELLO_ERROR, SSL_CLIENT_HELLO_SUCCESS,
+    SSL_AD_ILLEGAL_PARAMETER, SSL_AD_INTERNAL_ERROR, SSL_CLIENT_HELLO_ERROR, SSL_CLIENT_HELLO_SUCCESS,
     SSL_CTX_get_ex_new_index, SSL_CTX_get_ssl_method, SSL_CTX_set_client_hello_cb,
     SSL_CTX_set_ex_data, SSL_get_ex_new_index, SSL_get_pending_cipher, SSL_get_SSL_CTX,
     SSL_set_ex_data, TLS_client_method,
@@ -20,6 +24,28 @@ cdef extern from "stdatomic.h" nogil:
         memory_order_acquire
         memory_order_release
     void atomic_thread_fence(memory_order order)
+
+cdef extern from "readers.h" nogil:
+    ctypedef struct atomic_size_t:
+        pass
+    ctypedef struct reader_gate:
+        pass
+    void *shared_load(shared_pointer *pointer)
+    void *shared_exchange(shared_pointer *pointer, void *value)
+    void gate_init(reader_gate *gate)
+    atomic_size_t *gate_enter(reader_gate *gate)
+    void gate_leave(atomic_size_t *inside)
+    void gate_wait(reader_gate *gate)
+
+cdef extern from "siphash.h" nogil:
+    uint64_t siphash(const uint64_t *key, const unsigned char *data, size_t length)
+
+
+# Where callbacks are that use a Router.
+cdef reader_gate gate
+
+# For hashes of host names, so that no client knows two names with the same one.
+cdef uint64_t key[2]
 
 
 cdef Listener *new_listener(SSL_CTX *ctx, const unsigned char *sid_ctx,
@@ -67,10 +93,39 @@ cdef Connection *new_connection(SSL *ssl) noexcept nogil:
     return connection
 
 
+cdef Listener *listener_made(SSL_CTX *ctx) except NULL:
+    """What is kept on `ctx`, with the callback; MemoryError. Not twice at once for one `ctx`."""
+    cdef Listener *listener = listener_of(ctx)
+    if listener is NULL:
+        # No id context was set: that of CPython counts, as it did before.
+        listener = new_listener(ctx, b"Python\0", 7)
+    if listener is NULL:
+        raise MemoryError("no memory to keep what belongs to an SSLContext in, or no random numbers")
+    return listener
+
+
+cdef bint set_router(Listener *listener, Router *router) noexcept nogil:
+    """Have `router` choose from here on, or nobody (NULL); whether there was another before.
+
+    The former is freed when the callbacks that use it have ended.
+    """
+    cdef Router *former = <Router *> shared_exchange(&listener.router, router)
+    if former is NULL:
+        return False
+    wait_for_callbacks()
+    former.free(former)
+    return True
+
+
+cdef void wait_for_callbacks() noexcept nogil:
+    """Return when all ClientHello callbacks that had begun have ended: they never wait for us."""
+    gate_wait(&gate)
+
+
 cdef int on_client_hello(SSL *ssl, int *alert, void *unused) noexcept nogil:
-    """Give the connection its own id context, else that of its SSL_CTX."""
+    """Give the connection its own id context, else its host's, else that of its SSL_CTX."""
     atomic_thread_fence(memory_order_acquire)  # pairs with new_listener()'s
-    cdef Connection *connection = <Connection *> SSL_get_ex_data(ssl, connection_index)
+    cdef Connection *connection = connection_kept(ssl)
     if connection is NULL:
         # Not the first ClientHello, and the first was not for us to choose at: it was read by an
         # SSL_CTX without this callback, before a switch. A renegotiation still has the session;
@@ -78,26 +133,64 @@ cdef int on_client_hello(SSL *ssl, int *alert, void *unused) noexcept nogil:
         if SSL_get_session(ssl) is not NULL or SSL_get_pending_cipher(ssl) is not NULL:
             return SSL_CLIENT_HELLO_SUCCESS
         connection = new_connection(ssl)
+    alert[0] = SSL_AD_INTERNAL_ERROR
     # For every ClientHello: a switch of SSL_CTX may have replaced it, but the first choice stands.
-    if (connection is not NULL and choose(connection, SSL_get_SSL_CTX(ssl))
+    if (connection is not NULL and choose(connection, ssl, alert)
             and SSL_set_session_id_context(ssl, connection.id_context, connection.length)):
         return SSL_CLIENT_HELLO_SUCCESS
-    alert[0] = SSL_AD_INTERNAL_ERROR
     return SSL_CLIENT_HELLO_ERROR
 
 
-cdef bint choose(Connection *connection, SSL_CTX *ctx) noexcept nogil:
-    """Make the first choice, unless it is made; False where there is nothing to choose from."""
+cdef bint choose(Connection *connection, SSL *ssl, int *alert) noexcept nogil:
+    """Make the first choice, unless it is made; False to end the handshake with `alert`."""
     cdef Listener *listener
+    cdef ServerName name
     if connection.chosen:
-        return True
-    listener = listener_of(ctx)
+        if not connection.routed:
+            return True
+        # The application would be told the new name, and be served by the old one's rules.
+        alert[0] = SSL_AD_ILLEGAL_PARAMETER
+        read_server_name(ssl, &name)
+        return not name.malformed and hash_of(&name) == connection.host
+    listener = listener_of(SSL_get_SSL_CTX(ssl))
     if listener is NULL:
         return False
+    connection.chosen = True
+    if shared_load(&listener.router) is not NULL:
+        return route(connection, listener, ssl, alert)
+    take_context(connection, listener)
+    return True
+
+
+cdef void take_context(Connection *connection, Listener *listener) noexcept nogil:
     if not connection.own:
         connection.length = sid_slot_read(&listener.id_context, connection.id_context)
-    connection.chosen = True
-    return True
+
+
+cdef bint route(Connection *connection, Listener *listener, SSL *ssl, int *alert) noexcept nogil:
+    """Have the Router choose, which may be gone by now."""
+    cdef atomic_size_t *inside = gate_enter(&gate)
+    cdef Router *router = <Router *> shared_load(&listener.router)
+    cdef ServerName name
+    cdef bint going_on = True
+    if router is NULL:
+        take_context(connection, listener)
+    else:
+        read_server_name(ssl, &name)
+        connection.routed = True
+        connection.host = hash_of(&name)
+        going_on = router.choose(router, listener, ssl, &name, connection, alert)
+    gate_leave(inside)
+    return going_on
+
+
+cdef uint64_t hash_of(const ServerName *name) noexcept nogil:
+    return siphash(key, name.text, name.length)
+
+
+cdef const uint64_t *host_key() noexcept nogil:
+    """For the hashes of host names that are compared with `Connection.host`."""
+    return key
 
 
 # The next two are called with NULL where nothing was kept, in whatever thread frees the object.
@@ -105,13 +198,20 @@ cdef bint choose(Connection *connection, SSL_CTX *ctx) noexcept nogil:
 cdef void free_listener(void *ctx, void *kept, CRYPTO_EX_DATA *ad, int index, long argl,
                         void *argp) noexcept nogil:
     # Before the memory of `ctx` is given back, so that no other SSL_CTX can have its address yet.
+    cdef Router *router
     if recent.ctx is ctx:
         recent.ctx = NULL
+    if kept is not NULL:
+        router = <Router *> shared_load(&(<Listener *> kept).router)
+        if router is not NULL:
+            router.free(router)
     OPENSSL_free(kept)
 
 
 cdef void free_connection(void *ssl, void *kept, CRYPTO_EX_DATA *ad, int index, long argl,
                           void *argp) noexcept nogil:
+    if kept is not NULL and (<Connection *> kept).context is not NULL:
+        release((<Connection *> kept).context)
     OPENSSL_free(kept)
 
 
@@ -120,10 +220,25 @@ cdef int copy_connection(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *original,
     # SSL_dup() would give both connections the same one to free. What is left in `kept` is the
     # copy's.
     cdef void **place = <void **> kept
+    cdef Connection *copy
     if place[0] is not NULL:
-        place[0] = OPENSSL_memdup(place[0], sizeof(Connection))
-        return place[0] is not NULL
+        copy = <Connection *> OPENSSL_memdup(place[0], sizeof(Connection))
+        place[0] = copy
+        if copy is NULL:
+            return 0
+        if copy.context is not NULL:
+            hold(copy.context)
     return 1
+
+
+def _after_fork():
+    # Threads that were in a callback are not in this process.
+    gate_init(&gate)
+
+
+gate_init(&gate)
+check(RAND_bytes(<unsigned char *> key, sizeof(key)), b"RAND_bytes()")
+os.register_at_fork(after_in_child=_after_fork)
 
 
 listener_index = check(SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_listener),

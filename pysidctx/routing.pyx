@@ -1,0 +1,199 @@
+"""What a HostMap has installed on an SSLContext: the choice for one ClientHello, in C, without the GIL."""
+
+from libc.stdint cimport uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcmp, memcpy, memset, strlen
+
+from pysidctx.client_hello cimport ServerName, offers_tls13
+from pysidctx.contexts cimport HeldContext, hold
+from pysidctx.errors cimport check_pointer
+from pysidctx.host_table cimport (
+    HOSTS_MALFORMED, HOSTS_MATCHED, HOSTS_REJECTED, HOSTS_UNMATCHED, entry_name, flag_load,
+    host_entry, table_count, table_hold, table_match, table_release,
+)
+from pysidctx.libssl cimport (
+    EVP_Digest, EVP_MD, SSL, SSL_AD_DECODE_ERROR, SSL_AD_UNRECOGNIZED_NAME, SSL_CTX_get0_param,
+    SSL_CTX_get_verify_mode, SSL_CTX_set_tlsext_servername_callback, SSL_get_max_proto_version,
+    SSL_get_options, SSL_get_SSL_CTX, SSL_OP_NO_TLSv1_3, SSL_TLSEXT_ERR_NOACK, SSL_TLSEXT_ERR_OK,
+    TLS1_3_VERSION, X509_VERIFY_PARAM_get_flags, fetched_sha256,
+)
+from pysidctx.listener cimport Connection, Router, connection_kept, set_router, sid_slot_read
+from pysidctx.switch cimport switch_context
+
+
+# How the listener was when the map was installed on it.
+cdef struct Installed:
+    Router router      # first: what the callback sees is this
+    host_table *table  # a reference of its own
+    unsigned char fingerprint[SSL_MAX_SID_CTX_LENGTH]
+    int verify_mode
+    unsigned long verify_flags
+
+cdef const char *CPYTHON = b"Python\0"
+cdef enum:
+    CPYTHON_LENGTH = 7
+
+cdef EVP_MD *sha256 = <EVP_MD *> check_pointer(fetched_sha256(), b"EVP_MD_fetch()")
+
+
+cdef bint install(SSL_CTX *ctx, Listener *listener, host_table *table,
+                  const unsigned char *fingerprint) noexcept nogil:
+    """Have `table` choose for the connections of `ctx`; False where memory ran out."""
+    cdef Installed *installed = <Installed *> calloc(1, sizeof(Installed))
+    if installed is NULL:
+        return False
+    installed.router.choose = choose
+    installed.router.free = uninstalled
+    installed.table = table_hold(table)
+    memcpy(installed.fingerprint, fingerprint, SSL_MAX_SID_CTX_LENGTH)
+    installed.verify_mode = SSL_CTX_get_verify_mode(ctx)
+    installed.verify_flags = X509_VERIFY_PARAM_get_flags(SSL_CTX_get0_param(ctx))
+    set_router(listener, &installed.router)
+    return True
+
+
+cdef void uninstalled(Router *router) noexcept nogil:
+    table_release((<Installed *> router).table)
+    free(router)
+
+
+cdef bint has_own_id_context(Listener *listener) noexcept nogil:
+    """Whether the id context of `listener` is another than CPython's."""
+    cdef unsigned char found[SSL_MAX_SID_CTX_LENGTH]
+    return not is_cpythons(found, sid_slot_read(&listener.id_context, found))
+
+
+cdef bint is_cpythons(const unsigned char *sid_ctx, unsigned int length) noexcept nogil:
+    return length == CPYTHON_LENGTH and memcmp(sid_ctx, CPYTHON, CPYTHON_LENGTH) == 0
+
+
+cdef bint choose(Router *router, Listener *listener, SSL *ssl, ServerName *name,
+                 Connection *connection, int *alert) noexcept nogil:
+    cdef Installed *installed = <Installed *> router
+    cdef host_table *table = installed.table
+    cdef const host_entry *entry = NULL
+    if flag_load(&table.closed):  # its entries may be gone
+        return False
+    if name.malformed:
+        table_count(table, HOSTS_MALFORMED)
+        alert[0] = SSL_AD_DECODE_ERROR
+        return False
+    if name.valid:
+        entry = table_match(table, connection.host, name.text, name.length)
+    if entry is not NULL:
+        table_count(table, HOSTS_MATCHED)
+        return serve_host(entry, ssl, connection, name)
+    if flag_load(&table.rejects_unmatched):
+        table_count(table, HOSTS_REJECTED)
+        alert[0] = SSL_AD_UNRECOGNIZED_NAME
+        return False
+    table_count(table, HOSTS_UNMATCHED)
+    return connection.own or choose_unmatched(installed, listener, ssl, connection, name)
+
+
+cdef bint serve_host(const host_entry *entry, SSL *ssl, Connection *connection,
+                     const ServerName *name) noexcept nogil:
+    cdef HeldContext *held = <HeldContext *> entry.context
+    connection.named = True
+    if held is not NULL:
+        hold(held)
+        connection.context = held
+        if not switch_context(ssl, held.ctx, held.post_handshake_auth):
+            return False
+    if connection.own:
+        return True
+    connection.length = entry.id_length
+    memcpy(connection.id_context, entry.bytes, entry.id_length)
+    if held is not NULL and not entry.explicit_id:
+        mix_in_changes(connection, held.ctx, held.verify_mode, held.verify_flags)
+    return entry_name(entry)[0] != c'*' or bind_to_name(ssl, connection, name)
+
+
+cdef bint choose_unmatched(Installed *installed, Listener *listener, SSL *ssl,
+                           Connection *connection, const ServerName *name) noexcept nogil:
+    """An id context apart from every host's, for unknown names and for none."""
+    cdef unsigned char base[SSL_MAX_SID_CTX_LENGTH]
+    cdef unsigned int length = sid_slot_read(&listener.id_context, base)
+    cdef bint derived = is_cpythons(base, length)
+    cdef const char *kind = b"pysidctx unmatched name" if name.length else b"pysidctx no name"
+    cdef Part parts[2]
+    if derived:
+        length = SSL_MAX_SID_CTX_LENGTH
+        memcpy(base, installed.fingerprint, length)
+    parts[0] = part(kind, strlen(kind))
+    parts[1] = part(base, length)
+    if not derive(connection.id_context, parts, 2):
+        return False
+    connection.length = SSL_MAX_SID_CTX_LENGTH
+    if derived:
+        mix_in_changes(connection, SSL_get_SSL_CTX(ssl), installed.verify_mode,
+                       installed.verify_flags)
+    return name.length == 0 or bind_to_name(ssl, connection, name)
+
+
+cdef void mix_in_changes(Connection *connection, SSL_CTX *ctx, int mode,
+                         unsigned long flags) noexcept nogil:
+    """Leave a derived id context as it is, unless `ctx` verifies its clients otherwise by now.
+
+    Sessions from before such a change, as to CERT_REQUIRED, must not resume after it.
+    """
+    cdef uint64_t changed = (
+        <uint64_t> (SSL_CTX_get_verify_mode(ctx) ^ mode) << 56
+        ^ <uint64_t> (X509_VERIFY_PARAM_get_flags(SSL_CTX_get0_param(ctx)) ^ flags))
+    cdef int i
+    if changed:
+        for i in range(8):
+            connection.id_context[i] ^= <unsigned char> (changed >> 8 * i)
+
+
+cdef bint bind_to_name(SSL *ssl, Connection *connection, const ServerName *name) noexcept nogil:
+    """Up to TLS 1.2, keep the names apart that have one id context.
+
+    There a session belongs to one name (RFC 6066, section 3). OpenSSL leaves that to us, and would
+    tell the application the name of the session instead of that in the ClientHello.
+    """
+    cdef int newest = SSL_get_max_proto_version(ssl)
+    cdef Part parts[3]
+    cdef const char *kind = b"pysidctx name"
+    if ((newest == 0 or newest >= TLS1_3_VERSION)
+            and not SSL_get_options(ssl) & SSL_OP_NO_TLSv1_3 and offers_tls13(ssl)):
+        return True
+    parts[0] = part(kind, strlen(kind))
+    parts[1] = part(connection.id_context, connection.length)
+    parts[2] = part(name.text, name.length)
+    connection.length = SSL_MAX_SID_CTX_LENGTH
+    return derive(connection.id_context, parts, 3)
+
+
+cdef bint derive(unsigned char *sid_ctx, const Part *parts, int count) noexcept nogil:
+    """What derive_session_id_context() makes of these parts; False where OpenSSL fails.
+
+    At most PARTS_MAX of them, each of at most PART_MAX bytes. `sid_ctx` may be among them.
+    """
+    cdef unsigned char text[PARTS_MAX * (8 + PART_MAX)]
+    cdef size_t length = 0
+    cdef int i
+    for i in range(count):
+        memset(text + length, 0, 7)
+        text[length + 7] = <unsigned char> parts[i].length
+        memcpy(text + length + 8, parts[i].data, parts[i].length)
+        length += 8 + parts[i].length
+    return EVP_Digest(text, length, sid_ctx, NULL, sha256, NULL)
+
+
+cdef int on_server_name(SSL *ssl, int *alert, void *unused) noexcept nogil:
+    """Tell the client whether its name was known: OpenSSL asks, later than it has to be decided."""
+    cdef Connection *connection = connection_kept(ssl)
+    if connection is not NULL and connection.named:
+        return SSL_TLSEXT_ERR_OK
+    return SSL_TLSEXT_ERR_NOACK
+
+
+cdef void acknowledge_names(SSL_CTX *ctx) noexcept nogil:
+    """For an SSL_CTX without an sni_callback, which acknowledges every name that it lets pass."""
+    SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name)
+
+
+cdef void ignore_names(SSL_CTX *ctx) noexcept nogil:
+    """Undo acknowledge_names()."""
+    SSL_CTX_set_tlsext_servername_callback(ctx, NULL)
