@@ -17,7 +17,8 @@ except ModuleNotFoundError as _error:
     ) from None
 
 from pysidctx.fingerprint import context_fingerprint
-from pysidctx.hostmap import Host, HostMap, HostMapStats
+from pysidctx.hostmap import HostMap, HostMapStats
+from pysidctx.hosts import Host
 from pysidctx.paths import get_include
 from pysidctx.sidctx import (
     MAX_SID_CTX_LENGTH,

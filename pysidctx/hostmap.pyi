@@ -8,9 +8,7 @@ if sys.version_info >= (3, 12):
 else:
     from typing_extensions import Buffer
 
-class Host(NamedTuple):
-    context: SSLContext
-    session_id_context: Buffer  # 1 to 32 bytes
+from pysidctx.hosts import Host
 
 class HostMapStats(NamedTuple):
     matched: int

@@ -37,7 +37,7 @@ def test_each_module_imports_alone(module):
 def test_the_public_names_are_the_documented_ones():
     assert {name for name in vars(pysidctx) if not name.startswith("_")} == (
         set(pysidctx.__all__)
-        | {"contexts", "errors", "fingerprint", "handles", "hostmap", "listener", "paths", "routing",
+        | {"contexts", "errors", "fingerprint", "handles", "hostmap", "hosts", "listener", "paths", "routing",
            "sidctx"}
         & set(vars(pysidctx)))
 

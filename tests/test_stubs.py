@@ -8,7 +8,7 @@ from machine import ROOT
 
 def test_stubtest(tmp_path):
     allowed = tmp_path / "allowed"
-    # What Cython adds; what has no stub because it is Python itself.
+    # What Cython adds; what is for Cython alone; what has no stub because it is Python itself.
     allowed.write_text("pysidctx\\..*\\.(__test__|__pyx_capi__|_C_API|__(reduce|setstate)_cython__)\n"
                        "pysidctx\\.(__main__|cli|paths)(\\..*)?\n")
     ran = subprocess.run(
