@@ -10,6 +10,7 @@ def test_stubtest(tmp_path):
     allowed = tmp_path / "allowed"
     # What Cython adds; what is for Cython alone; what has no stub because it is Python itself.
     allowed.write_text("pysidctx\\..*\\.(__test__|__pyx_capi__|_C_API|__(reduce|setstate)_cython__)\n"
+                       "pysidctx\\.hosts\\.(Hosts|Entries)\n"
                        "pysidctx\\.(__main__|cli|paths)(\\..*)?\n")
     ran = subprocess.run(
         [sys.executable, "-m", "mypy.stubtest", "pysidctx", "--allowlist", str(allowed),
@@ -23,9 +24,19 @@ def test_the_python_code_and_a_user_s_code_pass_mypy(tmp_path):
     user = tmp_path / "user.py"
     user.write_text("""
 import ssl
+from typing import Optional
 import pysidctx
 
 ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+hosts = pysidctx.HostMap({"a.example": ctx, "b.example": b"bank"})
+hosts["*.c.example"] = pysidctx.Host(ctx, b"shop")
+hosts.update({"d.example": ctx}, localhost=bytearray(b"local"))
+hosts.unmatched = "reject"
+hosts.install(ctx)
+matched: int = hosts.stats().matched
+pattern: Optional[str] = hosts.match("x.c.example")
+hosts["d.example"] = 1  # type: ignore[assignment]
+hosts.unmatched = "refuse"  # type: ignore[assignment]
 made: bytes = pysidctx.derive_session_id_context("shop", pysidctx.context_fingerprint(ctx))
 pysidctx.set_session_id_context(ctx, made)
 pysidctx.set_session_id_context(ctx, bytearray(made))
