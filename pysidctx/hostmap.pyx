@@ -152,11 +152,13 @@ class HostMap(MutableMapping):
         """
         cdef Hosts mine = self._hosts
         if isinstance(other, Mapping):
-            other = other.items()
+            items = other.items()
         elif hasattr(other, "keys"):
-            other = ((key, other[key]) for key in other.keys())
+            items = ((key, other[key]) for key in other.keys())
+        else:
+            items = other
         with cython.critical_section(mine):
-            mine.put_all(chain(other, hosts.items()))
+            mine.put_all(chain(items, hosts.items()))
 
     def clear(self):
         """Remove all entries at once."""

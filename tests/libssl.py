@@ -36,6 +36,9 @@ SSL_SESSION_get0_id_context = _function(
     ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint),
 )
 SSL_renegotiate = _function("SSL_renegotiate", ctypes.c_int, ctypes.c_void_p)
+SSL_get_servername = _function("SSL_get_servername", ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int)
+SSL_SESSION_get0_hostname = _function(
+    "SSL_SESSION_get0_hostname", ctypes.c_char_p, ctypes.c_void_p)
 ERR_peek_error = _function("ERR_peek_error", ctypes.c_ulong)
 ERR_get_error = _function("ERR_get_error", ctypes.c_ulong)
 
@@ -56,6 +59,11 @@ def session_id_context(connection):
     length = ctypes.c_uint()
     data = SSL_SESSION_get0_id_context(SSL_get_session(pointer(connection)), length)
     return ctypes.string_at(data, length.value)
+
+
+def acknowledged_name(client):
+    """The name that the server acknowledged: OpenSSL files it in the client's session then."""
+    return SSL_SESSION_get0_hostname(SSL_get_session(pointer(client)))
 
 
 def file_of(library):

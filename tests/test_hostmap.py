@@ -1,0 +1,620 @@
+"""HostMap as a mapping, and what it does with the connections of its listeners."""
+
+import collections.abc
+import copy
+import gc
+import pickle
+import ssl
+import threading
+import warnings
+import weakref
+
+import libssl
+import pytest
+import trustme
+from handshakes import connect, id_context, pair, resumes, shake
+
+from pysidctx import (
+    Host,
+    HostMap,
+    context_fingerprint,
+    derive_session_id_context,
+    set_session_id_context,
+)
+
+CPYTHON = b"Python\0"
+
+
+@pytest.fixture
+def client_ctx(make_client_ctx):
+    """Takes any certificate: which one was served is asked afterwards."""
+    ctx = make_client_ctx()
+    ctx.check_hostname = False
+    return ctx
+
+
+@pytest.fixture
+def make_host_ctx(ca, make_server_ctx):
+    """A server's context with a certificate for one name."""
+    def make(name, **options):
+        ctx = make_server_ctx(**options)
+        ca.issue_cert(name, key_type=trustme.KeyType.ECDSA).configure_cert(ctx)
+        return ctx
+
+    return make
+
+
+@pytest.fixture
+def listener(make_server_ctx):
+    return make_server_ctx()
+
+
+def served_names(ends):
+    return {name for _, name in ends.client.getpeercert()["subjectAltName"]}
+
+
+def begin(ends):
+    """Send the ClientHello and have it answered."""
+    for act in (ends.client.do_handshake, ends.server.do_handshake):
+        with pytest.raises(ssl.SSLWantReadError):
+            act()
+
+
+def is_marked_context(thing):
+    return type(thing) is ssl.SSLContext and "mark" in vars(thing)
+
+
+def marked_contexts():
+    """Those alive; their weak references are of no use once the garbage collector has seen them."""
+    gc.collect()
+    return sum(map(is_marked_context, gc.get_objects()))
+
+
+class TestMapping:
+    def test_it_is_a_mutable_mapping(self, server_ctx):
+        hosts = HostMap({"a.test": server_ctx})
+        assert isinstance(hosts, collections.abc.MutableMapping)
+        hosts["b.test"] = b"bank"
+        hosts["*.c.test"] = Host(server_ctx, b"shared")
+        assert hosts == {"a.test": server_ctx, "b.test": b"bank",
+                         "*.c.test": Host(server_ctx, b"shared")}
+        assert len(hosts) == 3
+        assert sorted(hosts) == ["*.c.test", "a.test", "b.test"]
+        assert hosts.pop("a.test") is server_ctx
+        assert hosts.setdefault("b.test", b"other") == b"bank"
+        del hosts["B.test."]
+        assert dict(hosts) == {"*.c.test": (server_ctx, b"shared")}
+        assert hosts.popitem() == ("*.c.test", Host(server_ctx, b"shared"))
+        assert not hosts
+
+    def test_missing_keys(self):
+        hosts = HostMap({"a.test": b"x"})
+        for absent in ("b.test", "", "b\xfc", 1, None, "x.a.test"):
+            assert absent not in hosts
+            assert hosts.get(absent) is None
+            with pytest.raises(KeyError):
+                hosts[absent]
+            with pytest.raises(KeyError):
+                del hosts[absent]
+        assert len(hosts) == 1
+
+    def test_update_takes_what_dict_update_takes(self, server_ctx):
+        class Keys:
+            def keys(self):
+                return ["d.test"]
+
+            def __getitem__(self, key):
+                return b"d"
+
+        hosts = HostMap()
+        hosts.update({"a.test": b"a"})
+        hosts.update([("b.test", b"b"), ("B.TEST", b"later")], localhost=server_ctx)
+        hosts.update(Keys())
+        hosts.update(HostMap({"c": b"c"}))
+        hosts.update()
+        assert hosts == {"a.test": b"a", "b.test": b"later", "localhost": server_ctx, "c": b"c",
+                         "d.test": b"d"}
+
+    def test_many_entries(self):
+        names = [f"host{number}.test" for number in range(5000)]
+        hosts = HostMap()
+        for name in names:
+            hosts[name] = name.encode()
+        assert {name: value.decode() for name, value in hosts.items()} == dict(zip(names, names))
+        for name in names[::2]:
+            del hosts[name]
+        assert sorted(hosts) == sorted(names[1::2])
+        hosts.update(dict.fromkeys(names, b"new"))
+        assert len(hosts) == 5000
+        assert set(hosts.values()) == {b"new"}
+        hosts.clear()
+        assert len(hosts) == 0
+        assert list(hosts) == []
+
+    def test_a_name_put_in_and_taken_out_again_and_again_needs_no_more_room(self):
+        hosts = HostMap({"stays.test": b"x"})
+        for number in range(2000):
+            hosts[f"host{number}.test"] = b"y"
+            del hosts[f"host{number}.test"]
+        assert dict(hosts) == {"stays.test": b"x"}
+        assert hosts.match("absent.test") is None
+
+    @pytest.mark.parametrize("value, error, why", [
+        (None, TypeError, "an ssl.SSLContext, an id context in bytes"),
+        (1, TypeError, "an ssl.SSLContext, an id context in bytes"),
+        ("shop", TypeError, "encode"),
+        (b"", ValueError, "must not be empty"),
+        (b"x" * 33, ValueError, "33 bytes"),
+        (Host(None, b"x"), TypeError, "expected an ssl.SSLContext"),
+        (Host(b"x", b"x"), TypeError, "expected an ssl.SSLContext"),
+    ])
+    def test_bad_values_change_nothing(self, value, error, why):
+        hosts = HostMap({"a.test": b"a"})
+        with pytest.raises(error, match=why):
+            hosts["a.test"] = value
+        with pytest.raises(error, match=why):
+            hosts.update({"b.test": b"b", "a.test": value})
+        with pytest.raises(error, match=why):
+            HostMap({"a.test": value})
+        assert dict(hosts) == {"a.test": b"a"}
+
+    @pytest.mark.parametrize("sid_ctx", ["x", None, b"", b"x" * 33])
+    def test_bad_id_contexts_of_a_host(self, server_ctx, sid_ctx):
+        with pytest.raises((TypeError, ValueError)):
+            HostMap()["a.test"] = Host(server_ctx, sid_ctx)
+
+    def test_bytes_like_values(self, server_ctx):
+        hosts = HostMap({"a.test": bytearray(b"a"), "b.test": Host(server_ctx, memoryview(b"b"))})
+        assert hosts == {"a.test": b"a", "b.test": Host(server_ctx, b"b")}
+
+    def test_contexts_that_cannot_serve_are_refused(self, client_ctx):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            fixed = ssl.SSLContext(ssl.PROTOCOL_TLSv1_2)
+            both = ssl.SSLContext(ssl.PROTOCOL_TLS)
+        for value, why in ((client_ctx, "for clients"), (fixed, "one version of TLS")):
+            with pytest.raises(ValueError, match=why):
+                HostMap()["a.test"] = value
+            with pytest.raises(ValueError, match=why):
+                HostMap()["a.test"] = Host(value, b"x")
+            with pytest.raises(ValueError, match=why):
+                HostMap().install(value)
+        assert HostMap({"a.test": both})["a.test"] is both
+
+    def test_a_context_without_a_fingerprint_needs_an_id_context(self, make_server_ctx, tmp_path):
+        ctx = make_server_ctx()
+        ctx.load_verify_locations(capath=tmp_path)
+        with pytest.raises(ValueError, match=r"Host\(context, session_id_context\)"):
+            HostMap()["a.test"] = ctx
+        assert HostMap({"a.test": Host(ctx, b"x")})["a.test"].context is ctx
+
+    def test_other_attributes(self):
+        hosts = HostMap({"a.test": b"secret?"})
+        assert repr(hosts) == "<HostMap of 1 hosts, unmatched='serve'>"
+        for make in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match=r"HostMap\(hosts\)"):
+                make(hosts)
+        with pytest.raises(TypeError):
+            hash(hosts)
+        for bad in ("refuse", None, True, b"serve"):
+            with pytest.raises(ValueError, match='"serve" or "reject"'):
+                hosts.unmatched = bad
+        assert hosts.unmatched == "serve"
+        with pytest.raises(AttributeError):
+            hosts.unmatchd = "reject"
+        assert weakref.ref(hosts)() is hosts
+
+    def test_changes_while_iterating(self):
+        hosts = HostMap({f"host{number}": b"x" for number in range(100)})
+        seen = []
+        for name in hosts:
+            seen.append(name)
+            del hosts[name]
+        assert len(seen) == 100
+        assert not hosts
+
+
+class TestRouting:
+    def test_a_host_is_served_by_its_context_under_its_id_context(
+        self, listener, make_host_ctx, client_ctx, version
+    ):
+        client_ctx.minimum_version = client_ctx.maximum_version = version
+        ctx = make_host_ctx("own.test")
+        hosts = HostMap({"own.test": ctx, "said.test": Host(ctx, b"said"), "bytes.test": b"bytes"})
+        hosts.install(listener)
+        fingerprint = context_fingerprint(ctx)
+        ends = connect(listener, client_ctx, name="OWN.test")
+        assert id_context(ends) == derive_session_id_context("pysidctx host", "own.test", fingerprint)
+        assert served_names(ends) == {"own.test"}
+        assert id_context(connect(listener, client_ctx, name="said.test")) == b"said"
+
+    def test_bytes_leave_the_listener_s_context(self, listener, client_ctx):
+        HostMap({"bytes.test": b"bytes"}).install(listener)
+        ends = connect(listener, client_ctx, name="bytes.test")
+        assert id_context(ends) == b"bytes"
+        assert "a.test" in served_names(ends)
+
+    @pytest.mark.parametrize("own", [None, b"own", CPYTHON])
+    def test_unmatched_names_and_none_have_id_contexts_of_their_own(
+        self, listener, make_client_ctx, own
+    ):
+        client_ctx = make_client_ctx(ssl.TLSVersion.TLSv1_3)
+        client_ctx.check_hostname = False
+        if own is not None:
+            set_session_id_context(listener, own)
+        HostMap({"a.test": own or b"x"}).install(listener)
+        base = own if own == b"own" else context_fingerprint(listener)
+        for name, kind in (("b.test", "unmatched name"), ("c.test", "unmatched name"), (None, "no name")):
+            assert id_context(connect(listener, client_ctx, name=name)) == (
+                derive_session_id_context(f"pysidctx {kind}", base))
+
+    def test_up_to_tls_1_2_what_is_not_exact_is_bound_to_its_name(self, listener, make_client_ctx):
+        client_ctx = make_client_ctx(ssl.TLSVersion.TLSv1_2)
+        client_ctx.check_hostname = False
+        set_session_id_context(listener, b"own")
+        HostMap({"*.w.test": b"wild", "a.test": b"exact"}).install(listener)
+        unmatched = derive_session_id_context("pysidctx unmatched name", b"own")
+        for name, expected in (
+            ("a.test", b"exact"),
+            ("X.w.test.", derive_session_id_context("pysidctx name", b"wild", "x.w.test")),
+            ("nope.test", derive_session_id_context("pysidctx name", unmatched, "nope.test")),
+            (None, derive_session_id_context("pysidctx no name", b"own")),
+        ):
+            assert id_context(connect(listener, client_ctx, name=name)) == expected
+
+    @pytest.mark.filterwarnings("ignore:ssl.OP_NO_SSL")
+    @pytest.mark.parametrize("limit", [
+        lambda ctx: setattr(ctx, "maximum_version", ssl.TLSVersion.TLSv1_2),
+        lambda ctx: setattr(ctx, "options", ctx.options | ssl.OP_NO_TLSv1_3),
+    ])
+    @pytest.mark.parametrize("limited", ["listener", "host"])
+    def test_the_version_is_that_which_will_be_spoken(
+        self, listener, make_server_ctx, client_ctx, limit, limited
+    ):
+        ctx = make_server_ctx()
+        limit(listener if limited == "listener" else ctx)
+        HostMap({"*.w.test": Host(ctx, b"wild")}).install(listener)
+        ends = connect(listener, client_ctx, name="x.w.test")
+        if limited == "host":
+            assert ends.server.version() == "TLSv1.2"
+            assert id_context(ends) == derive_session_id_context("pysidctx name", b"wild", "x.w.test")
+        else:
+            assert ends.server.version() == "TLSv1.3"  # as the host's context says
+            assert id_context(ends) == b"wild"
+
+    def test_a_connection_s_own_id_context_wins_and_its_host_serves(
+        self, listener, make_host_ctx, client_ctx
+    ):
+        client_ctx.maximum_version = ssl.TLSVersion.TLSv1_2
+        HostMap({"own.test": make_host_ctx("own.test")}).install(listener)
+        for name in ("own.test", "unmatched.test"):
+            ends = pair(listener, client_ctx, name=name)
+            set_session_id_context(ends.server, b"connection")
+            if name == "own.test":
+                assert id_context(shake(ends)) == b"connection"
+                assert served_names(ends) == {"own.test"}
+
+    def test_reject(self, listener, client_ctx, version):
+        client_ctx.minimum_version = client_ctx.maximum_version = version
+        hosts = HostMap({"a.test": b"x"})
+        hosts.install(listener)
+        hosts.unmatched = "reject"
+        for name in ("b.test", "x.a.test", None):
+            ends = pair(listener, client_ctx, name=name)
+            with pytest.raises(ssl.SSLError):
+                shake(ends)
+            with pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
+                ends.client.do_handshake()
+        connect(listener, client_ctx, name="a.test")
+        assert hosts.stats() == (1, 0, 3, 0)
+        hosts.unmatched = "serve"
+        connect(listener, client_ctx, name="b.test")
+        assert hosts.stats()._asdict() == dict(matched=1, unmatched=1, rejected=3, malformed=0)
+
+    def test_a_session_is_no_way_past_reject(self, listener, client_ctx, version):
+        client_ctx.minimum_version = client_ctx.maximum_version = version
+        hosts = HostMap({"a.test": b"x"})
+        hosts.install(listener)
+        session = connect(listener, client_ctx, name="b.test").client.session
+        hosts.unmatched = "reject"
+        with pytest.raises(ssl.SSLError):
+            connect(listener, client_ctx, name="b.test", session=session)
+
+    def test_one_map_on_several_listeners(self, make_server_ctx, client_ctx):
+        listeners = [make_server_ctx() for _ in range(3)]
+        hosts = HostMap({"a.test": b"x"})
+        for ctx in listeners:
+            hosts.install(ctx)
+            hosts.install(ctx)
+        for ctx in listeners:
+            assert id_context(connect(ctx, client_ctx)) == b"x"
+        hosts["a.test"] = b"y"
+        for ctx in listeners:
+            assert id_context(connect(ctx, client_ctx)) == b"y"
+        hosts.uninstall(listeners[0])
+        assert id_context(connect(listeners[0], client_ctx)) == CPYTHON
+        assert id_context(connect(listeners[1], client_ctx)) == b"y"
+        assert hosts.stats().matched == 7
+
+    def test_another_map_takes_the_place_of_the_first(self, listener, client_ctx):
+        first, second = HostMap({"a.test": b"first"}), HostMap({"a.test": b"second"})
+        first.install(listener)
+        second.install(listener)
+        assert id_context(connect(listener, client_ctx)) == b"second"
+        with pytest.raises(ValueError, match="not installed"):
+            first.uninstall(listener)
+        second.uninstall(listener)
+        assert id_context(connect(listener, client_ctx)) == CPYTHON
+        with pytest.raises(ValueError, match="not installed"):
+            second.uninstall(listener)
+
+    def test_uninstall_gives_way_to_the_listener_s_id_context(self, listener, client_ctx):
+        hosts = HostMap({"a.test": b"x"})
+        hosts.install(listener)
+        set_session_id_context(listener, b"own")
+        assert id_context(connect(listener, client_ctx)) == b"x"
+        hosts.uninstall(listener)
+        assert id_context(connect(listener, client_ctx)) == b"own"
+
+    @pytest.mark.parametrize("target", [None, b"x", object(), ssl.SSLContext])
+    def test_only_contexts_are_listeners(self, target):
+        with pytest.raises(TypeError, match="expected an ssl.SSLContext"):
+            HostMap().install(target)
+        with pytest.raises(TypeError, match="expected an ssl.SSLContext"):
+            HostMap().uninstall(target)
+
+    def test_a_bare_context_cannot_keep_a_map(self):
+        import _ssl
+
+        bare = _ssl._SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with pytest.raises(TypeError, match="bare"):
+            HostMap().install(bare)
+        with pytest.raises(ValueError, match="not installed"):
+            HostMap().uninstall(bare)
+
+    def test_a_listener_without_a_fingerprint_needs_an_id_context(
+        self, listener, client_ctx, tmp_path
+    ):
+        listener.load_verify_locations(capath=tmp_path)
+        hosts = HostMap({"a.test": b"x"})
+        with pytest.raises(ValueError, match="set_session_id_context"):
+            hosts.install(listener)
+        assert id_context(connect(listener, client_ctx)) == CPYTHON
+        set_session_id_context(listener, b"own")
+        hosts.install(listener)
+        assert id_context(connect(listener, client_ctx)) == b"x"
+
+    def test_a_context_in_a_map_still_serves_connections_of_its_own(
+        self, listener, make_server_ctx, client_ctx
+    ):
+        ctx = make_server_ctx()
+        HostMap({"a.test": ctx}).install(listener)
+        assert id_context(connect(ctx, client_ctx)) == CPYTHON
+        set_session_id_context(ctx, b"own")
+        assert id_context(connect(ctx, client_ctx)) == b"own"
+        assert id_context(connect(listener, client_ctx)) == derive_session_id_context(
+            "pysidctx host", "a.test", context_fingerprint(ctx))
+
+    def test_a_listener_among_its_hosts(self, listener, client_ctx):
+        HostMap({"a.test": listener}).install(listener)
+        assert id_context(connect(listener, client_ctx)) == derive_session_id_context(
+            "pysidctx host", "a.test", context_fingerprint(listener))
+
+    @pytest.mark.parametrize("demand", [
+        lambda ctx: setattr(ctx, "verify_mode", ssl.CERT_REQUIRED),
+        lambda ctx: setattr(ctx, "verify_flags", ctx.verify_flags | ssl.VERIFY_X509_STRICT),
+    ])
+    @pytest.mark.parametrize("name", ["a.test", "unmatched.test"])
+    def test_a_later_demand_on_clients_ends_the_sessions_from_before(
+        self, listener, make_server_ctx, client_ctx, version, demand, name
+    ):
+        client_ctx.minimum_version = client_ctx.maximum_version = version
+        ctx = make_server_ctx(verify=ssl.CERT_OPTIONAL)
+        listener.verify_mode = ssl.CERT_OPTIONAL
+        HostMap({"a.test": ctx}).install(listener)
+        session = connect(listener, client_ctx, name=name).client.session
+        assert resumes(listener, client_ctx, session, name=name)
+        session = connect(listener, client_ctx, name=name).client.session
+        demand(ctx)
+        demand(listener)
+        second = connect(listener, client_ctx, name=name, session=session)
+        assert not second.server.session_reused
+        assert resumes(listener, client_ctx, second.client.session, name=name)
+
+    def test_a_changed_context_that_is_set_again_has_another_id_context(
+        self, listener, make_server_ctx, client_ctx, ca
+    ):
+        ctx = make_server_ctx()
+        hosts = HostMap({"a.test": ctx, "b.test": ctx})
+        hosts.install(listener)
+        before = id_context(connect(listener, client_ctx, name="a.test"))
+        other_before = id_context(connect(listener, client_ctx, name="b.test"))
+        ctx.verify_mode = ssl.CERT_OPTIONAL
+        hosts["a.test"] = ctx
+        assert id_context(connect(listener, client_ctx, name="a.test")) == (
+            derive_session_id_context("pysidctx host", "a.test", context_fingerprint(ctx)))
+        assert id_context(connect(listener, client_ctx, name="a.test")) != before
+        assert id_context(connect(listener, client_ctx, name="b.test")) != other_before
+
+
+class TestServerName:
+    @pytest.mark.parametrize("callback", [None, "before", "after"])
+    @pytest.mark.parametrize("context", [True, False])
+    def test_a_matched_name_is_acknowledged(
+        self, listener, make_server_ctx, client_ctx, version, callback, context
+    ):
+        client_ctx.minimum_version = client_ctx.maximum_version = version
+        names = []
+
+        def on_name(server, name, ctx):
+            names.append((name, ctx))
+
+        if callback == "before":
+            listener.sni_callback = on_name
+        HostMap({"a.test": make_server_ctx() if context else b"x"}).install(listener)
+        if callback == "after":
+            listener.sni_callback = on_name
+        ends = connect(listener, client_ctx)
+        assert libssl.acknowledged_name(ends.client) == b"a.test"
+        assert names == ([("a.test", listener)] if callback else [])
+
+    def test_an_unmatched_name_is_not_acknowledged(self, listener, client_ctx, version):
+        client_ctx.minimum_version = client_ctx.maximum_version = version
+        HostMap({"a.test": b"x"}).install(listener)
+        assert libssl.acknowledged_name(connect(listener, client_ctx, name="b.test").client) is None
+
+    def test_after_uninstall_no_name_is_acknowledged(self, listener, client_ctx):
+        hosts = HostMap({"a.test": b"x"})
+        hosts.install(listener)
+        hosts.uninstall(listener)
+        assert libssl.acknowledged_name(connect(listener, client_ctx).client) is None
+
+    def test_uninstall_leaves_a_python_callback(self, listener, client_ctx):
+        names = []
+        hosts = HostMap({"a.test": b"x"})
+        hosts.install(listener)
+        listener.sni_callback = lambda server, name, ctx: names.append(name)
+        hosts.uninstall(listener)
+        connect(listener, client_ctx)
+        assert names == ["a.test"]
+
+    def test_install_again_after_none_was_assigned(self, listener, client_ctx):
+        hosts = HostMap({"a.test": b"x"})
+        hosts.install(listener)
+        listener.sni_callback = None
+        assert libssl.acknowledged_name(connect(listener, client_ctx).client) is None
+        hosts.install(listener)
+        assert libssl.acknowledged_name(connect(listener, client_ctx).client) == b"a.test"
+
+
+class TestLifetimes:
+    def test_a_listener_keeps_its_map(self, listener, client_ctx):
+        hosts = HostMap({"a.test": b"x"})
+        hosts.install(listener)
+        alive = weakref.ref(hosts)
+        del hosts
+        gc.collect()
+        assert alive() is not None
+        assert id_context(connect(listener, client_ctx)) == b"x"
+        del listener
+
+    @pytest.mark.parametrize("among_its_hosts", [True, False])
+    def test_a_map_and_its_listener_die_together(
+        self, make_server_ctx, make_client_ctx, among_its_hosts
+    ):
+        listener, other, client_ctx = make_server_ctx(), make_server_ctx(), make_client_ctx()
+        hosts = HostMap({"a.test": other, "b.test": listener if among_its_hosts else b"x"})
+        hosts.install(listener)
+        other.sni_callback = lambda *_, hosts=hosts: None  # leads back
+        for name in hosts:
+            connect(listener, client_ctx, name=name)
+        alive = [weakref.ref(thing) for thing in (hosts, listener, other)]
+        del hosts, listener, other
+        gc.collect()
+        assert [thing() for thing in alive] == [None, None, None]
+
+    @pytest.mark.parametrize("change", [
+        lambda hosts: hosts.__delitem__("a.test"),
+        lambda hosts: hosts.__setitem__("a.test", b"x"),
+        lambda hosts: hosts.update({"a.test": b"x"}),
+        lambda hosts: hosts.clear(),
+        lambda hosts: None,
+    ])
+    @pytest.mark.parametrize("retried", [True, False])
+    def test_a_context_outlives_its_connections_and_no_longer(
+        self, make_server_ctx, make_client_ctx, change, retried
+    ):
+        listener, ctx = make_server_ctx(), make_server_ctx()
+        ctx.set_alpn_protocols(["chosen"])
+        if retried:  # by the second ClientHello, OpenSSL calls back with CPython's own object
+            listener.set_ecdh_curve("secp384r1")
+        client_ctx = make_client_ctx(ssl.TLSVersion.TLSv1_3)
+        client_ctx.set_alpn_protocols(["chosen"])
+        hosts = HostMap({"a.test": ctx})
+        hosts.install(listener)
+        ends = pair(listener, client_ctx)
+        begin(ends)
+        change(hosts)
+        hosts.uninstall(listener)
+        alive = weakref.ref(ctx)
+        del ctx, hosts
+        gc.collect()
+        assert alive() is not None
+        shake(ends)
+        assert ends.server.selected_alpn_protocol() == "chosen"
+        assert alive() is not None
+        del ends
+        gc.collect()
+        assert alive() is None
+
+    def test_contexts_in_a_cycle_outlive_their_connections(self, make_server_ctx, make_client_ctx):
+        listener, ctx, other = (make_server_ctx() for _ in range(3))
+        hosts = HostMap({"a.test": ctx})
+        hosts.install(listener)
+        ctx.mark = hosts
+        ends = pair(listener, make_client_ctx())
+        begin(ends)
+        ends.server.context = other  # so that the connection does not keep its listener either
+        del listener, ctx, hosts
+        assert marked_contexts() == 1
+        shake(ends)
+        assert marked_contexts() == 1
+        del ends
+        assert marked_contexts() == 0
+
+    def test_the_last_connection_may_end_in_another_thread(self, make_server_ctx, make_client_ctx):
+        listener, ctx = make_server_ctx(), make_server_ctx()
+        hosts = HostMap({"a.test": ctx})
+        hosts.install(listener)
+        held = [shake(pair(listener, make_client_ctx()))]
+        hosts.clear()
+        alive = weakref.ref(ctx)
+        del ctx
+        assert alive() is not None
+        thread = threading.Thread(target=held.clear)
+        thread.start()
+        thread.join()
+        gc.collect()
+        assert alive() is None
+
+    def test_a_connection_may_outlive_its_python_object(self, make_server_ctx, make_client_ctx):
+        listener, ctx = make_server_ctx(), make_server_ctx()
+        hosts = HostMap({"a.test": ctx})
+        hosts.install(listener)
+        ends = shake(pair(listener, make_client_ctx()))
+        address = libssl.pointer(ends.server)
+        assert libssl.SSL_dup(address) == address  # in the middle it is only counted up
+        alive = weakref.ref(ctx)
+        hosts.clear()
+        del ctx, ends
+        gc.collect()
+        assert alive() is not None
+        libssl.SSL_free(address)
+        gc.collect()
+        assert alive() is None
+
+    def test_a_map_whose_contexts_are_gone_refuses(self, make_server_ctx, client_ctx):
+        """A listener's SSL_CTX that outlives its Python object, as it does in C."""
+        listener = make_server_ctx()
+        HostMap({"a.test": b"x"}).install(listener)
+        vars(listener).clear()  # takes the map from the listener
+        gc.collect()
+        ends = pair(listener, client_ctx)
+        with pytest.raises(ssl.SSLError):
+            shake(ends)
+        with pytest.raises(ssl.SSLError, match="INTERNAL_ERROR"):
+            ends.client.do_handshake()
+
+    def test_errors_leave_no_context_behind(self, make_server_ctx):
+        ctx = make_server_ctx()
+        hosts = HostMap()
+        for bad in ({"a.test": ctx, "b.test": None}, {"a.test": ctx, "": ctx}):
+            with pytest.raises((TypeError, ValueError)):
+                hosts.update(bad)
+            with pytest.raises((TypeError, ValueError)):
+                hosts.update(Host=Host(ctx, b""))
+        alive = weakref.ref(ctx)
+        bad = None
+        del ctx
+        gc.collect()
+        assert alive() is None
