@@ -159,6 +159,8 @@ cdef extern from "openssl/ssl.h" nogil:
         SSL_CTX *ctx, int (*cb)(SSL *s, int *al, void *arg) noexcept nogil)
 
     SSL_CTX *SSL_set_SSL_CTX(SSL *ssl, SSL_CTX *ctx)
+    ctypedef void (*SSL_CTX_keylog_cb_func)(const SSL *ssl, const char *line) noexcept nogil
+    SSL_CTX_keylog_cb_func SSL_CTX_get_keylog_callback(const SSL_CTX *ctx)
     ctypedef int (*SSL_verify_cb)(int preverify_ok, X509_STORE_CTX *x509_ctx) noexcept nogil
     SSL_verify_cb SSL_CTX_get_verify_callback(const SSL_CTX *ctx)
     void SSL_set_verify(SSL *ssl, int mode, SSL_verify_cb callback)

@@ -4,7 +4,8 @@ For the ClientHello callback, before OpenSSL has chosen a version or looked at a
 """
 
 from pysidctx.libssl cimport (
-    SSL, SSL_clear_options, SSL_CTX, SSL_CTX_get0_param, SSL_CTX_get_max_proto_version,
+    SSL, SSL_clear_options, SSL_CTX, SSL_CTX_get0_param, SSL_CTX_get_keylog_callback,
+    SSL_CTX_get_max_proto_version,
     SSL_CTX_get_min_proto_version, SSL_CTX_get_num_tickets, SSL_CTX_get_options,
     SSL_CTX_get_verify_callback, SSL_CTX_get_verify_mode, SSL_get0_param, SSL_get_options,
     SSL_get_SSL_CTX, SSL_set1_param, SSL_set_max_proto_version, SSL_set_min_proto_version,
@@ -39,10 +40,16 @@ cdef inline bint copy_parameters(SSL *ssl, SSL_CTX *ctx) noexcept nogil:
 cdef inline bint switch_context(SSL *ssl, SSL_CTX *ctx, bint post_handshake) noexcept nogil:
     """`post_handshake`: whether `ctx` asks for authentication after the handshake.
 
-    False where memory ran out: the connection is of no use then.
+    False where memory ran out, or the key log stands against it: the handshake must end then.
     """
-    if SSL_get_SSL_CTX(ssl) is ctx:
+    cdef SSL_CTX *former = SSL_get_SSL_CTX(ssl)
+    if former is ctx:
         return True
+    # OpenSSL asks `ctx` whether to log, but CPython looks for the file of the former context, and
+    # where that has none, it forgets to give back the GIL.
+    if (SSL_CTX_get_keylog_callback(ctx) is not NULL
+            and SSL_CTX_get_keylog_callback(former) is NULL):
+        return False
     if SSL_set_SSL_CTX(ssl, ctx) is NULL or not copy_parameters(ssl, ctx):
         return False
     copy_verification(ssl, ctx, post_handshake)

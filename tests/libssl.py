@@ -11,6 +11,7 @@ _library = ctypes.CDLL(getattr(_ssl, "__file__", None))
 
 SSL_MAX_SID_CTX_LENGTH = 32
 SSL_R_SSL_SESSION_ID_CONTEXT_TOO_LONG = 273
+SSL_CTRL_SET_TLSEXT_HOSTNAME = 55
 SSL_OP_ALLOW_CLIENT_RENEGOTIATION = 1 << 8  # from OpenSSL 3.0 on
 
 
@@ -36,9 +37,17 @@ SSL_SESSION_get0_id_context = _function(
     ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint),
 )
 SSL_renegotiate = _function("SSL_renegotiate", ctypes.c_int, ctypes.c_void_p)
-SSL_get_servername = _function("SSL_get_servername", ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int)
 SSL_SESSION_get0_hostname = _function(
     "SSL_SESSION_get0_hostname", ctypes.c_char_p, ctypes.c_void_p)
+SSL_get_security_level = _function("SSL_get_security_level", ctypes.c_int, ctypes.c_void_p)
+_VERIFY_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p)
+SSL_CTX_set_verify = _function(
+    "SSL_CTX_set_verify", None, ctypes.c_void_p, ctypes.c_int, _VERIFY_CALLBACK)
+SSL_CTX_set_verify_depth = _function(
+    "SSL_CTX_set_verify_depth", None, ctypes.c_void_p, ctypes.c_int)
+SSL_get_verify_depth = _function("SSL_get_verify_depth", ctypes.c_int, ctypes.c_void_p)
+SSL_ctrl = _function(
+    "SSL_ctrl", ctypes.c_long, ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_char_p)
 ERR_peek_error = _function("ERR_peek_error", ctypes.c_ulong)
 ERR_get_error = _function("ERR_get_error", ctypes.c_ulong)
 
@@ -64,6 +73,16 @@ def session_id_context(connection):
 def acknowledged_name(client):
     """The name that the server acknowledged: OpenSSL files it in the client's session then."""
     return SSL_SESSION_get0_hostname(SSL_get_session(pointer(client)))
+
+
+def set_server_name(client, name):
+    """Have a client send any bytes for a name, but NUL; before a ClientHello of its."""
+    assert SSL_ctrl(pointer(client), SSL_CTRL_SET_TLSEXT_HOSTNAME, 0, name) == 1
+
+
+def verify_callback(function):
+    """For SSL_CTX_set_verify(), which does not keep it: called with OpenSSL's verdict."""
+    return _VERIFY_CALLBACK(lambda ok, store_ctx: function(ok))
 
 
 def file_of(library):
