@@ -1,0 +1,50 @@
+"""host_table.h and readers.h: read without locks while a writer changes, and frees, what they hold."""
+
+import shutil
+import subprocess
+
+import pytest
+from machine import ROOT, program
+
+SOURCE = ROOT / "tests" / "consumers" / "table_stress.c"
+HEADERS = ("host_table.h", "readers.h", "siphash.h")
+AGAIN = "while (atomic_load_explicit(&table->changes, memory_order_acquire) != changes)"
+WAIT = "static inline void gate_wait(reader_gate *gate)\n{"
+
+
+@pytest.fixture
+def stress(tmp_path):
+    """Run the program with a sanitizer, with the headers changed as told."""
+    def run(sanitizer, header=None, old=None, new=None):
+        for name in HEADERS:
+            shutil.copy(ROOT / "pysidctx" / name, tmp_path / name)
+        if header:
+            text = (tmp_path / header).read_text()
+            assert old in text
+            (tmp_path / header).write_text(text.replace(old, new))
+        subprocess.run(
+            [program("cc", "gcc"), "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread",
+             f"-fsanitize={sanitizer}", "-I", tmp_path, SOURCE, "-o", tmp_path / "stress"],
+            check=True)
+        return subprocess.run([tmp_path / "stress"], capture_output=True, text=True, timeout=60)
+
+    return run
+
+
+@pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
+def test_readers_see_one_map_that_is_not_freed(stress, sanitizer):
+    ran = stress(sanitizer)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.endswith("lookups\n")
+
+
+def test_without_waiting_they_see_freed_entries(stress):
+    """So the test above can fail; likewise below."""
+    ran = stress("address", "readers.h", WAIT, WAIT + " if (gate) return;")
+    assert "heap-use-after-free" in ran.stderr
+
+
+def test_without_looking_again_they_see_parts_of_two_maps(stress):
+    ran = stress("address", "host_table.h", AGAIN, "while (changes == SIZE_MAX)")
+    assert ran.returncode == 1
+    assert ran.stderr == ""
