@@ -4,6 +4,7 @@
 """
 
 import ctypes
+import gc
 import resource
 import ssl
 import sys
@@ -59,10 +60,40 @@ def main(case, certificate, ca, *flags):
         pysidctx.context_fingerprint(server_ctx)
         pysidctx.derive_session_id_context("shop", str(number))
 
+    hosts = pysidctx.HostMap({"a.test": server_ctx, "*.w.test": b"w"})
+    routed = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if case == "routed connections":
+        hosts.install(routed)
+
+    def lookups(number):
+        assert hosts.match(f"host{number}.w.test") == "*.w.test"
+        assert hosts.match(f"host{number}.test") is None
+
+    def changes(number):
+        ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        hosts["a.test"] = ctx
+        hosts.update({f"host{more}.test": ctx for more in range(20)})
+        hosts[f"host{number}.test"] = pysidctx.Host(server_ctx, b"x")
+        del hosts[f"host{number}.test"]
+        pysidctx.HostMap(hosts).install(ctx)
+        try:
+            hosts.update({"b.test": ctx, "c.test": ctx, "": ctx})
+        except ValueError:
+            hosts.clear()
+        if number % 50 == 0:  # each context and its map are a cycle
+            gc.collect()
+
+    def routed_connections(number):
+        name = ("a.test", "localhost")[number % 2]
+        handshakes.connect(routed if name == "a.test" else server_ctx, client_ctx, name=name)
+        if number % 100 == 0:
+            hosts["a.test"] = server_ctx
+
     work, rounds = {
         "call": (call, 1_000_000), "refused": (refused, 200_000),
         "new objects": (new_objects, 15_000), "connections": (connections, 3_000),
-        "fingerprints": (fingerprints, 20_000),
+        "fingerprints": (fingerprints, 20_000), "lookups": (lookups, 500_000),
+        "changes": (changes, 3_000), "routed connections": (routed_connections, 10_000),
     }[case]
     for number in range(rounds // 4):  # until caches and allocators have their size
         work(number)

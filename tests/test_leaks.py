@@ -13,7 +13,10 @@ def run(*arguments):
     return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("case", ["call", "refused", "new objects", "connections", "fingerprints"])
+@pytest.mark.parametrize("case", [
+    "call", "refused", "new objects", "connections", "fingerprints", "lookups", "changes",
+    "routed connections",
+])
 def test_memory_stays_flat(case, pem_files):
     ran = run(case, *pem_files)
     print(ran.stdout)

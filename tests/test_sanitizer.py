@@ -1,0 +1,58 @@
+"""AddressSanitizer finds nothing in the library while connections are made, switched and dropped."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from machine import ROOT, program
+
+TESTS = ("test_hostmap.py", "test_switch.py", "test_hostile_names.py", "test_hostmap_threads.py",
+         "test_listener.py")
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory, source_copy):
+    """That of a process which runs an instrumented build of the library."""
+    folder = tmp_path_factory.mktemp("instrumented")
+    subprocess.run(
+        [sys.executable, "setup.py", "-q", "build", "--build-base", folder, "--build-lib", folder,
+         "--parallel", str(os.cpu_count())],
+        cwd=source_copy, check=True, capture_output=True,
+        env=dict(os.environ, CC="cc -fsanitize=address", CFLAGS="-O1 -g1"))
+    found = subprocess.run([program("cc", "gcc"), "-print-file-name=libasan.so"],
+                           capture_output=True, text=True, check=True)
+    # What Python itself keeps until it ends is no leak of ours; its own allocator hides errors.
+    return dict(os.environ, LD_PRELOAD=found.stdout.strip(), PYTHONPATH=str(folder),
+                PYTHONMALLOC="malloc", ASAN_OPTIONS="detect_leaks=0")
+
+
+def python(environment, code):
+    return subprocess.run([sys.executable, "-c", code], env=environment, cwd="/", capture_output=True,
+                          text=True)
+
+
+def test_it_is_the_instrumented_build_that_is_watched(environment):
+    ran = python(environment, "import pysidctx; print(pysidctx.__file__)")
+    assert ran.stdout.startswith(environment["PYTHONPATH"])
+    ran = python(environment, """
+import ctypes, pysidctx
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+block = ctypes.c_void_p(libc.malloc(100))
+libc.free(block), libc.free(block)
+""")
+    assert "AddressSanitizer: attempting double-free" in ran.stderr
+
+
+@pytest.mark.timeout(300)
+def test_the_connection_tests_are_clean(environment):
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--timeout", "0",
+         # Needs memory to be used again at once, which the sanitizer puts off.
+         "--deselect=tests/test_listener.py::"
+         "test_a_context_at_the_address_of_one_that_died_starts_anew",
+         *(ROOT / "tests" / name for name in TESTS)],
+        env=environment, capture_output=True, text=True, cwd=ROOT / "tests")
+    assert ran.returncode == 0, ran.stdout[-5000:] + ran.stderr[-5000:]
+    assert "AddressSanitizer" not in ran.stdout + ran.stderr
