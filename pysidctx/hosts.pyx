@@ -4,6 +4,7 @@ from collections import namedtuple
 
 import _ssl
 
+from cpython.buffer cimport PyObject_CheckBuffer
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, strlen
@@ -123,7 +124,7 @@ cdef bytes fingerprint_of(object context):
 
 cdef Py_ssize_t said_id_context(unsigned char *sid_ctx, object said) except -1:
     cdef Py_ssize_t length
-    if not isinstance(said, (bytes, bytearray, memoryview, str)):
+    if not isinstance(said, str) and not PyObject_CheckBuffer(said):
         raise TypeError("a host is served by an ssl.SSLContext, an id context in bytes, or "
                         f"Host(context, session_id_context), not {type(said).__name__}")
     length = copy_sid_ctx(said, sid_ctx)
@@ -188,6 +189,8 @@ cdef class Hosts:
     def __del__(self):
         # The garbage collector calls this before it takes SSLContexts apart: those that connections
         # use get references that it respects.
+        if self.table is NULL:  # there was no memory for it
+            return
         flag_store(&self.table.closed, True)
         wait_for_callbacks()
         self.discard_all(table_slots(self.table))
@@ -277,7 +280,7 @@ cdef class Hosts:
             held.idle = False
             if held.entries == 0:
                 context, key = self.contexts.pop(<size_t> held)
-                del self.addresses[key]
+                self.addresses.pop(key, None)
                 let_go(held)
         return 0
 

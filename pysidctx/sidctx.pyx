@@ -50,8 +50,8 @@ def set_session_id_context(target, sid_ctx):
         made after the call. (Clients of a context for both sides, such as `PROTOCOL_TLS`, get
         a random one: set theirs on the connection.)
         Or an `ssl.SSLSocket` or `ssl.SSLObject` (or the `_ssl` object beneath any of them): counts
-        for this connection alone, and wins over what its `SSLContext` has, whichever was set
-        first. Set it before the handshake: a server decides on resumption when it reads the
+        for this connection alone, and wins over what its `SSLContext` or its host has, whichever
+        was set first. Set it before the handshake: a server decides on resumption when it reads the
         ClientHello, before `sni_callback` runs.
     sid_ctx
         A bytes-like object of 0 to `MAX_SID_CTX_LENGTH` (32) bytes, of any value. With an empty

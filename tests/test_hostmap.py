@@ -1,5 +1,6 @@
 """HostMap as a mapping, and what it does with the connections of its listeners."""
 
+import array
 import collections.abc
 import copy
 import gc
@@ -165,7 +166,10 @@ class TestMapping:
 
     def test_bytes_like_values(self, server_ctx):
         hosts = HostMap({"a.test": bytearray(b"a"), "b.test": Host(server_ctx, memoryview(b"b"))})
-        assert hosts == {"a.test": b"a", "b.test": Host(server_ctx, b"b")}
+        hosts["c.test"] = array.array("B", b"c")
+        assert hosts == {"a.test": b"a", "b.test": Host(server_ctx, b"b"), "c.test": b"c"}
+        with pytest.raises(TypeError, match="contiguous"):
+            hosts["d.test"] = memoryview(b"abcd")[::2]
 
     def test_contexts_that_cannot_serve_are_refused(self, client_ctx):
         with warnings.catch_warnings():
