@@ -48,7 +48,8 @@ def set_session_id_context(target, sid_ctx):
         after the call, also on CPython 3.13 and later, whose `ssl` overwrites what the `SSLContext`
         itself has; and for each client's connection of a `PROTOCOL_TLS_CLIENT` context that is
         made after the call. (Clients of a context for both sides, such as `PROTOCOL_TLS`, get
-        a random one: set theirs on the connection.)
+        a random one: set theirs on the connection.) Where a `HostMap` is installed on it, the
+        hosts have id contexts of their own, and those for other names are derived from this one.
         Or an `ssl.SSLSocket` or `ssl.SSLObject` (or the `_ssl` object beneath any of them): counts
         for this connection alone, and wins over what its `SSLContext` or its host has, whichever
         was set first. Set it before the handshake: a server decides on resumption when it reads the
