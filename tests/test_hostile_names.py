@@ -12,7 +12,7 @@ from handshakes import connect, pair, shake
 from pysidctx import HostMap
 
 ALERT, HANDSHAKE = 21, 22
-DECODE_ERROR, ILLEGAL_PARAMETER, UNRECOGNIZED_NAME = 50, 47, 112
+DECODE_ERROR, DECRYPT_ERROR, ILLEGAL_PARAMETER, UNRECOGNIZED_NAME = 50, 51, 47, 112
 VALID = server_name(b"a.test")
 LONG = b"a.test" + b"." + b"x" * 63 + b"." + b"y" * 63 + b"." + b"z" * 63
 
@@ -106,17 +106,17 @@ def test_what_the_client_itself_wrote_resumes(listener, offering):
 
 
 def after_a_change(version):
-    """The alert for a ClientHello that is well-formed, but not what the client signed for.
+    """The alerts that a ClientHello may get that is well-formed, but not what the client bound itself to.
 
     With TLS 1.3 OpenSSL looks at the binder of an offered session before the id context.
     """
-    return ILLEGAL_PARAMETER if version == ssl.TLSVersion.TLSv1_3 else None
+    return (ILLEGAL_PARAMETER, DECRYPT_ERROR) if version == ssl.TLSVersion.TLSv1_3 else (None,)
 
 
 @pytest.mark.parametrize("name", [b"A.TEST", b"a.test.", b"A.tEst."])
 def test_the_same_name_in_another_form_resumes(listener, offering, version, name):
     answer = Answer(listener, offering.with_server_names(server_name(name)).records())
-    assert answer.alert == after_a_change(version)
+    assert answer.alert in after_a_change(version)
     assert answer.resumed or version == ssl.TLSVersion.TLSv1_3
 
 
@@ -157,7 +157,7 @@ def test_names_that_resemble_are_other_names(
         assert answer.alert == UNRECOGNIZED_NAME
         assert hosts.stats() == (1, 0, 1, 0)
     else:
-        assert answer.alert == after_a_change(version)
+        assert answer.alert in after_a_change(version)
         assert hosts.stats() == (1, 1, 0, 0)
 
 
@@ -172,7 +172,7 @@ def test_no_client_resumes_with_a_name_that_resembles(listener, hosts, client_ct
 
 def test_without_the_extension_there_is_no_name(listener, hosts, offering, version):
     answer = Answer(listener, offering.with_server_names().records())
-    assert answer.alert == after_a_change(version)
+    assert answer.alert in after_a_change(version)
     assert not answer.resumed
     assert hosts.stats() == (1, 1, 0, 0)
 
@@ -187,7 +187,7 @@ def test_any_bytes_are_another_name_or_malformed(listener, hosts, offering, vers
             continue
         answer = Answer(listener, offering.with_server_names(bytes(data)).records())
         assert not answer.resumed, bytes(data)
-        assert answer.alert in (after_a_change(version), DECODE_ERROR), bytes(data)
+        assert answer.alert in (*after_a_change(version), DECODE_ERROR), bytes(data)
     stats = hosts.stats()
     assert stats.matched == 1
     assert stats.malformed > 50
