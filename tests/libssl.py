@@ -13,6 +13,10 @@ SSL_MAX_SID_CTX_LENGTH = 32
 SSL_R_SSL_SESSION_ID_CONTEXT_TOO_LONG = 273
 SSL_CTRL_SET_TLSEXT_HOSTNAME = 55
 SSL_OP_ALLOW_CLIENT_RENEGOTIATION = 1 << 8  # from OpenSSL 3.0 on
+SSL_CTRL_SET_TLSEXT_HOSTNAME = 55
+SSL_CTRL_GET_TLSEXT_TICKET_KEYS = 58
+SSL_CTRL_SET_TLSEXT_TICKET_KEYS = 59
+TLSEXT_NAMETYPE_host_name = 0
 
 
 def _function(name, result, *arguments):
@@ -35,6 +39,13 @@ SSL_get_session = _function("SSL_get_session", ctypes.c_void_p, ctypes.c_void_p)
 SSL_SESSION_get0_id_context = _function(
     "SSL_SESSION_get0_id_context",
     ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint),
+)
+SSL_get_SSL_CTX = _function("SSL_get_SSL_CTX", ctypes.c_void_p, ctypes.c_void_p)
+SSL_ctrl = _function(
+    "SSL_ctrl", ctypes.c_long, ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_char_p
+)
+SSL_CTX_ctrl = _function(
+    "SSL_CTX_ctrl", ctypes.c_long, ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_char_p
 )
 SSL_renegotiate = _function("SSL_renegotiate", ctypes.c_int, ctypes.c_void_p)
 SSL_SESSION_get0_hostname = _function(

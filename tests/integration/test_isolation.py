@@ -1,0 +1,195 @@
+"""Sessions stay with their hosts, however they are served: each cell of the matrix is handshakes."""
+
+import ssl
+from contextlib import ExitStack
+from functools import lru_cache
+
+import pytest
+import trustme
+from servers import WAYS
+
+from pysidctx import HostMap
+
+TLSv1_2, TLSv1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+
+# Where the session is made, where it is offered, and the versions in which it is resumed there. Up
+# to TLS 1.2 a session belongs to one name: RFC 6066, section 3.
+PAIRS = {
+    "same host": ("a.test", "a.test", {TLSv1_2, TLSv1_3}),
+    "other host": ("a.test", "b.test", set()),
+    "wildcard sibling": ("x.w.test", "y.w.test", {TLSv1_3}),
+    "unknown name": ("a.test", "unknown.test", set()),
+    "no name": ("a.test", None, set()),
+}
+SERVED_BY = {
+    "a.test": "a.test", "b.test": "b.test", "x.w.test": "*.w.test", "y.w.test": "*.w.test",
+    "unknown.test": "listener.test", None: "listener.test",
+}
+CLIENT = ["client@a.test"]
+# What a client without a certificate is told.
+ALERTS = {TLSv1_2: "SSLV3_ALERT_HANDSHAKE_FAILURE", TLSv1_3: "TLSV13_ALERT_CERTIFICATE_REQUIRED"}
+
+each_pair = pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+each_name = pytest.mark.parametrize("name", SERVED_BY, ids=str)
+
+
+@pytest.fixture(params=WAYS)
+def way(request):
+    return request.param
+
+
+@pytest.fixture(params=[ssl.CERT_NONE, ssl.CERT_OPTIONAL, ssl.CERT_REQUIRED],
+                ids=lambda verify: verify.name)
+def verify(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def make_contexts(ca):
+    """SSLContexts by the name in the certificate of each; free.test asks for no certificate."""
+    @lru_cache(None)
+    def certificate(name):
+        return ca.issue_cert(name, key_type=trustme.KeyType.ECDSA)
+
+    def make(tickets, **verify_modes):
+        contexts = {}
+        for name, verify in verify_modes.items():
+            ctx = contexts[name] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            certificate(name).configure_cert(ctx)
+            ca.configure_trust(ctx)
+            ctx.verify_mode = verify
+            if not tickets:
+                ctx.options |= ssl.OP_NO_TICKET
+        return contexts
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def serve(make_contexts):
+    """Makes the visits to one server for each way, tickets and verify mode."""
+    with ExitStack() as running:
+        @lru_cache(None)
+        def start(way, tickets, verify):
+            contexts = make_contexts(tickets, **dict.fromkeys(SERVED_BY.values(), verify),
+                                     **{"free.test": ssl.CERT_NONE})
+            listener = contexts["listener.test"]
+            hosts = {name: ctx for name, ctx in contexts.items() if ctx is not listener}
+            HostMap(hosts).install(listener)
+            return running.enter_context(WAYS[way](listener, contexts))
+
+        yield start
+
+
+@pytest.fixture
+def visit(serve, way, tickets, verify):
+    return serve(way, tickets, verify)
+
+
+@pytest.fixture
+def make_client(make_client_ctx, version):
+    def make(**options):
+        client_ctx = make_client_ctx(version, **options)
+        client_ctx.check_hostname = False
+        return client_ctx
+
+    return make
+
+
+def is_refusal(error, way, version):
+    if way in ("asyncio", "uvloop") and isinstance(error, ssl.SSLEOFError):
+        return True  # there, the alert is lost: the transport is aborted with it unsent
+    return error.reason == ALERTS[version]
+
+
+@each_pair
+def test_resumed_exactly_where_the_id_contexts_are_equal(
+    visit, make_client, pair, version, verify
+):
+    made_at, offered_at, resumed_in = pair
+    client_ctx = make_client()
+    first, fresh = visit(client_ctx, made_at), visit(client_ctx, offered_at)
+    offered = visit(client_ctx, offered_at, first.session)
+    assert not first.resumed and not fresh.resumed
+    assert offered.resumed == (first.id_context == fresh.id_context) == (version in resumed_in)
+    assert offered.id_context == fresh.id_context
+    assert fresh.served_by == offered.served_by == SERVED_BY[offered_at]
+    assert fresh.server_names == offered.server_names == [SERVED_BY[offered_at]]
+    client_names = [] if verify == ssl.CERT_NONE else CLIENT
+    assert fresh.client_names == offered.client_names == client_names
+
+
+@pytest.mark.parametrize("name", ["unknown.test", None], ids=str)
+def test_what_no_host_serves_is_resumed_for_itself(visit, make_client, verify, name):
+    client_ctx = make_client()
+    first = visit(client_ctx, name)
+    again = visit(client_ctx, name, first.session)
+    assert again.resumed
+    assert again.id_context == first.id_context
+    assert again.client_names == ([] if verify == ssl.CERT_NONE else CLIENT)
+
+
+@each_name
+def test_no_path_leads_around_a_client_certificate(serve, make_client, way, tickets, version, name):
+    visit = serve(way, tickets, ssl.CERT_REQUIRED)
+    client_ctx = make_client(certificate=False)
+    free = visit(client_ctx, "free.test")
+    assert visit(client_ctx, "free.test", free.session).resumed
+    for session in (None, free.session):
+        with pytest.raises(ssl.SSLError) as refused:
+            visit(client_ctx, name, session)
+        assert is_refusal(refused.value, way, version)
+    assert visit(make_client(), name).client_names == CLIENT
+
+
+@each_name
+def test_an_optional_client_certificate_may_be_missing(
+    serve, make_client, way, tickets, version, name
+):
+    visit = serve(way, tickets, ssl.CERT_OPTIONAL)
+    client_ctx = make_client(certificate=False)
+    first = visit(client_ctx, name)
+    again = visit(client_ctx, name, first.session)
+    assert again.resumed
+    assert first.client_names == again.client_names == []
+
+
+@pytest.fixture
+def switching(make_contexts, way, tickets):
+    """The visits to hosts that Python's sni_callback switches to: plain ssl, without a HostMap."""
+    contexts = make_contexts(tickets, **{"listener.test": ssl.CERT_NONE, "a.test": ssl.CERT_NONE,
+                                         "b.test": ssl.CERT_REQUIRED, "*.w.test": ssl.CERT_NONE})
+
+    def switch(connection, name, ctx):
+        connection.context = contexts[SERVED_BY[name]]
+
+    contexts["listener.test"].sni_callback = switch
+    with WAYS[way](contexts["listener.test"], contexts) as visit:
+        yield visit
+
+
+@each_pair
+def test_recorded_counter_example_sni_callback_has_sessions_cross(
+    switching, make_client, version, pair
+):
+    made_at, offered_at, _ = pair
+    client_ctx = make_client(certificate=False)
+    first, fresh = switching(client_ctx, made_at), switching(client_ctx, offered_at)
+    crossed = switching(client_ctx, offered_at, first.session)
+    assert (first.served_by, fresh.served_by) == (SERVED_BY[made_at], SERVED_BY[offered_at])
+    assert crossed.resumed
+    assert crossed.id_context == first.id_context == fresh.id_context
+    # Up to TLS 1.2 the callback is told the name that the session was made under, even by a client
+    # that sends another or none.
+    told = made_at if version == TLSv1_2 else offered_at
+    assert crossed.served_by == SERVED_BY[told]
+
+
+def test_recorded_counter_example_sni_callback_demands_no_client_certificate(
+    switching, make_client
+):
+    for client_ctx in (make_client(certificate=False), make_client()):
+        fresh = switching(client_ctx, "b.test")
+        assert not fresh.resumed
+        assert (fresh.served_by, fresh.server_names) == ("b.test", ["b.test"])
+        assert fresh.client_names == []  # though b.test is for CERT_REQUIRED

@@ -1,0 +1,174 @@
+"""The ways in which Python serves TLS, on loopback sockets and without, and a client's visits."""
+
+import asyncio
+import json
+import socket
+import ssl
+import threading
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
+
+import libssl
+from handshakes import close, pair, shake
+from machine import module
+
+TIMEOUT = 10
+
+
+class Visit(NamedTuple):
+    """What a connection was like, for its server and for its client."""
+
+    resumed: bool
+    id_context: bytes
+    served_by: str      # the name that the server has for the SSL_CTX
+    client_names: list  # in the client's certificate, as the server sees it
+    server_names: list
+    session: ssl.SSLSession
+
+
+def names_in(certificate):
+    return [name for _, name in (certificate or {}).get("subjectAltName", ())]
+
+
+def report(connection, contexts):
+    """What a server has to say to its client, about a connection after its handshake.
+
+    `contexts` has the contexts that may serve it, by name.
+    """
+    names = {libssl.pointer(ctx): name for name, ctx in contexts.items()}
+    return json.dumps([
+        connection.session_reused,
+        libssl.session_id_context(connection).hex(),
+        names[libssl.SSL_get_SSL_CTX(libssl.pointer(connection))],
+        names_in(connection.getpeercert()),
+    ]).encode()
+
+
+def visited(client, told):
+    resumed, id_context, *others = json.loads(told)
+    assert client.session_reused == resumed
+    return Visit(resumed, bytes.fromhex(id_context), *others, names_in(client.getpeercert()),
+                 client.session)
+
+
+def visit(address, client_ctx, name, session=None):
+    """Connect, hear the server's report and close in order; SSLError where it refuses."""
+    with socket.create_connection(address, timeout=TIMEOUT) as plain, client_ctx.wrap_socket(
+        plain, server_hostname=name, session=session, suppress_ragged_eofs=False
+    ) as client:
+        seen = visited(client, b"".join(iter(lambda: client.recv(1000), b"")))
+        client.unwrap()
+        return seen
+
+
+def answer(plain, listener, contexts):
+    plain.settimeout(TIMEOUT)
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # A handshake that fails does so for the client too, which is asked what has come of it.
+    with suppress(ssl.SSLError, ConnectionError), plain:
+        with listener.wrap_socket(plain, server_side=True) as connection:
+            connection.sendall(report(connection, contexts))
+            connection.unwrap()
+
+
+@contextmanager
+def accepting(serve):
+    """The address where a thread accepts connections and calls `serve` with each."""
+    def accept():
+        with suppress(OSError):  # that it was shut down
+            while True:
+                connection, _ = listening.accept()
+                serve(connection)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield listening.getsockname()
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+# Each way is a context manager, made of a listener and of the contexts by name, that gives a
+# function like visit() without an address.
+
+@contextmanager
+def blocking_socket(listener, contexts):
+    with accepting(lambda plain: answer(plain, listener, contexts)) as address:
+        yield lambda *client: visit(address, *client)
+
+
+@contextmanager
+def thread_per_connection(listener, contexts):
+    threads = []
+
+    def serve(plain):
+        threads.append(threading.Thread(target=answer, args=(plain, listener, contexts)))
+        threads[-1].start()
+
+    with accepting(serve) as address:
+        yield lambda *client: visit(address, *client)
+    for thread in threads:
+        thread.join()
+
+
+@contextmanager
+def memory_bio(listener, contexts):
+    def visit(client_ctx, name, session=None):
+        ends = pair(listener, client_ctx, session=session, name=name)
+        try:
+            shake(ends)
+        except ssl.SSLError:
+            ends.client.read()  # raises what the server's alert says
+            raise
+        ends.server.write(report(ends.server, contexts))
+        seen = visited(ends.client, ends.client.read())
+        close(ends)
+        return seen
+
+    yield visit
+
+
+@contextmanager
+def on_loop(loop, listener, contexts):
+    async def answer(reader, writer):
+        writer.write(report(writer.get_extra_info("ssl_object"), contexts))
+        writer.close()
+        await writer.wait_closed()
+
+    async def stop():
+        server.close()
+        await server.wait_closed()
+
+    def run(coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(TIMEOUT)
+
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        server = run(asyncio.start_server(answer, "127.0.0.1", 0, ssl=listener))
+        address = server.sockets[0].getsockname()
+        yield lambda *client: visit(address, *client)
+        run(stop())
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def with_asyncio(listener, contexts):
+    return on_loop(asyncio.new_event_loop(), listener, contexts)
+
+
+def with_uvloop(listener, contexts):
+    return on_loop(module("uvloop", "uvloop").new_event_loop(), listener, contexts)
+
+
+WAYS = {
+    "socket": blocking_socket,
+    "memory BIO": memory_bio,
+    "asyncio": with_asyncio,
+    "uvloop": with_uvloop,
+    "thread per connection": thread_per_connection,
+}
