@@ -1,4 +1,4 @@
-"""Sessions stay with their hosts, however they are served: each cell of the matrix is handshakes."""
+"""Sessions stay with their hosts, however these are served: each cell of the matrix shakes hands."""
 
 import ssl
 from contextlib import ExitStack
