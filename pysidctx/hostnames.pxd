@@ -16,15 +16,26 @@ cdef enum:
     PATTERN_WILDCARD
     PATTERN_ADDRESS
 
-cdef inline bint is_digit(unsigned char c) noexcept nogil:
-    return c'0' <= c <= c'9'
-
-cdef inline unsigned char lower(unsigned char c) noexcept nogil:
-    return c | 0x20 if c'A' <= c <= c'Z' else c
-
-cdef inline bint is_valid(unsigned char c) noexcept nogil:
-    """Whether `c`, in lower case, may stand in a label; underscores do, in names in use."""
-    return c'a' <= c <= c'z' or is_digit(c) or c == c'-' or c == c'_'
+cdef extern from *:
+    """
+    /* What stands for each byte of a host name: letters in lower case, 0 for what cannot be in a
+     * label. Underscores can: they are not in host names by the letter, but in use. */
+    #define PYSIDCTX_SAME(c) [c] = c
+    #define PYSIDCTX_LETTER(c) [c] = c, [c - 32] = c
+    static const unsigned char pysidctx_lower[256] = {
+        PYSIDCTX_LETTER('a'), PYSIDCTX_LETTER('b'), PYSIDCTX_LETTER('c'), PYSIDCTX_LETTER('d'),
+        PYSIDCTX_LETTER('e'), PYSIDCTX_LETTER('f'), PYSIDCTX_LETTER('g'), PYSIDCTX_LETTER('h'),
+        PYSIDCTX_LETTER('i'), PYSIDCTX_LETTER('j'), PYSIDCTX_LETTER('k'), PYSIDCTX_LETTER('l'),
+        PYSIDCTX_LETTER('m'), PYSIDCTX_LETTER('n'), PYSIDCTX_LETTER('o'), PYSIDCTX_LETTER('p'),
+        PYSIDCTX_LETTER('q'), PYSIDCTX_LETTER('r'), PYSIDCTX_LETTER('s'), PYSIDCTX_LETTER('t'),
+        PYSIDCTX_LETTER('u'), PYSIDCTX_LETTER('v'), PYSIDCTX_LETTER('w'), PYSIDCTX_LETTER('x'),
+        PYSIDCTX_LETTER('y'), PYSIDCTX_LETTER('z'),
+        PYSIDCTX_SAME('0'), PYSIDCTX_SAME('1'), PYSIDCTX_SAME('2'), PYSIDCTX_SAME('3'),
+        PYSIDCTX_SAME('4'), PYSIDCTX_SAME('5'), PYSIDCTX_SAME('6'), PYSIDCTX_SAME('7'),
+        PYSIDCTX_SAME('8'), PYSIDCTX_SAME('9'), PYSIDCTX_SAME('-'), PYSIDCTX_SAME('_'),
+    };
+    """
+    const unsigned char[256] in_lower_case "pysidctx_lower"
 
 cdef inline size_t without_last_dot(const unsigned char *name, size_t length) noexcept nogil:
     return length - 1 if length > 1 and name[length - 1] == c'.' else length
@@ -34,19 +45,19 @@ cdef inline bint lowered(unsigned char *to, const unsigned char *name, size_t le
 
     `length` is that without a dot at the end.
     """
-    cdef bint valid = 0 < length <= HOST_NAME_MAX
-    cdef size_t i, label = 0
+    cdef bint valid = True
+    cdef size_t i, start = 0  # of the label
     cdef unsigned char c
     for i in range(length):
-        c = to[i] = lower(name[i])
-        if c == c'.':
-            valid = valid and label > 0
-            label = 0
-        else:
-            valid = valid and is_valid(c)
-            label += 1
-            valid = valid and label <= LABEL_MAX
-    return valid and label > 0
+        c = in_lower_case[name[i]]
+        if c:
+            to[i] = c
+            continue
+        to[i] = name[i]
+        if name[i] != c'.' or i == start or i - start > LABEL_MAX:
+            valid = False
+        start = i + 1
+    return valid and start < length <= HOST_NAME_MAX and length - start <= LABEL_MAX
 
 cdef inline int check_pattern(unsigned char *to, const unsigned char *pattern,
                               size_t length) noexcept nogil:
@@ -62,12 +73,12 @@ cdef inline int check_pattern(unsigned char *to, const unsigned char *pattern,
     if length > HOST_NAME_MAX:
         return PATTERN_TOO_LONG
     for i in range(length):
-        to[i] = lower(pattern[i])
+        to[i] = in_lower_case[pattern[i]] or pattern[i]
     for i in range(start, length + 1):
         if i < length and to[i] != c'.':
             if to[i] == c'*':
                 return PATTERN_WILDCARD
-            if not is_valid(to[i]):
+            if not in_lower_case[to[i]]:
                 return PATTERN_CHARACTER
             continue
         if i == label:
@@ -80,5 +91,5 @@ cdef inline int check_pattern(unsigned char *to, const unsigned char *pattern,
             label = i + 1
     # No top-level domain is a number, and where the last part is one, an address is meant.
     for i in range(label, length):
-        digits = digits and is_digit(to[i])
+        digits = digits and c'0' <= to[i] <= c'9'
     return PATTERN_ADDRESS if digits else PATTERN_OK

@@ -85,11 +85,17 @@ cdef bint keep_apart(SSL_CTX *ctx, const unsigned char *unique) noexcept nogil:
 cdef Connection *new_connection(SSL *ssl) noexcept nogil:
     """Give `ssl` a place for its id context; NULL where memory ran out."""
     ERR_set_mark()
+    cdef Connection *connection = kept_anew(ssl)
+    ERR_pop_to_mark()
+    return connection
+
+
+cdef Connection *kept_anew(SSL *ssl) noexcept nogil:
+    """The same, in a handshake: it fails then, and takes OpenSSL's error queue along."""
     cdef Connection *connection = <Connection *> OPENSSL_zalloc(sizeof(Connection))
     if connection is not NULL and not SSL_set_ex_data(ssl, connection_index, connection):
         OPENSSL_free(connection)
-        connection = NULL
-    ERR_pop_to_mark()
+        return NULL
     return connection
 
 
@@ -132,7 +138,7 @@ cdef int on_client_hello(SSL *ssl, int *alert, void *unused) noexcept nogil:
         # a HelloRetryRequest drops it, but has chosen a cipher.
         if SSL_get_session(ssl) is not NULL or SSL_get_pending_cipher(ssl) is not NULL:
             return SSL_CLIENT_HELLO_SUCCESS
-        connection = new_connection(ssl)
+        connection = kept_anew(ssl)
     alert[0] = SSL_AD_INTERNAL_ERROR
     # For every ClientHello: a switch of SSL_CTX may have replaced it, but the first choice stands.
     if (connection is not NULL and choose(connection, ssl, alert)

@@ -7,7 +7,8 @@ from types import ModuleType
 
 HERE = Path(__file__).resolve().parent
 BUILT = HERE.parent.parent / "build" / "benchmarks" / sys.implementation.cache_tag
-MODULES = {"call_c": "call_c.c", "call_cython": "call_cython.pyx"}
+MODULES = {"call_c": "call_c.c", "call_cython": "call_cython.pyx",
+           "hostmap_cython": "hostmap_cython.pyx"}
 
 
 def build() -> None:
@@ -17,12 +18,13 @@ def build() -> None:
 
     import pysidctx
 
-    package_parent = Path(pysidctx.__file__).resolve().parent.parent
+    package = Path(pysidctx.__file__).resolve().parent
     extensions = cythonize(
-        [Extension(name, [str(HERE / source)], include_dirs=[pysidctx.get_include(), str(HERE)],
+        [Extension(name, [str(HERE / source)],
+                   include_dirs=[pysidctx.get_include(), str(package), str(HERE)],
                    libraries=["ssl", "crypto"], depends=[str(HERE / "timing.h")])
          for name, source in MODULES.items()],
-        build_dir=str(BUILT / "c"), include_path=[str(package_parent)],
+        build_dir=str(BUILT / "c"), include_path=[str(package.parent)],
         compiler_directives={"language_level": 3}, quiet=True,
     )
     command = Distribution({"name": "benchmarks", "ext_modules": extensions}).get_command_obj(
