@@ -21,9 +21,10 @@ PAIRS = {
     "unknown name": ("a.test", "unknown.test", set()),
     "no name": ("a.test", None, set()),
 }
+LISTENER = "listener.test"
 SERVED_BY = {
     "a.test": "a.test", "b.test": "b.test", "x.w.test": "*.w.test", "y.w.test": "*.w.test",
-    "unknown.test": "listener.test", None: "listener.test",
+    "unknown.test": LISTENER, None: LISTENER,
 }
 CLIENT = ["client@a.test"]
 # What a client without a certificate is told.
@@ -65,15 +66,22 @@ def make_contexts(ca):
     return make
 
 
+def verify_modes(verify, for_listener):
+    """`verify` for the listener or for its hosts, and for the others one that must not count."""
+    other = ssl.CERT_REQUIRED if verify == ssl.CERT_NONE else ssl.CERT_NONE
+    modes = {name: verify if (name == LISTENER) == for_listener else other
+             for name in SERVED_BY.values()}
+    return {**modes, "free.test": ssl.CERT_NONE}
+
+
 @pytest.fixture(scope="module")
-def serve(make_contexts):
-    """Makes the visits to one server for each way, tickets and verify mode."""
+def serving(make_contexts):
+    """Starts servers that differ in these, and gives the visits to each."""
     with ExitStack() as running:
         @lru_cache(None)
-        def start(way, tickets, verify):
-            contexts = make_contexts(tickets, **dict.fromkeys(SERVED_BY.values(), verify),
-                                     **{"free.test": ssl.CERT_NONE})
-            listener = contexts["listener.test"]
+        def start(way, tickets, verify, for_listener):
+            contexts = make_contexts(tickets, **verify_modes(verify, for_listener))
+            listener = contexts[LISTENER]
             hosts = {name: ctx for name, ctx in contexts.items() if ctx is not listener}
             HostMap(hosts).install(listener)
             return running.enter_context(WAYS[way](listener, contexts))
@@ -82,8 +90,18 @@ def serve(make_contexts):
 
 
 @pytest.fixture
-def visit(serve, way, tickets, verify):
-    return serve(way, tickets, verify)
+def serve(serving, way, tickets):
+    """The visits to a server whose verify mode for a name is this one."""
+    return lambda verify, name: serving(way, tickets, verify, is_unmatched(name))
+
+
+def is_unmatched(name):
+    return SERVED_BY[name] == LISTENER
+
+
+def free_places(name):
+    """Names under which no client certificate is asked for, where one is for `name`."""
+    return "free.test", *(other for other in SERVED_BY if is_unmatched(other) != is_unmatched(name))
 
 
 @pytest.fixture
@@ -104,9 +122,10 @@ def is_refusal(error, way, version):
 
 @each_pair
 def test_resumed_exactly_where_the_id_contexts_are_equal(
-    visit, make_client, pair, version, verify
+    serve, make_client, pair, version, verify
 ):
     made_at, offered_at, resumed_in = pair
+    visit = serve(verify, offered_at)
     client_ctx = make_client()
     first, fresh = visit(client_ctx, made_at), visit(client_ctx, offered_at)
     offered = visit(client_ctx, offered_at, first.session)
@@ -120,8 +139,8 @@ def test_resumed_exactly_where_the_id_contexts_are_equal(
 
 
 @pytest.mark.parametrize("name", ["unknown.test", None], ids=str)
-def test_what_no_host_serves_is_resumed_for_itself(visit, make_client, verify, name):
-    client_ctx = make_client()
+def test_what_no_host_serves_is_resumed_for_itself(serve, make_client, verify, name):
+    visit, client_ctx = serve(verify, name), make_client()
     first = visit(client_ctx, name)
     again = visit(client_ctx, name, first.session)
     assert again.resumed
@@ -130,12 +149,12 @@ def test_what_no_host_serves_is_resumed_for_itself(visit, make_client, verify, n
 
 
 @each_name
-def test_no_path_leads_around_a_client_certificate(serve, make_client, way, tickets, version, name):
-    visit = serve(way, tickets, ssl.CERT_REQUIRED)
-    client_ctx = make_client(certificate=False)
-    free = visit(client_ctx, "free.test")
-    assert visit(client_ctx, "free.test", free.session).resumed
-    for session in (None, free.session):
+def test_no_path_leads_around_a_client_certificate(serve, make_client, way, version, name):
+    visit, client_ctx = serve(ssl.CERT_REQUIRED, name), make_client(certificate=False)
+    sessions = {place: visit(client_ctx, place).session for place in free_places(name)}
+    for place, session in sessions.items():
+        assert visit(client_ctx, place, session).resumed
+    for session in (None, *sessions.values()):
         with pytest.raises(ssl.SSLError) as refused:
             visit(client_ctx, name, session)
         assert is_refusal(refused.value, way, version)
@@ -143,11 +162,8 @@ def test_no_path_leads_around_a_client_certificate(serve, make_client, way, tick
 
 
 @each_name
-def test_an_optional_client_certificate_may_be_missing(
-    serve, make_client, way, tickets, version, name
-):
-    visit = serve(way, tickets, ssl.CERT_OPTIONAL)
-    client_ctx = make_client(certificate=False)
+def test_an_optional_client_certificate_may_be_missing(serve, make_client, name):
+    visit, client_ctx = serve(ssl.CERT_OPTIONAL, name), make_client(certificate=False)
     first = visit(client_ctx, name)
     again = visit(client_ctx, name, first.session)
     assert again.resumed
@@ -157,14 +173,14 @@ def test_an_optional_client_certificate_may_be_missing(
 @pytest.fixture
 def switching(make_contexts, way, tickets):
     """The visits to hosts that Python's sni_callback switches to: plain ssl, without a HostMap."""
-    contexts = make_contexts(tickets, **{"listener.test": ssl.CERT_NONE, "a.test": ssl.CERT_NONE,
+    contexts = make_contexts(tickets, **{LISTENER: ssl.CERT_NONE, "a.test": ssl.CERT_NONE,
                                          "b.test": ssl.CERT_REQUIRED, "*.w.test": ssl.CERT_NONE})
 
     def switch(connection, name, ctx):
         connection.context = contexts[SERVED_BY[name]]
 
-    contexts["listener.test"].sni_callback = switch
-    with WAYS[way](contexts["listener.test"], contexts) as visit:
+    contexts[LISTENER].sni_callback = switch
+    with WAYS[way](contexts[LISTENER], contexts) as visit:
         yield visit
 
 
