@@ -1,4 +1,4 @@
-"""Sessions stay with their hosts, however these are served: each cell of the matrix shakes hands."""
+"""Sessions stay with their hosts, whatever way these are served: a matrix of real handshakes."""
 
 import ssl
 from contextlib import ExitStack
