@@ -1,5 +1,5 @@
 from pysidctx.contexts cimport HeldContext
-from pysidctx.host_table cimport host_entry, host_slots, host_table
+from pysidctx.host_table cimport host_entry, host_table
 from pysidctx.libssl cimport SSL_CTX
 
 cdef SSL_CTX *server_context(object context) except NULL
@@ -15,14 +15,15 @@ cdef class Hosts:
     cdef HeldContext *held_for(self, object context, bytes fingerprint) except NULL
     cdef HeldContext *held_with_fingerprint(self, object context, dict known) except NULL
     cdef void is_idle(self, HeldContext *held) noexcept
-    cdef host_entry *new_entry(self, object name, object value, dict known) except NULL
-    cdef void discard(self, host_entry *entry) noexcept
+    cdef int new_entry(self, host_entry *entry, object name, object value, dict known) except -1
+    cdef void discard(self, const host_entry *entry) noexcept
     cdef int settle(self) except -1
     cdef int put(self, object name, object value) except -1
     cdef int put_all(self, object items) except -1
+    cdef host_entry *entry_of(self, object name) except? NULL
     cdef bint remove(self, object name) except -1
-    cdef void discard_all(self, host_slots *slots) noexcept
     cdef int clear(self) except -1
+    cdef int close(self) except -1
     cdef object value_of(self, const host_entry *entry)
     cdef object find(self, object name)
     cdef object match(self, object name)

@@ -6,6 +6,7 @@ import _ssl
 
 from cpython.buffer cimport PyObject_CheckBuffer
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, strlen
 
@@ -15,9 +16,9 @@ from pysidctx.contexts cimport let_go, new_held
 from pysidctx.errors cimport check
 from pysidctx.handles cimport SSL_CTX_from, is_context
 from pysidctx.host_table cimport (
-    entry_name, entry_new, flag_store, siphash, slots_copy, slots_delete, slots_get,
-    slots_have_room, slots_new, slots_next, slots_put, slots_take, table_changed, table_match,
-    table_new, table_release, table_slots, table_swap,
+    entry_init, entry_state, flag_store, host_slots, slots_copy, slots_delete, slots_find,
+    slots_free, slots_have_room, slots_new, slots_next, slots_put, state_id_length,
+    state_is_explicit, table_match, table_new, table_release, table_slots, table_swap,
 )
 from pysidctx.hostnames cimport (
     HOST_NAME_MAX, PATTERN_ADDRESS, PATTERN_CHARACTER, PATTERN_EMPTY, PATTERN_HYPHEN,
@@ -31,6 +32,7 @@ from pysidctx.libssl cimport (
 from pysidctx.listener cimport host_key, listener_made, wait_for_callbacks
 from pysidctx.routing cimport Part, derive, part
 from pysidctx.sidctx cimport copy_sid_ctx
+from pysidctx.siphash cimport siphash, siphash_value
 
 
 _WRONG = {
@@ -97,7 +99,7 @@ cdef str a_label_of(str name):
 
 
 cdef str name_of(const host_entry *entry):
-    return entry_name(entry)[:entry.name_length].decode("ascii")
+    return entry.name.text[:entry.name.length].decode("ascii")
 
 
 cdef SSL_CTX *server_context(object context) except NULL:
@@ -149,7 +151,7 @@ cdef class Entries:
     """Entries that are in no table: new ones before a change, former ones after it."""
 
     cdef Hosts hosts
-    cdef host_entry **entries
+    cdef host_entry *entries
     cdef size_t count, size
 
     def __cinit__(self, Hosts hosts):
@@ -158,22 +160,19 @@ cdef class Entries:
     def __dealloc__(self):
         cdef size_t i
         for i in range(self.count):
-            self.hosts.discard(self.entries[i])
+            self.hosts.discard(&self.entries[i])
         free(self.entries)
 
-    cdef int add(self, host_entry *entry) except -1:
-        cdef host_entry **larger
+    cdef host_entry *another(self) except NULL:
+        """Room for one that is not counted yet."""
+        cdef host_entry *larger
         if self.count == self.size:
-            larger = <host_entry **> realloc(self.entries,
-                                             (2 * self.size + 16) * sizeof(host_entry *))
+            larger = <host_entry *> realloc(self.entries, (2 * self.size + 16) * sizeof(host_entry))
             if larger is NULL:
-                self.hosts.discard(entry)
                 raise MemoryError("no memory for so many hosts")
             self.entries = larger
             self.size = 2 * self.size + 16
-        self.entries[self.count] = entry
-        self.count += 1
-        return 0
+        return &self.entries[self.count]
 
 
 cdef class Hosts:
@@ -189,12 +188,8 @@ cdef class Hosts:
     def __del__(self):
         # The garbage collector calls this before it takes SSLContexts apart: those that connections
         # use get references that it respects.
-        if self.table is NULL:  # there was no memory for it
-            return
-        flag_store(&self.table.closed, True)
-        wait_for_callbacks()
-        self.discard_all(table_slots(self.table))
-        self.settle()
+        if self.table is not NULL:  # as it is where there was no memory for it
+            self.close()
 
     def __dealloc__(self):
         if self.table is not NULL:
@@ -232,8 +227,8 @@ cdef class Hosts:
             held.next = self.idle
             self.idle = held
 
-    cdef host_entry *new_entry(self, object name, object value, dict known) except NULL:
-        """An entry that is not in the table yet.
+    cdef int new_entry(self, host_entry *entry, object name, object value, dict known) except -1:
+        """Fill in an entry that is not in the table yet.
 
         `known` has the contexts that were seen in the same change.
         """
@@ -241,7 +236,6 @@ cdef class Hosts:
         cdef Py_ssize_t length
         cdef Pattern pattern
         cdef HeldContext *held = NULL
-        cdef host_entry *entry
         cdef bint said = True
         read_pattern(&pattern, name)
         if is_context(value):
@@ -253,19 +247,17 @@ cdef class Hosts:
             held = self.held_for(value.context, b"")
         else:
             length = said_id_context(sid_ctx, value)
-        entry = entry_new(self.table, held, said, sid_ctx, length, pattern.text, pattern.length)
-        if entry is NULL:
+        if not entry_init(entry, host_key(), held, said, sid_ctx, length, pattern.text,
+                          pattern.length):
             raise MemoryError("no memory for a host")
         if held is not NULL:
             held.entries += 1
-        return entry
+        return 0
 
-    cdef void discard(self, host_entry *entry) noexcept:
-        """Free an entry that no handshake can find any more; NULL does nothing."""
-        if entry is NULL:
-            return
+    cdef void discard(self, const host_entry *entry) noexcept:
+        """Free what belongs to an entry that no handshake can find any more."""
         cdef HeldContext *held = <HeldContext *> entry.context
-        free(entry)
+        free(entry.name)
         if held is not NULL:
             held.entries -= 1
             if held.entries == 0:
@@ -285,27 +277,25 @@ cdef class Hosts:
         return 0
 
     cdef int put(self, object name, object value) except -1:
-        cdef host_entry *entry
+        cdef host_entry entry
+        cdef host_entry former
         cdef host_slots *slots
-        cdef host_slots *larger
+        cdef bint replaced
         try:
-            entry = self.new_entry(name, value, {})
+            self.new_entry(&entry, name, value, {})
             slots = table_slots(self.table)
-            if slots_have_room(slots):
-                entry = slots_put(slots, entry)
-                table_changed(self.table)
-                slots = NULL
-            else:
-                larger = slots_copy(slots, slots.count + 1)
-                if larger is NULL:
-                    self.discard(entry)
+            if not slots_have_room(slots):
+                slots = slots_copy(slots, slots.count + 1)
+                if slots is NULL:
+                    self.discard(&entry)
                     raise MemoryError("no memory for another host")
-                entry = slots_put(larger, entry)
-                table_swap(self.table, larger)
-            if slots is not NULL or entry is not NULL:
+                slots = table_swap(self.table, slots)
                 wait_for_callbacks()
-                free(slots)
-                self.discard(entry)
+                slots_free(slots)
+            replaced = slots_put(self.table, table_slots(self.table), &entry, &former)
+            if replaced:
+                wait_for_callbacks()
+                self.discard(&former)
         finally:
             self.settle()
         return 0
@@ -313,79 +303,102 @@ cdef class Hosts:
     cdef int put_all(self, object items) except -1:
         cdef Entries entries = Entries(self)
         cdef host_slots *slots
-        cdef size_t i
+        cdef host_entry former
+        cdef size_t i, kept = 0
         cdef dict known = {}
         try:
             for name, value in items:
-                entries.add(self.new_entry(name, value, known))
+                self.new_entry(entries.another(), name, value, known)
+                entries.count += 1
                 if entries.count % 1024 == 0:
                     with nogil:  # let other threads have their turn
                         pass
-            if entries.count:
-                slots = slots_copy(table_slots(self.table), entries.count)
-                if slots is NULL:
-                    raise MemoryError("no memory for so many hosts")
-                for i in range(entries.count):
-                    entries.entries[i] = slots_put(slots, entries.entries[i])
-                slots = table_swap(self.table, slots)
-                wait_for_callbacks()
-                free(slots)
+            if entries.count == 0:
+                return 0
+            slots = slots_copy(table_slots(self.table), entries.count)
+            if slots is NULL:
+                raise MemoryError("no memory for so many hosts")
+            # From here on `entries` has those that were replaced.
+            for i in range(entries.count):
+                if slots_put(NULL, slots, &entries.entries[i], &former):
+                    entries.entries[kept] = former
+                    kept += 1
+            entries.count = kept
+            slots = table_swap(self.table, slots)
+            wait_for_callbacks()
+            slots_free(slots)
         finally:
             del entries
             self.settle()
         return 0
 
-    cdef bint remove(self, object name) except -1:
-        """Whether it was there."""
+    cdef host_entry *entry_of(self, object name) except? NULL:
+        """The entry of a pattern, NULL where there is none."""
         cdef Pattern pattern
-        cdef host_entry *entry
+        cdef siphash_value hash
+        cdef uint64_t state
         try:
             read_pattern(&pattern, name)
         except (TypeError, ValueError):
-            return False
-        entry = slots_delete(table_slots(self.table), self.table.key, pattern.text, pattern.length)
+            return NULL
+        hash = siphash(host_key(), pattern.text, pattern.length)
+        return slots_find(table_slots(self.table), &hash, &state)
+
+    cdef bint remove(self, object name) except -1:
+        """Whether it was there."""
+        cdef host_entry *entry = self.entry_of(name)
+        cdef host_entry taken
         if entry is NULL:
             return False
-        table_changed(self.table)
+        slots_delete(self.table, table_slots(self.table), entry, &taken)
         wait_for_callbacks()
-        self.discard(entry)
+        self.discard(&taken)
         self.settle()
         return True
 
-    cdef void discard_all(self, host_slots *slots) noexcept:
-        cdef size_t i = 0
-        cdef host_entry *entry = slots_take(slots, &i)
-        while entry is not NULL:
-            self.discard(entry)
-            entry = slots_take(slots, &i)
-
     cdef int clear(self) except -1:
         cdef host_slots *slots = slots_new(0)
+        cdef host_entry *entry
+        cdef size_t at = 0
         if slots is NULL:
             raise MemoryError("no memory for an empty map")
         slots = table_swap(self.table, slots)
         wait_for_callbacks()
-        self.discard_all(slots)
-        free(slots)
+        entry = slots_next(slots, &at)
+        while entry is not NULL:
+            self.discard(entry)
+            entry = slots_next(slots, &at)
+        slots_free(slots)
+        self.settle()
+        return 0
+
+    cdef int close(self) except -1:
+        """Give everything back, without needing memory for it; the map is of no use afterwards."""
+        cdef host_slots *slots = table_slots(self.table)
+        cdef host_entry *entry
+        cdef host_entry taken
+        cdef size_t at = 0
+        flag_store(&self.table.closed, True)
+        wait_for_callbacks()
+        entry = slots_next(slots, &at)
+        while entry is not NULL:
+            slots_delete(self.table, slots, entry, &taken)
+            self.discard(&taken)
+            entry = slots_next(slots, &at)
         self.settle()
         return 0
 
     cdef object value_of(self, const host_entry *entry):
-        sid_ctx = entry.bytes[:entry.id_length]
+        cdef bint said = state_is_explicit(entry_state(entry))
+        sid_ctx = entry.id_context[:state_id_length(entry_state(entry))]
         if entry.context is NULL:
             return sid_ctx
         context, _ = self.contexts[<size_t> entry.context]
-        return Host(context, sid_ctx) if entry.explicit_id else context
+        return Host(context, sid_ctx) if said else context
 
     cdef object find(self, object name):
         """The value of a pattern, in a tuple; None where there is none."""
-        cdef Pattern pattern
-        cdef host_entry *entry
-        try:
-            read_pattern(&pattern, name)
-        except (TypeError, ValueError):
-            return None
-        entry = slots_get(table_slots(self.table), self.table.key, pattern.text, pattern.length)
+        cdef host_entry *entry = self.entry_of(name)
         return None if entry is NULL else (self.value_of(entry),)
 
     cdef object match(self, object name):
@@ -396,8 +409,11 @@ cdef class Hosts:
             raise TypeError(f"a server name is a str, not {type(name).__name__}")
         cdef const unsigned char *sent = <const unsigned char *> PyUnicode_AsUTF8AndSize(name, &given)
         cdef size_t length = without_last_dot(sent, given)
+        cdef siphash_value hash
+        cdef uint64_t state
         if length <= HOST_NAME_MAX and lowered(text, sent, length):
-            entry = table_match(self.table, siphash(self.table.key, text, length), text, length)
+            hash = siphash(host_key(), text, length)
+            entry = table_match(self.table, &hash, text, length, &state)
         return None if entry is NULL else name_of(entry)
 
     cdef list names(self):

@@ -1,4 +1,3 @@
-from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
 from pysidctx.client_hello cimport ServerName
@@ -11,6 +10,7 @@ from pysidctx.libssl cimport (
     SSL_get_pending_cipher, SSL_get_session, SSL_in_before, SSL_MAX_SID_CTX_LENGTH,
     SSL_set_session_id_context,
 )
+from pysidctx.siphash cimport siphash_key, siphash_value
 
 cdef extern from "sid_slot.h" nogil:
     ctypedef struct sid_slot:
@@ -46,12 +46,14 @@ cdef struct Connection:
     bint named   # the Router knows the host, so its name is to be acknowledged
     unsigned int length
     unsigned char id_context[SSL_MAX_SID_CTX_LENGTH]
-    uint64_t host         # the hash of the name in the first ClientHello
+    siphash_value host    # of the name in the first ClientHello
     HeldContext *context  # which it was switched to; NULL: none. A reference of its own
 
 # What chooses by host name among the connections of an SSL_CTX. Called by the ClientHello callback;
 # freed after the last of these calls.
 cdef struct Router:
+    # Told first, so that what choosing needs may be on its way from memory.
+    void (*expect)(Router *router, const siphash_value *host) noexcept nogil
     # Fills in `connection`, which has its own id context already where that is set. Returns False
     # to end the handshake with `alert`.
     bint (*choose)(Router *router, Listener *listener, SSL *ssl, ServerName *name,
@@ -74,7 +76,7 @@ cdef Connection *new_connection(SSL *ssl) noexcept nogil
 cdef Listener *listener_made(SSL_CTX *ctx) except NULL
 cdef bint set_router(Listener *listener, Router *router) noexcept nogil
 cdef void wait_for_callbacks() noexcept nogil
-cdef const uint64_t *host_key() noexcept nogil
+cdef const siphash_key *host_key() noexcept nogil
 
 cdef inline Connection *connection_kept(SSL *ssl) noexcept nogil:
     """What is kept on `ssl`; NULL where nothing is yet."""

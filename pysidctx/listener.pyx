@@ -7,6 +7,8 @@ decides on resumption: the ClientHello callback is the only place between the tw
 
 import os
 
+from libc.string cimport memcmp
+
 from pysidctx.client_hello cimport read_server_name
 from pysidctx.contexts cimport hold, release
 from pysidctx.errors cimport check
@@ -18,6 +20,7 @@ from pysidctx.libssl cimport (
     SSL_CTX_set_ex_data, SSL_get_ex_new_index, SSL_get_pending_cipher, SSL_get_SSL_CTX,
     SSL_set_ex_data, TLS_client_method,
 )
+from pysidctx.siphash cimport siphash
 
 cdef extern from "stdatomic.h" nogil:
     ctypedef enum memory_order:
@@ -37,15 +40,12 @@ cdef extern from "readers.h" nogil:
     void gate_leave(atomic_size_t *inside)
     void gate_wait(reader_gate *gate)
 
-cdef extern from "siphash.h" nogil:
-    uint64_t siphash(const uint64_t *key, const unsigned char *data, size_t length)
-
 
 # Where callbacks are that use a Router.
 cdef reader_gate gate
 
 # For hashes of host names, so that no client knows two names with the same one.
-cdef uint64_t key[2]
+cdef siphash_key key
 
 
 cdef Listener *new_listener(SSL_CTX *ctx, const unsigned char *sid_ctx,
@@ -132,71 +132,87 @@ cdef int on_client_hello(SSL *ssl, int *alert, void *unused) noexcept nogil:
     """Give the connection its own id context, else its host's, else that of its SSL_CTX."""
     atomic_thread_fence(memory_order_acquire)  # pairs with new_listener()'s
     cdef Connection *connection = connection_kept(ssl)
-    if connection is NULL:
-        # Not the first ClientHello, and the first was not for us to choose at: it was read by an
-        # SSL_CTX without this callback, before a switch. A renegotiation still has the session;
-        # a HelloRetryRequest drops it, but has chosen a cipher.
-        if SSL_get_session(ssl) is not NULL or SSL_get_pending_cipher(ssl) is not NULL:
-            return SSL_CLIENT_HELLO_SUCCESS
-        connection = kept_anew(ssl)
     alert[0] = SSL_AD_INTERNAL_ERROR
+    if connection is not NULL and connection.chosen:
+        if not is_for_the_same_host(connection, ssl, alert):
+            return SSL_CLIENT_HELLO_ERROR
+    # Not the first ClientHello, and the first was not for us to choose at: it was read by an
+    # SSL_CTX without this callback, before a switch. A renegotiation still has the session;
+    # a HelloRetryRequest drops it, but has chosen a cipher.
+    elif connection is NULL and (SSL_get_session(ssl) is not NULL
+                                 or SSL_get_pending_cipher(ssl) is not NULL):
+        return SSL_CLIENT_HELLO_SUCCESS
+    else:
+        connection = choose(connection, ssl, alert)
     # For every ClientHello: a switch of SSL_CTX may have replaced it, but the first choice stands.
-    if (connection is not NULL and choose(connection, ssl, alert)
-            and SSL_set_session_id_context(ssl, connection.id_context, connection.length)):
+    if connection is not NULL and SSL_set_session_id_context(ssl, connection.id_context,
+                                                             connection.length):
         return SSL_CLIENT_HELLO_SUCCESS
     return SSL_CLIENT_HELLO_ERROR
 
 
-cdef bint choose(Connection *connection, SSL *ssl, int *alert) noexcept nogil:
-    """Make the first choice, unless it is made; False to end the handshake with `alert`."""
-    cdef Listener *listener
+cdef bint is_for_the_same_host(Connection *connection, SSL *ssl, int *alert) noexcept nogil:
+    """Whether a later ClientHello names the host of the first, where that chose something."""
     cdef ServerName name
-    if connection.chosen:
-        if not connection.routed:
-            return True
-        # The application would be told the new name, and be served by the old one's rules.
-        alert[0] = SSL_AD_ILLEGAL_PARAMETER
-        read_server_name(ssl, &name)
-        return not name.malformed and hash_of(&name) == connection.host
-    listener = listener_of(SSL_get_SSL_CTX(ssl))
+    cdef siphash_value host
+    if not connection.routed:
+        return True
+    # The application would be told the new name, and be served by the old one's rules.
+    alert[0] = SSL_AD_ILLEGAL_PARAMETER
+    read_server_name(ssl, &name)
+    host = siphash(&key, name.text, name.length)
+    return not name.malformed and memcmp(&host, &connection.host, sizeof(host)) == 0
+
+
+cdef Connection *choose(Connection *connection, SSL *ssl, int *alert) noexcept nogil:
+    """Make the first choice; `connection` may be NULL. NULL to end the handshake with `alert`."""
+    cdef Listener *listener = listener_of(SSL_get_SSL_CTX(ssl))
     if listener is NULL:
-        return False
-    connection.chosen = True
+        return NULL
     if shared_load(&listener.router) is not NULL:
         return route(connection, listener, ssl, alert)
-    take_context(connection, listener)
-    return True
+    return take_context(connection, listener, ssl)
 
 
-cdef void take_context(Connection *connection, Listener *listener) noexcept nogil:
+cdef Connection *take_context(Connection *connection, Listener *listener,
+                              SSL *ssl) noexcept nogil:
+    if connection is NULL:
+        connection = kept_anew(ssl)
+        if connection is NULL:
+            return NULL
+    connection.chosen = True
     if not connection.own:
         connection.length = sid_slot_read(&listener.id_context, connection.id_context)
+    return connection
 
 
-cdef bint route(Connection *connection, Listener *listener, SSL *ssl, int *alert) noexcept nogil:
-    """Have the Router choose, which may be gone by now."""
+cdef Connection *route(Connection *connection, Listener *listener, SSL *ssl,
+                       int *alert) noexcept nogil:
+    """Have the Router choose, if it is still there."""
     cdef atomic_size_t *inside = gate_enter(&gate)
     cdef Router *router = <Router *> shared_load(&listener.router)
     cdef ServerName name
-    cdef bint going_on = True
+    cdef siphash_value host
     if router is NULL:
-        take_context(connection, listener)
+        connection = take_context(connection, listener, ssl)
     else:
         read_server_name(ssl, &name)
-        connection.routed = True
-        connection.host = hash_of(&name)
-        going_on = router.choose(router, listener, ssl, &name, connection, alert)
+        host = siphash(&key, name.text, name.length)
+        router.expect(router, &host)
+        if connection is NULL:
+            connection = kept_anew(ssl)
+        if connection is not NULL:
+            connection.chosen = connection.routed = True
+            connection.host = host
+            if not router.choose(router, listener, ssl, &name, connection, alert):
+                connection = NULL
     gate_leave(inside)
-    return going_on
+    return connection
 
 
-cdef uint64_t hash_of(const ServerName *name) noexcept nogil:
-    return siphash(key, name.text, name.length)
-
-
-cdef const uint64_t *host_key() noexcept nogil:
+cdef const siphash_key *host_key() noexcept nogil:
     """For the hashes of host names that are compared with `Connection.host`."""
-    return key
+    return &key
 
 
 # The next two are called with NULL where nothing was kept, in whatever thread frees the object.
@@ -243,7 +259,7 @@ def _after_fork():
 
 
 gate_init(&gate)
-check(RAND_bytes(<unsigned char *> key, sizeof(key)), b"RAND_bytes()")
+check(RAND_bytes(<unsigned char *> &key, sizeof(key)), b"RAND_bytes()")
 os.register_at_fork(after_in_child=_after_fork)
 
 

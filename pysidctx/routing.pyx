@@ -8,8 +8,9 @@ from pysidctx.client_hello cimport ServerName, offers_tls13
 from pysidctx.contexts cimport HeldContext, hold
 from pysidctx.errors cimport check_pointer
 from pysidctx.host_table cimport (
-    HOSTS_MALFORMED, HOSTS_MATCHED, HOSTS_REJECTED, HOSTS_UNMATCHED, entry_name, flag_load,
-    host_entry, table_count, table_hold, table_match, table_release,
+    HOSTS_MALFORMED, HOSTS_MATCHED, HOSTS_REJECTED, HOSTS_UNMATCHED, flag_load, host_entry,
+    host_table, state_id_length, state_is_explicit, state_is_wildcard, table_count, table_hold,
+    table_match, table_prefetch, table_release,
 )
 from pysidctx.libssl cimport (
     EVP_Digest, EVP_MD, SSL, SSL_AD_DECODE_ERROR, SSL_AD_UNRECOGNIZED_NAME, SSL_CTX_get0_param,
@@ -18,6 +19,7 @@ from pysidctx.libssl cimport (
     TLS1_3_VERSION, X509_VERIFY_PARAM_get_flags, fetched_sha256,
 )
 from pysidctx.listener cimport Connection, Router, connection_kept, set_router, sid_slot_read
+from pysidctx.siphash cimport siphash_value
 from pysidctx.switch cimport switch_context
 
 
@@ -42,6 +44,7 @@ cdef bint install(SSL_CTX *ctx, Listener *listener, host_table *table,
     cdef Installed *installed = <Installed *> calloc(1, sizeof(Installed))
     if installed is NULL:
         return False
+    installed.router.expect = expect
     installed.router.choose = choose
     installed.router.free = uninstalled
     installed.table = table_hold(table)
@@ -67,11 +70,16 @@ cdef bint is_cpythons(const unsigned char *sid_ctx, unsigned int length) noexcep
     return length == CPYTHON_LENGTH and memcmp(sid_ctx, CPYTHON, CPYTHON_LENGTH) == 0
 
 
+cdef void expect(Router *router, const siphash_value *host) noexcept nogil:
+    table_prefetch((<Installed *> router).table, host)
+
+
 cdef bint choose(Router *router, Listener *listener, SSL *ssl, ServerName *name,
                  Connection *connection, int *alert) noexcept nogil:
     cdef Installed *installed = <Installed *> router
     cdef host_table *table = installed.table
     cdef const host_entry *entry = NULL
+    cdef uint64_t state
     if flag_load(&table.closed):  # its entries may be gone
         return False
     if name.malformed:
@@ -79,10 +87,10 @@ cdef bint choose(Router *router, Listener *listener, SSL *ssl, ServerName *name,
         alert[0] = SSL_AD_DECODE_ERROR
         return False
     if name.valid:
-        entry = table_match(table, connection.host, name.text, name.length)
+        entry = table_match(table, &connection.host, name.text, name.length, &state)
     if entry is not NULL:
         table_count(table, HOSTS_MATCHED)
-        return serve_host(entry, ssl, connection, name)
+        return serve_host(entry, state, ssl, connection, name)
     if flag_load(&table.rejects_unmatched):
         table_count(table, HOSTS_REJECTED)
         alert[0] = SSL_AD_UNRECOGNIZED_NAME
@@ -91,7 +99,7 @@ cdef bint choose(Router *router, Listener *listener, SSL *ssl, ServerName *name,
     return connection.own or choose_unmatched(installed, listener, ssl, connection, name)
 
 
-cdef bint serve_host(const host_entry *entry, SSL *ssl, Connection *connection,
+cdef bint serve_host(const host_entry *entry, uint64_t state, SSL *ssl, Connection *connection,
                      const ServerName *name) noexcept nogil:
     cdef HeldContext *held = <HeldContext *> entry.context
     connection.named = True
@@ -102,11 +110,11 @@ cdef bint serve_host(const host_entry *entry, SSL *ssl, Connection *connection,
             return False
     if connection.own:
         return True
-    connection.length = entry.id_length
-    memcpy(connection.id_context, entry.bytes, entry.id_length)
-    if held is not NULL and not entry.explicit_id:
+    connection.length = state_id_length(state)
+    memcpy(connection.id_context, entry.id_context, SSL_MAX_SID_CTX_LENGTH)
+    if not state_is_explicit(state):
         mix_in_changes(connection, held.ctx, held.verify_mode, held.verify_flags)
-    return entry_name(entry)[0] != c'*' or bind_to_name(ssl, connection, name)
+    return not state_is_wildcard(state) or bind_to_name(ssl, connection, name)
 
 
 cdef bint choose_unmatched(Installed *installed, Listener *listener, SSL *ssl,

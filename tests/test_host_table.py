@@ -8,7 +8,7 @@ from machine import ROOT, program
 
 SOURCE = ROOT / "tests" / "consumers" / "table_stress.c"
 HEADERS = ("host_table.h", "readers.h", "siphash.h")
-AGAIN = "while (atomic_load_explicit(&table->changes, memory_order_acquire) != changes)"
+AGAIN = "while (atomic_load_explicit(&table->changes, memory_order_seq_cst) != changes)"
 WAIT = "static inline void gate_wait(reader_gate *gate)\n{"
 
 

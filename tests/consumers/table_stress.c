@@ -13,35 +13,26 @@ static reader_gate gate;
 static host_table *table;
 static atomic_int done, wrong;
 
-static uint64_t hash(const char *name)
+static siphash_value hash(const char *name)
 {
-    return siphash(table->key, (const unsigned char *)name, strlen(name));
-}
-
-static host_entry *entry(const char *name, unsigned char id)
-{
-    unsigned char id_context[32];
-    host_entry *made;
-
-    memset(id_context, id, sizeof(id_context));
-    made = entry_new(table, NULL, 1, id_context, sizeof(id_context), (const unsigned char *)name,
-                     (unsigned int)strlen(name));
-    if (made == NULL)
-        abort();
-    return made;
+    return siphash(&table->key, (const unsigned char *)name, strlen(name));
 }
 
 static void *read_on(void *unused)
 {
     unsigned char name[] = "www.host";
+    const siphash_value wanted = hash("www.host");
     atomic_size_t *inside;
     const host_entry *found;
+    uint64_t state;
 
     (void)unused;
     while (!atomic_load(&done)) {
         inside = gate_enter(&gate);
-        found = table_match(table, hash("www.host"), name, strlen("www.host"));
-        if (found == NULL || memcmp(found->bytes, found->bytes + 1, found->id_length - 1) != 0)
+        found = table_match(table, &wanted, name, strlen("www.host"), &state);
+        if (found == NULL || state_id_length(state) != HOST_ID_MAX
+            || memcmp(found->id_context, found->id_context + 1, HOST_ID_MAX - 1) != 0
+            || found->name->text[found->name->length - 1] != 't')
             atomic_store(&wrong, 1);
         table_count(table, HOSTS_MATCHED);
         gate_leave(inside);
@@ -50,55 +41,50 @@ static void *read_on(void *unused)
     return NULL;
 }
 
-static void give_up(void *former)
-{
-    if (former == NULL)
-        return;
-    gate_wait(&gate);
-    free(former);
-}
-
 static void put(const char *name, unsigned char id)
 {
     host_slots *slots = table_slots(table);
-    host_entry *former;
+    unsigned char id_context[HOST_ID_MAX];
+    host_entry entry, former;
 
+    memset(id_context, id, sizeof(id_context));
+    if (!entry_init(&entry, &table->key, NULL, 1, id_context, sizeof(id_context),
+                    (const unsigned char *)name, (unsigned int)strlen(name)))
+        abort();
     if (!slots_have_room(slots)) {
-        host_slots *copy = slots_copy(slots, slots->count + 1);
-
-        if (copy == NULL)
-            abort();
-        former = slots_put(copy, entry(name, id));
-        table_swap(table, copy);
-        give_up(former);
-        give_up(slots);
-        return;
+        slots = table_swap(table, slots_copy(slots, slots->count + 1));
+        gate_wait(&gate);
+        slots_free(slots);
     }
-    former = slots_put(slots, entry(name, id));
-    table_changed(table);
-    give_up(former);
+    if (slots_put(table, table_slots(table), &entry, &former)) {
+        gate_wait(&gate);
+        free(former.name);
+    }
 }
 
 static void take(const char *name)
 {
-    host_entry *former = slots_delete(table_slots(table), table->key, (const unsigned char *)name,
-                                      strlen(name));
+    const siphash_value wanted = hash(name);
+    host_entry former;
+    uint64_t state;
 
-    table_changed(table);
-    give_up(former);
+    slots_delete(table, table_slots(table), slots_find(table_slots(table), &wanted, &state),
+                 &former);
+    gate_wait(&gate);
+    free(former.name);
 }
 
 int main(int argc, char **argv)
 {
-    static const uint64_t key[2] = {1, 2};
+    static const siphash_key key = {{1, 2}};
     pthread_t threads[READERS];
     int i, rounds = argc > 1 ? atoi(argv[1]) : 20000;
     char other[16];
-    host_entry *left;
+    const host_entry *left;
     size_t at = 0;
 
     gate_init(&gate);
-    table = table_new(key);
+    table = table_new(&key);
     put("*.host", 0);
     for (i = 0; i < READERS; i++)
         pthread_create(&threads[i], NULL, read_on, NULL);
@@ -108,6 +94,7 @@ int main(int argc, char **argv)
         snprintf(other, sizeof(other), "h%d", i % 500);
         put(other, 0);
         put("*.host", (unsigned char)(i + 1));
+        put("*.host", (unsigned char)(i + 2));
         take("www.host");
         if (i % 3 == 0)
             take(other);
@@ -115,8 +102,8 @@ int main(int argc, char **argv)
     atomic_store(&done, 1);
     for (i = 0; i < READERS; i++)
         pthread_join(threads[i], NULL);
-    while ((left = slots_take(table_slots(table), &at)) != NULL)
-        free(left);
+    while ((left = slots_next(table_slots(table), &at)) != NULL)
+        free(left->name);
     printf("%llu lookups\n", table_counted(table, HOSTS_MATCHED));
     table_release(table);
     return atomic_load(&wrong);
