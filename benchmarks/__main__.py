@@ -1,12 +1,12 @@
-"""The command line: `python -m benchmarks [call] [--quick]`."""
+"""The command line: `python -m benchmarks [call|hostmap] [--quick]`."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import call
+from benchmarks import call, hostmap
 
-PARTS = {"call": call.run}
+PARTS = {"call": call.run, "hostmap": hostmap.run}
 RESULTS = Path(__file__).resolve().parent / "results"
 
 

@@ -4,23 +4,20 @@ A round is one pyperf process for each figure; the rounds follow each other, so 
 always between figures of the same round, and its spread is that over the rounds.
 """
 
-import ssl
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, Optional
 
 import pyperf
-from rich import box
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from benchmarks import call_worker as worker
 from benchmarks import native
+from benchmarks.report import about, console, spread, table, verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,13 +31,6 @@ class Ratio(NamedTuple):
     baseline: tuple[str, ...]
     wanted: Optional[float] = None
     at_least: bool = False
-
-    def verdict(self, value: float) -> tuple[str, str]:
-        if self.wanted is None:
-            return "", ""
-        reached = value >= self.wanted if self.at_least else value <= self.wanted
-        bound = "at least" if self.at_least else "at most"
-        return f"{bound} {self.wanted:g}", "reached" if reached else "missed"
 
     def of(self, measured: Round) -> float:
         return measured[self.figure] / sum(measured[name] for name in self.baseline)
@@ -80,15 +70,8 @@ def medians(suite: pyperf.BenchmarkSuite) -> Round:
     return {name: suite.get_benchmark(name).median() for name in suite.get_benchmark_names()}
 
 
-def spread(values: Iterable[float], form: str) -> str:
-    ordered = sorted(values)
-    return (f"{format(statistics.median(ordered), form)} "
-            f"({format(ordered[0], form)} to {format(ordered[-1], form)})")
-
-
 def costs(rounds: list[Round]) -> Table:
-    drawn = Table(box=box.SIMPLE, title="One call: median of the rounds (least to most)")
-    drawn.add_column("")
+    drawn = table("One call: median of the rounds (least to most)", "")
     drawn.add_column("ns", justify="right")
     for name in rounds[0]:
         drawn.add_row(name, spread((1e9 * measured[name] for measured in rounds), ".1f"))
@@ -96,25 +79,22 @@ def costs(rounds: list[Round]) -> Table:
 
 
 def ratios(rounds: list[Round]) -> Table:
-    drawn = Table(box=box.SIMPLE, title="Ratios: median of the rounds (least to most)")
-    for heading in ("figure", "over", "ratio", "wanted", ""):
-        drawn.add_column(heading)
+    drawn = table("Ratios: median of the rounds (least to most)",
+                  "figure", "over", "ratio", "wanted", "")
     for ratio in RATIOS:
         values = [ratio.of(measured) for measured in rounds]
         drawn.add_row(ratio.figure, " + ".join(ratio.baseline), spread(values, ".2f"),
-                      *ratio.verdict(statistics.median(values)))
+                      *verdict(statistics.median(values), ratio.wanted, ratio.at_least))
     return drawn
 
 
 def run(results: Path, quick: bool) -> None:
     """Measure, print the tables, write what pyperf has to `call.json` in the folder `results`."""
     native.build()
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=140)  # tables that nobody looks at on a screen need not be folded
+    screen = console()
     total = None
     rounds = []
-    for _ in track(range(1 if quick else 7), description="call", console=console, transient=True):
+    for _ in track(range(1 if quick else 7), description="call", console=screen, transient=True):
         suite = measure(quick)
         rounds.append(medians(suite))
         if total is None:
@@ -123,12 +103,7 @@ def run(results: Path, quick: bool) -> None:
             total.add_runs(suite)
     results.mkdir(parents=True, exist_ok=True)
     total.dump(str(results / "call.json"), replace=True)
-    console.print(about(total), soft_wrap=True, highlight=False)
-    console.print(costs(rounds), ratios(rounds), highlight=False)
-
-
-def about(suite: pyperf.BenchmarkSuite) -> str:
-    metadata = suite.get_metadata()
-    return (f"CPython {sys.version.split()[0]}, {ssl.OPENSSL_VERSION}, "
-            f"{metadata.get('cpu_model_name', 'unknown CPU')}, "
-            f"{metadata.get('cpu_count', '?')} cores")
+    metadata = total.get_metadata()
+    screen.print(about(metadata.get("cpu_model_name", "unknown CPU"),
+                       str(metadata.get("cpu_count", "?"))), soft_wrap=True, highlight=False)
+    screen.print(costs(rounds), ratios(rounds), highlight=False)

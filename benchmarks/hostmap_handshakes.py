@@ -1,0 +1,129 @@
+"""Resumed handshakes of Python's ssl over memory BIOs, of which the server's time is taken."""
+
+import random
+import ssl
+from time import perf_counter_ns
+
+import trustme
+
+from benchmarks import native
+from pysidctx import Host, HostMap
+
+VERSIONS = {"TLS 1.2": ssl.TLSVersion.TLSv1_2, "TLS 1.3": ssl.TLSVersion.TLSv1_3}
+PLAIN = "no map"
+LOOKED_UP = "sni_callback: look-up in a dict"
+SWITCHED = "sni_callback: look-up, and switch of context"
+# One for all names, so that a session may be resumed under any of them.
+SID_CTX = b"benchmark"
+
+
+def in_map(names: int) -> str:
+    return f"HostMap of {names:,}: id contexts"
+
+
+def switched_in_map(names: int) -> str:
+    return f"HostMap of {names:,}: contexts"
+
+
+class Servers:
+    """Listeners by what chooses for their connections."""
+
+    def __init__(self, sizes: tuple[int, ...]) -> None:
+        self.name = native.load("hostmap_cython").name
+        self.ca = trustme.CA(key_type=trustme.KeyType.ECDSA)
+        self.certificate = self.ca.issue_cert("example.org", key_type=trustme.KeyType.ECDSA)
+        self.host = self.context()
+        self.sizes = {PLAIN: sizes[-1], LOOKED_UP: sizes[-1], SWITCHED: sizes[-1]}
+        self.listeners = {PLAIN: self.context()}
+        self.maps: dict[str, HostMap] = {}
+        for size in sizes:
+            self.install(in_map(size), size, SID_CTX)
+            self.install(switched_in_map(size), size, Host(self.host, SID_CTX))
+        found = dict.fromkeys(map(self.name, range(sizes[-1])), self.host)
+        self.listeners[LOOKED_UP] = self.with_callback(lambda server, name, ctx: looked_up(found, name))
+        self.listeners[SWITCHED] = self.with_callback(
+            lambda server, name, ctx: switch(found, server, name))
+
+    def context(self) -> ssl.SSLContext:
+        ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.certificate.configure_cert(ctx)
+        return ctx
+
+    def install(self, variant: str, size: int, served: "bytes | Host") -> None:
+        self.sizes[variant] = size
+        self.maps[variant] = HostMap(dict.fromkeys(map(self.name, range(size)), served))
+        self.listeners[variant] = self.context()
+        self.maps[variant].install(self.listeners[variant])
+
+    def with_callback(self, callback: object) -> ssl.SSLContext:
+        ctx = self.context()
+        ctx.sni_callback = callback  # type: ignore[assignment]
+        return ctx
+
+
+def looked_up(found: dict[str, ssl.SSLContext], name: str) -> None:
+    found.get(name)
+
+
+def switch(found: dict[str, ssl.SSLContext], server: ssl.SSLObject, name: str) -> None:
+    server.context = found[name]
+
+
+def server_time(listener: ssl.SSLContext, client_ctx: ssl.SSLContext, name: str,
+                session: "ssl.SSLSession | None") -> tuple[int, ssl.SSLObject]:
+    """The nanoseconds that a server took for a handshake, and its client."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = client_ctx.wrap_bio(to_client, to_server, server_hostname=name, session=session)
+    server = listener.wrap_bio(to_server, to_client, server_side=True)
+    taken = 0
+    for last in (False, True):
+        try:
+            client.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        start = perf_counter_ns()
+        try:
+            server.do_handshake()
+        except ssl.SSLWantReadError:
+            if last:
+                raise
+        taken += perf_counter_ns() - start
+    if session is None:
+        try:
+            client.do_handshake()
+            client.read()
+        except ssl.SSLWantReadError:
+            pass
+    elif not server.session_reused:
+        raise AssertionError("this was to be a resumed handshake")
+    return taken, client
+
+
+class Clients:
+    """A client's context for one version, with a session for each listener."""
+
+    def __init__(self, servers: Servers, version: ssl.TLSVersion) -> None:
+        self.servers = servers
+        self.ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.ctx.minimum_version = self.ctx.maximum_version = version
+        self.ctx.check_hostname = False
+        servers.ca.configure_trust(self.ctx)
+        self.sessions = {}
+        for variant, listener in servers.listeners.items():
+            _, client = server_time(listener, self.ctx, servers.name(0), None)
+            self.sessions[variant] = client.session
+
+    def added(self, groups: int, chance: random.Random) -> dict[str, list[int]]:
+        """Nanoseconds more than without a map, each in a group of handshakes in random order."""
+        more: dict[str, list[int]] = {variant: [] for variant in self.sessions if variant != PLAIN}
+        variants = list(self.sessions)
+        for _ in range(groups):
+            chance.shuffle(variants)
+            taken = {}
+            for variant in variants:
+                name = self.servers.name(chance.randrange(self.servers.sizes[variant]))
+                taken[variant], _ = server_time(self.servers.listeners[variant], self.ctx, name,
+                                                self.sessions[variant])
+            for variant, found in more.items():
+                found.append(taken[variant] - taken[PLAIN])
+        return more

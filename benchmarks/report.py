@@ -1,0 +1,45 @@
+"""How figures are told: with their spread, against what was wanted, and on which machine."""
+
+import ssl
+import statistics
+import sys
+from collections.abc import Iterable
+from typing import Optional
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+
+def spread(values: Iterable[float], form: str) -> str:
+    """The median, with the least and the most."""
+    ordered = sorted(values)
+    return (f"{format(statistics.median(ordered), form)} "
+            f"({format(ordered[0], form)} to {format(ordered[-1], form)})")
+
+
+def verdict(value: float, wanted: Optional[float], at_least: bool = False) -> tuple[str, str]:
+    """What was wanted, if anything, and whether it was reached."""
+    if wanted is None:
+        return "", ""
+    reached = value >= wanted if at_least else value <= wanted
+    return (f"{'at least' if at_least else 'at most'} {wanted:g}",
+            "reached" if reached else "missed")
+
+
+def table(title: str, *headings: str) -> Table:
+    drawn = Table(box=box.SIMPLE, title=title)
+    for heading in headings:
+        drawn.add_column(heading)
+    return drawn
+
+
+def console() -> Console:
+    made = Console()
+    # Tables that nobody looks at on a screen need not be folded.
+    return made if made.is_terminal else Console(width=140)
+
+
+def about(processor: str, cores: str) -> str:
+    return (f"CPython {sys.version.split()[0]}, {ssl.OPENSSL_VERSION}, {processor}, "
+            f"{cores} cores")
