@@ -37,8 +37,35 @@ def test_the_file_is_pyperf_s(measured, results):
     assert all(suite.get_benchmark(name).median() > 0 for name in suite.get_benchmark_names())
 
 
+@pytest.fixture(scope="module")
+def measured_hosts(results):
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", "hostmap", "--quick", "--results", results], cwd=ROOT,
+        capture_output=True, text=True, timeout=110,
+    )
+
+
+def test_the_tables_of_a_host_map_have_all_sides(measured_hosts):
+    assert measured_hosts.returncode == 0, measured_hosts.stderr
+    for text in ("plain ssl", "HostMap of 10: id contexts", "HostMap of 20,000: contexts",
+                 "sni_callback: look-up in a dict", "SSL_set_SSL_CTX() alone", "TLS 1.2, resumed",
+                 "callback alone", "at most 250", "at most 0.1", "at most 128", "at least 1.8"):
+        assert text in measured_hosts.stdout, text
+
+
+def test_the_file_has_the_figures_of_each_round(measured_hosts, results):
+    found = json.loads((results / "hostmap.json").read_text())
+    assert found.keys() == {"handshakes", "callback", "loading", "threads"}
+    assert found["handshakes"].keys() == {"TLS 1.2", "TLS 1.3"}
+    assert len(found["handshakes"]["TLS 1.2"]) == 9
+    assert len(found["callback"]) == 7
+    for figures in (*found["handshakes"].values(), found["callback"], *found["loading"].values()):
+        assert all(len(values) == 1 for values in figures.values())
+    assert found["threads"][0] > 0
+
+
 def test_help_names_the_parts():
     ran = subprocess.run([sys.executable, "-m", "benchmarks", "--help"], cwd=ROOT,
                          capture_output=True, text=True)
     assert ran.returncode == 0
-    assert "{call}" in ran.stdout
+    assert "{call,hostmap}" in ran.stdout

@@ -9,7 +9,8 @@ from pysidctx.host_table cimport (
 )
 from pysidctx.hosts cimport Hosts
 from pysidctx.libssl cimport (
-    SSL, SSL_CTX, SSL_free, SSL_new, SSL_set_ex_data, SSL_set_SSL_CTX,
+    SSL, SSL_CTX, SSL_CTX_set_tlsext_servername_callback, SSL_free, SSL_new, SSL_set_ex_data,
+    SSL_set_SSL_CTX, SSL_TLSEXT_ERR_OK,
 )
 
 from pysidctx.siphash cimport siphash, siphash_value
@@ -51,6 +52,15 @@ gate_init(&gate)
 def name(Py_ssize_t number):
     """The host name with a number: all are of one length."""
     return f"host{number:0{DIGITS}d}.example.org"
+
+
+cdef int acknowledge(SSL *ssl, int *alert, void *arg) noexcept nogil:
+    return SSL_TLSEXT_ERR_OK
+
+
+def set_servername_callback(context):
+    """One in C, that does nothing: OpenSSL looks longer at the certificates where there is none."""
+    SSL_CTX_set_tlsext_servername_callback(pysidctx.SSL_CTX_from(context), acknowledge)
 
 
 cdef uint64_t drawn(uint64_t *state) noexcept nogil:
