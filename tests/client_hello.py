@@ -42,6 +42,13 @@ class ClientHello(NamedTuple):
             block = block[4 + size:]
         return cls(head, tuple(found))
 
+    def server_name(self):
+        """The host name; None where there is none."""
+        for kind, data in self.extensions:
+            if kind == SERVER_NAME:
+                return data[5:].decode()
+        return None
+
     def with_server_names(self, *data):
         """With these extensions in the place of the one that there was."""
         changed = []

@@ -13,7 +13,6 @@ SSL_MAX_SID_CTX_LENGTH = 32
 SSL_R_SSL_SESSION_ID_CONTEXT_TOO_LONG = 273
 SSL_CTRL_SET_TLSEXT_HOSTNAME = 55
 SSL_OP_ALLOW_CLIENT_RENEGOTIATION = 1 << 8  # from OpenSSL 3.0 on
-SSL_CTRL_SET_TLSEXT_HOSTNAME = 55
 SSL_CTRL_GET_TLSEXT_TICKET_KEYS = 58
 SSL_CTRL_SET_TLSEXT_TICKET_KEYS = 59
 TLSEXT_NAMETYPE_host_name = 0
@@ -57,8 +56,6 @@ SSL_CTX_set_verify = _function(
 SSL_CTX_set_verify_depth = _function(
     "SSL_CTX_set_verify_depth", None, ctypes.c_void_p, ctypes.c_int)
 SSL_get_verify_depth = _function("SSL_get_verify_depth", ctypes.c_int, ctypes.c_void_p)
-SSL_ctrl = _function(
-    "SSL_ctrl", ctypes.c_long, ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_char_p)
 ERR_peek_error = _function("ERR_peek_error", ctypes.c_ulong)
 ERR_get_error = _function("ERR_get_error", ctypes.c_ulong)
 
@@ -87,8 +84,9 @@ def acknowledged_name(client):
 
 
 def set_server_name(client, name):
-    """Have a client send any bytes for a name, but NUL; before a ClientHello of its."""
-    assert SSL_ctrl(pointer(client), SSL_CTRL_SET_TLSEXT_HOSTNAME, 0, name) == 1
+    """Have a client send any bytes for a name, but NUL, in its next ClientHello; None for none."""
+    assert SSL_ctrl(
+        pointer(client), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name) == 1
 
 
 def verify_callback(function):

@@ -14,12 +14,21 @@ def results(tmp_path_factory):
     return tmp_path_factory.mktemp("results")
 
 
-@pytest.fixture(scope="module")
-def measured(results):
+def run_quickly(part, results):
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks", "call", "--quick", "--results", results], cwd=ROOT,
+        [sys.executable, "-m", "benchmarks", part, "--quick", "--results", results], cwd=ROOT,
         capture_output=True, text=True, timeout=110,
     )
+
+
+@pytest.fixture(scope="module")
+def measured(results):
+    return run_quickly("call", results)
+
+
+@pytest.fixture(scope="module")
+def measured_hosts(results):
+    return run_quickly("hostmap", results)
 
 
 def test_a_table_names_every_ratio(measured):
@@ -35,14 +44,6 @@ def test_the_file_is_pyperf_s(measured, results):
     suite = pyperf.BenchmarkSuite.load(str(path))
     assert len(suite.get_benchmark_names()) == 18
     assert all(suite.get_benchmark(name).median() > 0 for name in suite.get_benchmark_names())
-
-
-@pytest.fixture(scope="module")
-def measured_hosts(results):
-    return subprocess.run(
-        [sys.executable, "-m", "benchmarks", "hostmap", "--quick", "--results", results], cwd=ROOT,
-        capture_output=True, text=True, timeout=110,
-    )
 
 
 def test_the_tables_of_a_host_map_have_all_sides(measured_hosts):

@@ -2,11 +2,11 @@
 
 import itertools
 import ssl
-import struct
 
 import libssl
 import pytest
 import trustme
+from client_hello import ClientHello
 from handshakes import Pair, close, connect, id_context, pair, read_nothing, resumes, shake
 
 from pysidctx import (
@@ -158,20 +158,6 @@ def test_sni_callback_is_told_the_name_of_this_client_hello(
 
 # SSLContexts that share ticket keys, one for each host, chosen before the connection is made.
 
-def server_name(client_hello):
-    """The host name in a ClientHello that fills one record: RFC 8446, section 4.1.2."""
-    at = 5 + 4 + 2 + 32  # the record's header, the handshake's, legacy_version and random
-    at += 1 + client_hello[at]  # legacy_session_id
-    at += 2 + int.from_bytes(client_hello[at:at + 2], "big")  # cipher_suites
-    at += 1 + client_hello[at] + 2  # legacy_compression_methods, the length of extensions
-    while at < len(client_hello):
-        kind, length = struct.unpack_from("!HH", client_hello, at)
-        if kind == 0:
-            return client_hello[at + 9:at + 4 + length].decode()
-        at += 4 + length
-    return None
-
-
 def connect_to_peeking_server(contexts, client_ctx, name, session=None):
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = client_ctx.wrap_bio(to_client, to_server, server_hostname=name, session=session)
@@ -179,7 +165,7 @@ def connect_to_peeking_server(contexts, client_ctx, name, session=None):
         client.do_handshake()
     client_hello = to_server.read()
     to_server.write(client_hello)
-    ctx = contexts[server_name(client_hello)]
+    ctx = contexts[ClientHello.parse(client_hello).server_name()]
     ends = shake(Pair(ctx.wrap_bio(to_server, to_client, server_side=True), client))
     close(ends)
     return ends
@@ -214,10 +200,7 @@ def test_contexts_that_share_ticket_keys_are_kept_apart_by_their_id_contexts(
 # A second ClientHello in the same connection.
 
 def rename(client, name):
-    """Have a client send another server_name from its next ClientHello on; None for none."""
-    assert libssl.SSL_ctrl(
-        libssl.pointer(client), libssl.SSL_CTRL_SET_TLSEXT_HOSTNAME,
-        libssl.TLSEXT_NAMETYPE_host_name, name and name.encode())
+    libssl.set_server_name(client, name and name.encode())
 
 
 def assert_ended_by_illegal_parameter(ends):
