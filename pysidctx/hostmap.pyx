@@ -57,12 +57,14 @@ class HostMap(MutableMapping):
         The connection goes on as one of that context, with the id context
         `derive_session_id_context("pysidctx host", pattern, context_fingerprint(context))`. The
         fingerprint is that of the moment: complete a context before it goes into the map, and set
-        it again after a change. (If only its verify_mode or verify_flags change later, that counts
-        at once, and sessions from before are not resumed.)
+        it again after a change.
     `Host(context, session_id_context)`
         The same with an id context of your own.
     a bytes-like object of 1 to 32 bytes
         This id context; the context stays the listener's.
+
+    Where the verify_mode or verify_flags of a context change later than that, this counts at once:
+    also as to resumption, for which other id contexts are derived from then on.
 
     A session is resumed where the id contexts are equal, so by default only under its own pattern.
     Names that are not in the map have an id context of their own, and connections without a name

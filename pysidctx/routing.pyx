@@ -9,7 +9,7 @@ from pysidctx.contexts cimport HeldContext, hold
 from pysidctx.errors cimport check_pointer
 from pysidctx.host_table cimport (
     HOSTS_MALFORMED, HOSTS_MATCHED, HOSTS_REJECTED, HOSTS_UNMATCHED, flag_load, host_entry,
-    host_table, state_id_length, state_is_explicit, state_is_wildcard, table_count, table_hold,
+    host_table, state_id_length, state_is_wildcard, table_count, table_hold,
     table_match, table_prefetch, table_release,
 )
 from pysidctx.libssl cimport (
@@ -90,7 +90,7 @@ cdef bint choose(Router *router, Listener *listener, SSL *ssl, ServerName *name,
         entry = table_match(table, &connection.host, name.text, name.length, &state)
     if entry is not NULL:
         table_count(table, HOSTS_MATCHED)
-        return serve_host(entry, state, ssl, connection, name)
+        return serve_host(installed, entry, state, ssl, connection, name)
     if flag_load(&table.rejects_unmatched):
         table_count(table, HOSTS_REJECTED)
         alert[0] = SSL_AD_UNRECOGNIZED_NAME
@@ -99,22 +99,24 @@ cdef bint choose(Router *router, Listener *listener, SSL *ssl, ServerName *name,
     return connection.own or choose_unmatched(installed, listener, ssl, connection, name)
 
 
-cdef bint serve_host(const host_entry *entry, uint64_t state, SSL *ssl, Connection *connection,
-                     const ServerName *name) noexcept nogil:
+cdef bint serve_host(Installed *installed, const host_entry *entry, uint64_t state, SSL *ssl,
+                     Connection *connection, const ServerName *name) noexcept nogil:
     cdef HeldContext *held = <HeldContext *> entry.context
+    cdef int mode = installed.verify_mode
+    cdef unsigned long flags = installed.verify_flags
     connection.named = True
     if held is not NULL:
         hold(held)
         connection.context = held
         if not switch_context(ssl, held.ctx, held.post_handshake_auth):
             return False
+        mode, flags = held.verify_mode, held.verify_flags
     if connection.own:
         return True
     connection.length = state_id_length(state)
     memcpy(connection.id_context, entry.id_context, SSL_MAX_SID_CTX_LENGTH)
-    if not state_is_explicit(state):
-        mix_in_changes(connection, held.ctx, held.verify_mode, held.verify_flags)
-    return not state_is_wildcard(state) or bind_to_name(ssl, connection, name)
+    return (bind_to_demands(ssl, connection, mode, flags)
+            and (not state_is_wildcard(state) or bind_to_name(ssl, connection, name)))
 
 
 cdef bint choose_unmatched(Installed *installed, Listener *listener, SSL *ssl,
@@ -122,10 +124,9 @@ cdef bint choose_unmatched(Installed *installed, Listener *listener, SSL *ssl,
     """An id context apart from every host's, for unknown names and for none."""
     cdef unsigned char base[SSL_MAX_SID_CTX_LENGTH]
     cdef unsigned int length = sid_slot_read(&listener.id_context, base)
-    cdef bint derived = is_cpythons(base, length)
     cdef const char *kind = b"pysidctx unmatched name" if name.length else b"pysidctx no name"
     cdef Part parts[2]
-    if derived:
+    if is_cpythons(base, length):
         length = SSL_MAX_SID_CTX_LENGTH
         memcpy(base, installed.fingerprint, length)
     parts[0] = part(kind, strlen(kind))
@@ -133,25 +134,30 @@ cdef bint choose_unmatched(Installed *installed, Listener *listener, SSL *ssl,
     if not derive(connection.id_context, parts, 2):
         return False
     connection.length = SSL_MAX_SID_CTX_LENGTH
-    if derived:
-        mix_in_changes(connection, SSL_get_SSL_CTX(ssl), installed.verify_mode,
-                       installed.verify_flags)
-    return name.length == 0 or bind_to_name(ssl, connection, name)
+    return (bind_to_demands(ssl, connection, installed.verify_mode, installed.verify_flags)
+            and (name.length == 0 or bind_to_name(ssl, connection, name)))
 
 
-cdef void mix_in_changes(Connection *connection, SSL_CTX *ctx, int mode,
-                         unsigned long flags) noexcept nogil:
-    """Leave a derived id context as it is, unless `ctx` verifies its clients otherwise by now.
+cdef bint bind_to_demands(SSL *ssl, Connection *connection, int mode,
+                          unsigned long flags) noexcept nogil:
+    """Take another id context where clients are verified otherwise than in the past.
 
-    Sessions from before such a change, as to CERT_REQUIRED, must not resume after it.
+    Sessions from before such a change, as to CERT_REQUIRED, must not resume after it. `mode` and
+    `flags` are those that the id context was chosen for.
     """
-    cdef uint64_t changed = (
-        <uint64_t> (SSL_CTX_get_verify_mode(ctx) ^ mode) << 56
-        ^ <uint64_t> (X509_VERIFY_PARAM_get_flags(SSL_CTX_get0_param(ctx)) ^ flags))
-    cdef int i
-    if changed:
-        for i in range(8):
-            connection.id_context[i] ^= <unsigned char> (changed >> 8 * i)
+    cdef SSL_CTX *ctx = SSL_get_SSL_CTX(ssl)
+    cdef unsigned long now[2]
+    cdef Part parts[3]
+    cdef const char *kind = b"pysidctx verification"
+    now[0] = SSL_CTX_get_verify_mode(ctx)
+    now[1] = X509_VERIFY_PARAM_get_flags(SSL_CTX_get0_param(ctx))
+    if now[0] == <unsigned long> mode and now[1] == flags:
+        return True
+    parts[0] = part(kind, strlen(kind))
+    parts[1] = part(connection.id_context, connection.length)
+    parts[2] = part(now, sizeof(now))
+    connection.length = SSL_MAX_SID_CTX_LENGTH
+    return derive(connection.id_context, parts, 3)
 
 
 cdef bint bind_to_name(SSL *ssl, Connection *connection, const ServerName *name) noexcept nogil:

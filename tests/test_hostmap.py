@@ -408,14 +408,14 @@ class TestRouting:
         lambda ctx: setattr(ctx, "verify_mode", ssl.CERT_REQUIRED),
         lambda ctx: setattr(ctx, "verify_flags", ctx.verify_flags | ssl.VERIFY_X509_STRICT),
     ])
-    @pytest.mark.parametrize("name", ["a.test", "unmatched.test"])
+    @pytest.mark.parametrize("name", ["a.test", "said.test", "bytes.test", "unmatched.test"])
     def test_a_later_demand_on_clients_ends_the_sessions_from_before(
         self, listener, make_server_ctx, client_ctx, version, demand, name
     ):
         client_ctx.minimum_version = client_ctx.maximum_version = version
         ctx = make_server_ctx(verify=ssl.CERT_OPTIONAL)
         listener.verify_mode = ssl.CERT_OPTIONAL
-        HostMap({"a.test": ctx}).install(listener)
+        HostMap({"a.test": ctx, "said.test": Host(ctx, b"said"), "bytes.test": b"x"}).install(listener)
         session = connect(listener, client_ctx, name=name).client.session
         assert resumes(listener, client_ctx, session, name=name)
         session = connect(listener, client_ctx, name=name).client.session
