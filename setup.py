@@ -69,6 +69,10 @@ def pkg_config(query, flag):
 class BuildExtensions(build_ext):
     """Finds OpenSSL first, and says in one sentence what is missing."""
 
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
     def build_extensions(self):
         include, libraries, runtime = openssl_folders()
         self.compiler.include_dirs = include + ["include", "pysidctx"] + self.compiler.include_dirs
