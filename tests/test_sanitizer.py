@@ -16,8 +16,7 @@ def environment(tmp_path_factory, source_copy):
     """That of a process which runs an instrumented build of the library."""
     folder = tmp_path_factory.mktemp("instrumented")
     subprocess.run(
-        [sys.executable, "setup.py", "-q", "build", "--build-base", folder, "--build-lib", folder,
-         "--parallel", str(os.cpu_count())],
+        [sys.executable, "setup.py", "-q", "build", "--build-base", folder, "--build-lib", folder],
         cwd=source_copy, check=True, capture_output=True,
         env=dict(os.environ, CC="cc -fsanitize=address", CFLAGS="-O1 -g1"))
     found = subprocess.run([program("cc", "gcc"), "-print-file-name=libasan.so"],
