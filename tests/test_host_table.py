@@ -41,7 +41,7 @@ def test_readers_see_one_map_that_is_not_freed(stress, sanitizer):
 def test_without_waiting_they_see_freed_entries(stress):
     """So the test above can fail; likewise below."""
     ran = stress("address", "readers.h", WAIT, WAIT + " if (gate) return;")
-    assert "heap-use-after-free" in ran.stderr
+    assert "ERROR: AddressSanitizer" in ran.stderr  # what it is depends on who has the memory by then
 
 
 def test_without_looking_again_they_see_parts_of_two_maps(stress):
