@@ -30,6 +30,13 @@ typedef void **pysidctx_CRYPTO_EX_dup_from;
 #define pysidctx_fetched_sha256() EVP_MD_fetch(NULL, "SHA256", NULL)
 #endif
 
+/* Without the pre-shared keys of TLS 1.2, OpenSSL has nothing to take away. */
+#ifdef OPENSSL_NO_PSK
+#define pysidctx_SSL_set_psk_server_callback(ssl, callback) ((void)(ssl), (void)(callback))
+#else
+#define pysidctx_SSL_set_psk_server_callback SSL_set_psk_server_callback
+#endif
+
 /* Since 3.3 OpenSSL hands out a copy of a store's objects, taken under the store's lock; before
  * that it had only a view of the live stack, which verifying connections append to. */
 #if OPENSSL_VERSION_NUMBER < 0x30300000L

@@ -1,5 +1,6 @@
 from cpython.object cimport PyObject
 
+from pysidctx.demands cimport Demands
 from pysidctx.libssl cimport SSL_CTX
 
 cdef extern from "readers.h" nogil:
@@ -18,10 +19,7 @@ cdef struct HeldContext:
     # The HostMap's own, and changed by it alone.
     size_t entries
     bint idle                  # in its list of those that may be without entries
-    # As they were when the fingerprint was taken.
-    int verify_mode
-    unsigned long verify_flags
-    bint post_handshake_auth
+    Demands demands            # as they were when the fingerprint was taken
     unsigned char fingerprint[32]
 
 cdef void hold(HeldContext *held) noexcept nogil

@@ -9,6 +9,7 @@ cimport cython
 from pysidctx.errors import Error
 from pysidctx.sidctx import derive_session_id_context
 
+from pysidctx.demands cimport Demands
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.handles cimport SSL_CTX_from
 from pysidctx.libssl cimport (
@@ -77,18 +78,45 @@ def context_fingerprint(ctx):
 
     See SSL_CTX_get0_certificate(3), X509_STORE_get0_objects(3), X509_VERIFY_PARAM_get_flags(3).
     """
-    cdef SSL_CTX *ssl_ctx = SSL_CTX_from(ctx)
+    cdef Demands demands
+    read_demands(&demands, ctx)
+    return fingerprint_under(&demands, ctx)
+
+
+cdef int read_demands(Demands *demands, object context) except -1:
+    """TypeError for anything but an SSLContext."""
+    cdef SSL_CTX *ctx = SSL_CTX_from(context)
+    with cython.critical_section(context):
+        demands.post_handshake_auth = post_handshake_auth(context)
+        demands.verify_mode = SSL_CTX_get_verify_mode(ctx)
+        demands.verify_flags = X509_VERIFY_PARAM_get_flags(SSL_CTX_get0_param(ctx))
+    return 0
+
+
+# These two are not SSL_CTX's but Python's own; asked of the base class, because a subclass may say
+# something else.
+
+cdef bint post_handshake_auth(object context) except -1:
+    return _ssl._SSLContext.post_handshake_auth.__get__(context)
+
+
+cdef bint check_hostname(object context) except -1:
+    return _ssl._SSLContext.check_hostname.__get__(context)
+
+
+cdef bytes fingerprint_under(const Demands *demands, object context):
+    """The fingerprint of a context as it is where it makes these demands: they may have changed."""
+    cdef SSL_CTX *ctx = SSL_CTX_from(context)
     # A lock only where there is no GIL to keep Python's own changes away.
-    with cython.critical_section(ctx):
+    with cython.critical_section(context):
         parts = (
             "pysidctx context fingerprint 1",
-            digests(certificates(ssl_ctx)),
-            digests(extra_chain(ssl_ctx)),
-            *(digests(found) for found in trusted(ssl_ctx)),
-            digests(names(SSL_CTX_get_client_CA_list(ssl_ctx))
-                    + names(SSL_CTX_get0_CA_list(ssl_ctx))),
-            settings(ssl_ctx, ctx),
-            digests(uncertified_ciphers(ctx)),
+            digests(certificates(ctx)),
+            digests(extra_chain(ctx)),
+            *(digests(found) for found in trusted(ctx)),
+            digests(names(SSL_CTX_get_client_CA_list(ctx)) + names(SSL_CTX_get0_CA_list(ctx))),
+            settings(demands, ctx, context),
+            digests(uncertified_ciphers(context)),
         )
     return derive_session_id_context(*parts)
 
@@ -158,7 +186,7 @@ cdef list names(const STACK_OF_X509_NAME *stack):
             for i in range(sk_X509_NAME_num(stack))]
 
 
-cdef str settings(SSL_CTX *ctx, object context):
+cdef str settings(const Demands *demands, SSL_CTX *ctx, object context):
     cdef X509_STORE *store = SSL_CTX_get_cert_store(ctx)
     cdef X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx)
     cdef X509_VERIFY_PARAM *store_param = X509_STORE_get0_param(store)
@@ -172,19 +200,17 @@ cdef str settings(SSL_CTX *ctx, object context):
             "or the system's defaults, so they cannot be listed: load them by cafile or cadata, or "
             "choose an id context yourself")
     return ",".join(f"{setting}={int(value)}" for setting, value in (
-        ("verify_mode", SSL_CTX_get_verify_mode(ctx)),
+        ("verify_mode", demands.verify_mode),
         ("verify_depth", SSL_CTX_get_verify_depth(ctx)),
-        ("verify_flags", X509_VERIFY_PARAM_get_flags(param)),
+        ("verify_flags", demands.verify_flags),
         ("host_flags", X509_VERIFY_PARAM_get_hostflags(param)),
         ("auth_level", X509_VERIFY_PARAM_get_auth_level(param)),
         ("security_level", SSL_CTX_get_security_level(ctx)),
         ("store_flags", X509_VERIFY_PARAM_get_flags(store_param)),
         ("store_depth", X509_VERIFY_PARAM_get_depth(store_param)),
         ("store_auth_level", X509_VERIFY_PARAM_get_auth_level(store_param)),
-        # These two are Python's own, so SSL_CTX does not have them; asked of the base class,
-        # because a subclass may say something else.
-        ("check_hostname", _ssl._SSLContext.check_hostname.__get__(context)),
-        ("post_handshake_auth", _ssl._SSLContext.post_handshake_auth.__get__(context)),
+        ("check_hostname", check_hostname(context)),
+        ("post_handshake_auth", demands.post_handshake_auth),
     ))
 
 

@@ -9,16 +9,17 @@ from itertools import chain
 
 import _ssl
 
-from pysidctx.fingerprint import context_fingerprint
 from pysidctx.hosts import Host
 
+from pysidctx.demands cimport Demands
+from pysidctx.fingerprint cimport fingerprint_under, read_demands
 from pysidctx.handles cimport SSL_CTX_from
 from pysidctx.host_table cimport (
     HOSTS_MALFORMED, HOSTS_MATCHED, HOSTS_REJECTED, HOSTS_UNMATCHED, flag_load, flag_store,
     host_table, table_counted, table_slots,
 )
 from pysidctx.hosts cimport Hosts, server_context
-from pysidctx.libssl cimport SSL_CTX, SSL_MAX_SID_CTX_LENGTH
+from pysidctx.libssl cimport SSL_CTX
 from pysidctx.listener cimport Listener, listener_made, listener_of, set_router
 from pysidctx.routing cimport acknowledge_names, has_own_id_context, ignore_names, install
 
@@ -55,16 +56,20 @@ class HostMap(MutableMapping):
 
     an `ssl.SSLContext` of PROTOCOL_TLS_SERVER
         The connection goes on as one of that context, with the id context
-        `derive_session_id_context("pysidctx host", pattern, context_fingerprint(context))`. The
-        fingerprint is that of the moment: complete a context before it goes into the map, and set
-        it again after a change.
+        `derive_session_id_context("pysidctx host", pattern, context_fingerprint(context))`.
     `Host(context, session_id_context)`
         The same with an id context of your own.
     a bytes-like object of 1 to 32 bytes
         This id context; the context stays the listener's.
 
-    Where the verify_mode or verify_flags of a context change later than that, this counts at once:
-    also as to resumption, for which other id contexts are derived from then on.
+    Complete a context before it goes into the map: the fingerprint is that of the moment, and
+    OpenSSL does not guard certificates, CAs and ciphers against changes while handshakes read them.
+    Instead of changing these later, put a new context in. Only `verify_mode` and `verify_flags` may
+    change at any time, of hosts' contexts and of listeners: where a connection verifies its client
+    otherwise than was said when its host was put in (for bytes: when the map was installed), another
+    id context is derived for it, so that sessions from before do not resume. An id context of your
+    own counts as it is again when it is put in again, or the map installed again: choose another
+    one then.
 
     A session is resumed where the id contexts are equal, so by default only under its own pattern.
     Names that are not in the map have an id context of their own, and connections without a name
@@ -74,7 +79,8 @@ class HostMap(MutableMapping):
     context that was set on the connection itself wins over all of them.
 
     The first ClientHello decides. A second one in the same connection, after a HelloRetryRequest or
-    in a renegotiation, that names another host ends it with the alert illegal_parameter.
+    in a renegotiation, that names another host ends it with the alert illegal_parameter; unless
+    `sni_callback` has made the connection one of a context that is in no map.
 
     A change has its effect on each ClientHello that is read after it; each one sees the map from
     before or from after it, whole, also for `update()` and `clear()`. Connections keep the
@@ -227,6 +233,10 @@ class HostMap(MutableMapping):
             map may be installed on any number of listeners, and a listener be among its hosts.
 
         Session tickets, the session cache and `set_ecdh_curve()` stay the listener's for all hosts.
+        Hosts with a context of their own have no pre-shared keys. Set `keylog_filename` while no
+        handshake is under way, on the listener first: where the context of a host logs and the
+        listener does not, CPython can end the process.
+
         `sni_callback` may be assigned before or after: it runs later, when all is decided. A name
         in the map is acknowledged to the client; so is every name where there is an `sni_callback`
         that lets it pass. After None was assigned to `sni_callback`, which takes the
@@ -244,16 +254,19 @@ class HostMap(MutableMapping):
         cdef Hosts hosts = self._hosts
         cdef SSL_CTX *ctx = server_context(listener)
         cdef Listener *kept
+        cdef Demands demands
+        cdef const unsigned char *fingerprint = NULL
         if not isinstance(listener, ssl.SSLContext):
             raise TypeError("a HostMap is installed on an ssl.SSLContext, not on a bare "
                             "_ssl._SSLContext")
         with cython.critical_section(listener):
             kept = listener_made(ctx)
-            fingerprint = bytes(SSL_MAX_SID_CTX_LENGTH)
+            read_demands(&demands, listener)
             if not has_own_id_context(kept):
-                fingerprint = fingerprint_of_listener(listener)
+                taken = fingerprint_of_listener(&demands, listener)
+                fingerprint = taken
             former = keep(listener, self)
-            if not install(ctx, kept, hosts.table, fingerprint):
+            if not install(kept, hosts.table, &demands, fingerprint):
                 keep(listener, former)
                 raise MemoryError("no memory to install a HostMap")
             if has_no_callback(listener):
@@ -279,9 +292,9 @@ class HostMap(MutableMapping):
             keep(listener, None)
 
 
-cdef bytes fingerprint_of_listener(object listener):
+cdef bytes fingerprint_of_listener(const Demands *demands, object listener):
     try:
-        return context_fingerprint(listener)
+        return fingerprint_under(demands, listener)
     except ValueError as error:
         raise ValueError(f"no id context can be derived for names that are not in the map: {error}. "
                          "Then set one on the listener first, with set_session_id_context()"

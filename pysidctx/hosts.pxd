@@ -1,4 +1,5 @@
 from pysidctx.contexts cimport HeldContext
+from pysidctx.demands cimport Demands
 from pysidctx.host_table cimport host_entry, host_table
 from pysidctx.libssl cimport SSL_CTX
 
@@ -12,7 +13,7 @@ cdef class Hosts:
     cdef dict addresses
     cdef HeldContext *idle
 
-    cdef HeldContext *held_for(self, object context, bytes fingerprint) except NULL
+    cdef HeldContext *held_for(self, object context, Demands demands, bytes fingerprint) except NULL
     cdef HeldContext *held_with_fingerprint(self, object context, dict known) except NULL
     cdef void is_idle(self, HeldContext *held) noexcept
     cdef int new_entry(self, host_entry *entry, object name, object value, dict known) except -1

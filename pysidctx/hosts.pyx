@@ -2,18 +2,17 @@
 
 from collections import namedtuple
 
-import _ssl
-
+cimport cython
 from cpython.buffer cimport PyObject_CheckBuffer
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, strlen
 
-from pysidctx.fingerprint import context_fingerprint
-
 from pysidctx.contexts cimport let_go, new_held
+from pysidctx.demands cimport Demands
 from pysidctx.errors cimport check
+from pysidctx.fingerprint cimport fingerprint_under, read_demands
 from pysidctx.handles cimport SSL_CTX_from, is_context
 from pysidctx.host_table cimport (
     entry_init, entry_state, flag_store, host_slots, slots_copy, slots_delete, slots_find,
@@ -26,8 +25,8 @@ from pysidctx.hostnames cimport (
     check_pattern, lowered, without_last_dot,
 )
 from pysidctx.libssl cimport (
-    SSL_CTX_get0_param, SSL_CTX_get_ssl_method, SSL_CTX_get_verify_mode, SSL_MAX_SID_CTX_LENGTH,
-    TLS_client_method, TLS_method, TLS_server_method, X509_VERIFY_PARAM_get_flags,
+    SSL_CTX_get_ssl_method, SSL_MAX_SID_CTX_LENGTH, TLS_client_method, TLS_method,
+    TLS_server_method,
 )
 from pysidctx.listener cimport host_key, listener_made, wait_for_callbacks
 from pysidctx.routing cimport Part, derive, part
@@ -116,9 +115,9 @@ cdef SSL_CTX *server_context(object context) except NULL:
     return ctx
 
 
-cdef bytes fingerprint_of(object context):
+cdef bytes fingerprint_of(const Demands *demands, object context):
     try:
-        return context_fingerprint(context)
+        return fingerprint_under(demands, context)
     except ValueError as error:
         raise ValueError(f"no id context can be derived for it: {error}. Then say it: "
                          "Host(context, session_id_context)") from None
@@ -195,19 +194,19 @@ cdef class Hosts:
         if self.table is not NULL:
             table_release(self.table)
 
-    cdef HeldContext *held_for(self, object context, bytes fingerprint) except NULL:
+    cdef HeldContext *held_for(self, object context, Demands demands, bytes fingerprint) except NULL:
         cdef SSL_CTX *ctx = server_context(context)
         cdef HeldContext *held
-        asks_later = _ssl._SSLContext.post_handshake_auth.__get__(context)
-        key = id(context), fingerprint, asks_later
+        # Before looking: this lock may have to let the one for `self` go meanwhile.
+        with cython.critical_section(context):
+            listener_made(ctx)  # its callback reads the second ClientHello after a switch
+        key = (id(context), fingerprint, demands.verify_mode, demands.verify_flags,
+               demands.post_handshake_auth)
         address = self.addresses.get(key)
         if address is not None:
             return <HeldContext *> <size_t> address
-        listener_made(ctx)  # its callback reads the second ClientHello after a switch
         held = new_held(context)
-        held.verify_mode = SSL_CTX_get_verify_mode(ctx)
-        held.verify_flags = X509_VERIFY_PARAM_get_flags(SSL_CTX_get0_param(ctx))
-        held.post_handshake_auth = asks_later
+        held.demands = demands
         memcpy(held.fingerprint, <const unsigned char *> fingerprint, len(fingerprint))
         self.contexts[<size_t> held] = context, key
         self.addresses[key] = <size_t> held
@@ -215,9 +214,12 @@ cdef class Hosts:
         return held
 
     cdef HeldContext *held_with_fingerprint(self, object context, dict known) except NULL:
+        cdef Demands demands
         address = known.get(id(context))
         if address is None:
-            address = <size_t> self.held_for(context, fingerprint_of(context))
+            # First: what changes while the fingerprint is taken changes later than that.
+            read_demands(&demands, context)
+            address = <size_t> self.held_for(context, demands, fingerprint_of(&demands, context))
             known[id(context)] = address
         return <HeldContext *> <size_t> address
 
@@ -236,6 +238,7 @@ cdef class Hosts:
         cdef Py_ssize_t length
         cdef Pattern pattern
         cdef HeldContext *held = NULL
+        cdef Demands demands
         cdef bint said = True
         read_pattern(&pattern, name)
         if is_context(value):
@@ -244,7 +247,9 @@ cdef class Hosts:
             length = derive_for_host(sid_ctx, &pattern, held)
         elif isinstance(value, Host):
             length = said_id_context(sid_ctx, value.session_id_context)
-            held = self.held_for(value.context, b"")
+            context = value.context
+            read_demands(&demands, context)
+            held = self.held_for(context, demands, b"")
         else:
             length = said_id_context(sid_ctx, value)
         if not entry_init(entry, host_key(), held, said, sid_ctx, length, pattern.text,

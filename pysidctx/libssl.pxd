@@ -163,7 +163,11 @@ cdef extern from "openssl/ssl.h" nogil:
     SSL_CTX_keylog_cb_func SSL_CTX_get_keylog_callback(const SSL_CTX *ctx)
     ctypedef int (*SSL_verify_cb)(int preverify_ok, X509_STORE_CTX *x509_ctx) noexcept nogil
     SSL_verify_cb SSL_CTX_get_verify_callback(const SSL_CTX *ctx)
+    int SSL_get_verify_mode(const SSL *ssl)
     void SSL_set_verify(SSL *ssl, int mode, SSL_verify_cb callback)
+    void SSL_set_psk_server_callback "pysidctx_SSL_set_psk_server_callback" (
+        SSL *ssl, void *callback)
+    void SSL_set_psk_find_session_callback(SSL *ssl, void *callback)
     X509_VERIFY_PARAM *SSL_get0_param(SSL *ssl)
     int SSL_set1_param(SSL *ssl, X509_VERIFY_PARAM *vpm)
     uint64_t SSL_CTX_get_options(const SSL_CTX *ctx)

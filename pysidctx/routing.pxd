@@ -1,3 +1,4 @@
+from pysidctx.demands cimport Demands
 from pysidctx.host_table cimport host_table
 from pysidctx.libssl cimport SSL_CTX, SSL_MAX_SID_CTX_LENGTH
 from pysidctx.listener cimport Listener
@@ -17,7 +18,7 @@ cdef inline Part part(const void *data, size_t length) noexcept nogil:
     return made
 
 cdef bint derive(unsigned char *sid_ctx, const Part *parts, int count) noexcept nogil
-cdef bint install(SSL_CTX *ctx, Listener *listener, host_table *table,
+cdef bint install(Listener *listener, host_table *table, const Demands *demands,
                   const unsigned char *fingerprint) noexcept nogil
 cdef bint has_own_id_context(Listener *listener) noexcept nogil
 cdef void acknowledge_names(SSL_CTX *ctx) noexcept nogil

@@ -6,6 +6,7 @@ from libc.string cimport memcmp, memcpy, memset, strlen
 
 from pysidctx.client_hello cimport ServerName, offers_tls13
 from pysidctx.contexts cimport HeldContext, hold
+from pysidctx.demands cimport Demands, connection_mode
 from pysidctx.errors cimport check_pointer
 from pysidctx.host_table cimport (
     HOSTS_MALFORMED, HOSTS_MATCHED, HOSTS_REJECTED, HOSTS_UNMATCHED, flag_load, host_entry,
@@ -13,10 +14,10 @@ from pysidctx.host_table cimport (
     table_match, table_prefetch, table_release,
 )
 from pysidctx.libssl cimport (
-    EVP_Digest, EVP_MD, SSL, SSL_AD_DECODE_ERROR, SSL_AD_UNRECOGNIZED_NAME, SSL_CTX_get0_param,
-    SSL_CTX_get_verify_mode, SSL_CTX_set_tlsext_servername_callback, SSL_get_max_proto_version,
-    SSL_get_options, SSL_get_SSL_CTX, SSL_OP_NO_TLSv1_3, SSL_TLSEXT_ERR_NOACK, SSL_TLSEXT_ERR_OK,
-    TLS1_3_VERSION, X509_VERIFY_PARAM_get_flags, fetched_sha256,
+    EVP_Digest, EVP_MD, SSL, SSL_AD_DECODE_ERROR, SSL_AD_UNRECOGNIZED_NAME,
+    SSL_CTX_set_tlsext_servername_callback, SSL_get0_param, SSL_get_max_proto_version,
+    SSL_get_options, SSL_get_verify_mode, SSL_OP_NO_TLSv1_3, SSL_TLSEXT_ERR_NOACK,
+    SSL_TLSEXT_ERR_OK, TLS1_3_VERSION, X509_VERIFY_PARAM_get_flags, fetched_sha256,
 )
 from pysidctx.listener cimport Connection, Router, connection_kept, set_router, sid_slot_read
 from pysidctx.siphash cimport siphash_value
@@ -27,9 +28,9 @@ from pysidctx.switch cimport switch_context
 cdef struct Installed:
     Router router      # first: what the callback sees is this
     host_table *table  # a reference of its own
+    Demands demands
+    bint has_fingerprint
     unsigned char fingerprint[SSL_MAX_SID_CTX_LENGTH]
-    int verify_mode
-    unsigned long verify_flags
 
 cdef const char *CPYTHON = b"Python\0"
 cdef enum:
@@ -38,9 +39,12 @@ cdef enum:
 cdef EVP_MD *sha256 = <EVP_MD *> check_pointer(fetched_sha256(), b"EVP_MD_fetch()")
 
 
-cdef bint install(SSL_CTX *ctx, Listener *listener, host_table *table,
+cdef bint install(Listener *listener, host_table *table, const Demands *demands,
                   const unsigned char *fingerprint) noexcept nogil:
-    """Have `table` choose for the connections of `ctx`; False where memory ran out."""
+    """Have `table` choose for the connections of a listener; False where memory ran out.
+
+    `demands` are those of the listener, `fingerprint` what it has with these; NULL: none is needed.
+    """
     cdef Installed *installed = <Installed *> calloc(1, sizeof(Installed))
     if installed is NULL:
         return False
@@ -48,9 +52,10 @@ cdef bint install(SSL_CTX *ctx, Listener *listener, host_table *table,
     installed.router.choose = choose
     installed.router.free = uninstalled
     installed.table = table_hold(table)
-    memcpy(installed.fingerprint, fingerprint, SSL_MAX_SID_CTX_LENGTH)
-    installed.verify_mode = SSL_CTX_get_verify_mode(ctx)
-    installed.verify_flags = X509_VERIFY_PARAM_get_flags(SSL_CTX_get0_param(ctx))
+    installed.demands = demands[0]
+    if fingerprint is not NULL:
+        installed.has_fingerprint = True
+        memcpy(installed.fingerprint, fingerprint, SSL_MAX_SID_CTX_LENGTH)
     set_router(listener, &installed.router)
     return True
 
@@ -102,20 +107,19 @@ cdef bint choose(Router *router, Listener *listener, SSL *ssl, ServerName *name,
 cdef bint serve_host(Installed *installed, const host_entry *entry, uint64_t state, SSL *ssl,
                      Connection *connection, const ServerName *name) noexcept nogil:
     cdef HeldContext *held = <HeldContext *> entry.context
-    cdef int mode = installed.verify_mode
-    cdef unsigned long flags = installed.verify_flags
+    cdef const Demands *demands = &installed.demands
     connection.named = True
     if held is not NULL:
         hold(held)
         connection.context = held
-        if not switch_context(ssl, held.ctx, held.post_handshake_auth):
+        if not switch_context(ssl, held.ctx, held.demands.post_handshake_auth):
             return False
-        mode, flags = held.verify_mode, held.verify_flags
+        demands = &held.demands
     if connection.own:
         return True
     connection.length = state_id_length(state)
     memcpy(connection.id_context, entry.id_context, SSL_MAX_SID_CTX_LENGTH)
-    return (bind_to_demands(ssl, connection, mode, flags)
+    return (bind_to_demands(ssl, connection, demands)
             and (not state_is_wildcard(state) or bind_to_name(ssl, connection, name)))
 
 
@@ -125,33 +129,39 @@ cdef bint choose_unmatched(Installed *installed, Listener *listener, SSL *ssl,
     cdef unsigned char base[SSL_MAX_SID_CTX_LENGTH]
     cdef unsigned int length = sid_slot_read(&listener.id_context, base)
     cdef const char *kind = b"pysidctx unmatched name" if name.length else b"pysidctx no name"
-    cdef Part parts[2]
-    if is_cpythons(base, length):
+    cdef unsigned long demands[2]
+    cdef Part parts[3]
+    read_connection_demands(ssl, demands)
+    if installed.has_fingerprint and is_cpythons(base, length):
         length = SSL_MAX_SID_CTX_LENGTH
         memcpy(base, installed.fingerprint, length)
     parts[0] = part(kind, strlen(kind))
     parts[1] = part(base, length)
-    if not derive(connection.id_context, parts, 2):
-        return False
+    parts[2] = part(demands, sizeof(demands))
     connection.length = SSL_MAX_SID_CTX_LENGTH
-    return (bind_to_demands(ssl, connection, installed.verify_mode, installed.verify_flags)
+    return (derive(connection.id_context, parts, 3)
             and (name.length == 0 or bind_to_name(ssl, connection, name)))
 
 
-cdef bint bind_to_demands(SSL *ssl, Connection *connection, int mode,
-                          unsigned long flags) noexcept nogil:
+cdef void read_connection_demands(SSL *ssl, unsigned long *demands) noexcept nogil:
+    """The connection's own: those of its SSL_CTX may have changed since SSL_new()."""
+    demands[0] = SSL_get_verify_mode(ssl)
+    demands[1] = X509_VERIFY_PARAM_get_flags(SSL_get0_param(ssl))
+
+
+cdef bint bind_to_demands(SSL *ssl, Connection *connection,
+                          const Demands *demands) noexcept nogil:
     """Take another id context where clients are verified otherwise than in the past.
 
-    Sessions from before such a change, as to CERT_REQUIRED, must not resume after it. `mode` and
-    `flags` are those that the id context was chosen for.
+    Sessions from before such a change, as to CERT_REQUIRED, must not resume after it. `demands` are
+    those that the id context was chosen for.
     """
-    cdef SSL_CTX *ctx = SSL_get_SSL_CTX(ssl)
     cdef unsigned long now[2]
     cdef Part parts[3]
     cdef const char *kind = b"pysidctx verification"
-    now[0] = SSL_CTX_get_verify_mode(ctx)
-    now[1] = X509_VERIFY_PARAM_get_flags(SSL_CTX_get0_param(ctx))
-    if now[0] == <unsigned long> mode and now[1] == flags:
+    read_connection_demands(ssl, now)
+    if (now[0] == <unsigned long> connection_mode(demands.verify_mode, demands.post_handshake_auth)
+            and now[1] == demands.verify_flags):
         return True
     parts[0] = part(kind, strlen(kind))
     parts[1] = part(connection.id_context, connection.length)

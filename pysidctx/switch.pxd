@@ -3,14 +3,16 @@
 For the ClientHello callback, before OpenSSL has chosen a version or looked at a session.
 """
 
+from pysidctx.demands cimport connection_mode
 from pysidctx.libssl cimport (
     SSL, SSL_clear_options, SSL_CTX, SSL_CTX_get0_param, SSL_CTX_get_keylog_callback,
     SSL_CTX_get_max_proto_version,
     SSL_CTX_get_min_proto_version, SSL_CTX_get_num_tickets, SSL_CTX_get_options,
     SSL_CTX_get_verify_callback, SSL_CTX_get_verify_mode, SSL_get0_param, SSL_get_options,
     SSL_get_SSL_CTX, SSL_set1_param, SSL_set_max_proto_version, SSL_set_min_proto_version,
-    SSL_set_num_tickets, SSL_set_options, SSL_set_SSL_CTX, SSL_set_verify, SSL_verify_cb,
-    SSL_VERIFY_PEER, SSL_VERIFY_POST_HANDSHAKE, X509_STORE_CTX, X509_VERIFY_PARAM,
+    SSL_set_num_tickets, SSL_set_options, SSL_set_psk_find_session_callback,
+    SSL_set_psk_server_callback, SSL_set_SSL_CTX, SSL_set_verify, SSL_verify_cb, X509_STORE_CTX,
+    X509_VERIFY_PARAM,
     X509_VERIFY_PARAM_get_inh_flags, X509_VERIFY_PARAM_set_inh_flags, X509_VP_FLAG_OVERWRITE,
     X509_VP_FLAG_RESET_FLAGS,
 )
@@ -20,11 +22,8 @@ cdef inline int as_verified(int preverify_ok, X509_STORE_CTX *x509_ctx) noexcept
     return preverify_ok
 
 cdef inline void copy_verification(SSL *ssl, SSL_CTX *ctx, bint post_handshake) noexcept nogil:
-    cdef int mode = SSL_CTX_get_verify_mode(ctx)
+    cdef int mode = connection_mode(SSL_CTX_get_verify_mode(ctx), post_handshake)
     cdef SSL_verify_cb callback = SSL_CTX_get_verify_callback(ctx)
-    # As CPython does for a connection of its own.
-    if post_handshake and mode & SSL_VERIFY_PEER:
-        mode |= SSL_VERIFY_POST_HANDSHAKE
     SSL_set_verify(ssl, mode, callback if callback is not NULL else as_verified)
 
 cdef inline bint copy_parameters(SSL *ssl, SSL_CTX *ctx) noexcept nogil:
@@ -53,6 +52,10 @@ cdef inline bint switch_context(SSL *ssl, SSL_CTX *ctx, bint post_handshake) noe
     if SSL_set_SSL_CTX(ssl, ctx) is NULL or not copy_parameters(ssl, ctx):
         return False
     copy_verification(ssl, ctx, post_handshake)
+    # Whoever has a key of the former context is not asked for a certificate. CPython could only
+    # ask that context for the key.
+    SSL_set_psk_server_callback(ssl, NULL)
+    SSL_set_psk_find_session_callback(ssl, NULL)
     SSL_clear_options(ssl, SSL_get_options(ssl))
     SSL_set_options(ssl, SSL_CTX_get_options(ctx))
     return (SSL_set_min_proto_version(ssl, SSL_CTX_get_min_proto_version(ctx))

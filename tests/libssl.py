@@ -56,6 +56,8 @@ SSL_CTX_set_verify = _function(
 SSL_CTX_set_verify_depth = _function(
     "SSL_CTX_set_verify_depth", None, ctypes.c_void_p, ctypes.c_int)
 SSL_get_verify_depth = _function("SSL_get_verify_depth", ctypes.c_int, ctypes.c_void_p)
+SSL_CTX_set_ciphersuites = _function(
+    "SSL_CTX_set_ciphersuites", ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p)
 ERR_peek_error = _function("ERR_peek_error", ctypes.c_ulong)
 ERR_get_error = _function("ERR_get_error", ctypes.c_ulong)
 

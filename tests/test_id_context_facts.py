@@ -28,8 +28,9 @@ def test_too_long_is_refused_and_leaves_an_entry_in_the_error_queue(setter, serv
 def test_an_entry_left_in_the_error_queue_breaks_another_connection(server_ctx, client_ctx):
     ends = shake(pair(server_ctx, client_ctx))
     libssl.SSL_CTX_set_session_id_context(libssl.pointer(server_ctx), b"x" * 33, 33)
-    with pytest.raises(ssl.SSLError):
+    with pytest.raises(ssl.SSLError) as error:
         ends.client.read()
+    assert error.value.reason == "SSL_SESSION_ID_CONTEXT_TOO_LONG"
     libssl.queued_reasons()
 
 
