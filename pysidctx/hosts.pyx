@@ -412,6 +412,8 @@ cdef class Hosts:
         cdef Py_ssize_t given
         if not isinstance(name, str):
             raise TypeError(f"a server name is a str, not {type(name).__name__}")
+        if not name.isascii():
+            return None
         cdef const unsigned char *sent = <const unsigned char *> PyUnicode_AsUTF8AndSize(name, &given)
         cdef size_t length = without_last_dot(sent, given)
         cdef siphash_value hash

@@ -130,7 +130,7 @@ def test_a_name_without_an_a_label_is_refused():
     ("a.tes", None), ("a.testx", None), ("a.test\0", None), ("a.test\0.w.test", None),
     ("x w.w.test", None), ("bü.w.test", None), ("-x.w.test", "*.w.test"),
     ("x" * 63 + ".w.test", "*.w.test"), ("x" * 64 + ".w.test", None), ("x" * 300, None),
-    ("1.w.test", "*.w.test"),
+    ("1.w.test", "*.w.test"), ("\ud800.w.test", None),
 ])
 def test_matching(name, pattern):
     hosts = HostMap({"a.test": b"a", "*.w.test": b"w", "exact.w.test": b"e"})
@@ -166,4 +166,5 @@ def test_any_text_is_taken_or_refused_with_a_value_error(text):
 @given(st.text(max_size=300))
 def test_any_text_may_be_asked_for(text):
     hosts = HostMap({"a.test": b"a", "*.w.test": b"w"})
-    assert hosts.match(text) == expected({"a.test", "*.w.test"}, text) or not text.isascii()
+    assert hosts.match(text) == (
+        expected({"a.test", "*.w.test"}, text) if text.isascii() else None)
