@@ -16,7 +16,7 @@ from setuptools.command.build_py import build_py
 from setuptools.errors import CompileError, LinkError
 
 MODULES = ("errors", "handles", "contexts", "listener", "sidctx", "fingerprint", "routing",
-           "hosts", "hostmap")
+           "hosts", "hostmap", "serialize", "session_host", "resumption", "session")
 LIBRARIES = ["ssl", "crypto"]
 
 # What is looked for, and the packages of Debian and Ubuntu, Fedora and Alpine that have it.

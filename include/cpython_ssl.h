@@ -1,7 +1,7 @@
 /* Where CPython's ssl objects keep their OpenSSL pointers.
  *
  * The first fields of CPython's own structs (Modules/_ssl.c, 3.9 to 3.15), and no more of
- * them.  pysidctx.handles proves the two offsets when it is imported; nothing else may read
+ * them.  pysidctx.handles proves the offsets when it is imported; nothing else may read
  * through them before that. */
 #ifndef PYSIDCTX_CPYTHON_SSL_H
 #define PYSIDCTX_CPYTHON_SSL_H
@@ -19,5 +19,11 @@ typedef struct {
     PyObject *Socket;
     SSL *ssl;
 } pysidctx_PySSLSocket; /* _ssl._SSLSocket */
+
+typedef struct {
+    PyObject_HEAD
+    SSL_SESSION *session;
+    PyObject *ctx; /* the _ssl._SSLContext that it was made with */
+} pysidctx_PySSLSession; /* _ssl.SSLSession */
 
 #endif

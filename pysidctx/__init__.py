@@ -7,7 +7,7 @@ See SSL_CTX_set_session_id_context(3) for what they are, and the README for a fi
 import ssl as _ssl
 
 try:
-    from pysidctx.errors import Error, LibraryMismatchError
+    from pysidctx.errors import Error, LibraryMismatchError, SessionError, WrongContextError
 except ModuleNotFoundError as _error:
     if _error.name != "pysidctx.errors":
         raise
@@ -20,6 +20,7 @@ from pysidctx.fingerprint import context_fingerprint
 from pysidctx.hostmap import HostMap, HostMapStats
 from pysidctx.hosts import Host
 from pysidctx.paths import get_include
+from pysidctx.session import Session
 from pysidctx.sidctx import (
     MAX_SID_CTX_LENGTH,
     derive_session_id_context,
@@ -35,6 +36,9 @@ __all__ = [
     "HostMap",
     "HostMapStats",
     "LibraryMismatchError",
+    "Session",
+    "SessionError",
+    "WrongContextError",
     "context_fingerprint",
     "derive_session_id_context",
     "get_include",

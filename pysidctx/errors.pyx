@@ -19,6 +19,21 @@ class LibraryMismatchError(Error, ImportError):
     """
 
 
+class SessionError(Error):
+    """What was given is not one session, or the session is none to resume in this way.
+
+    The message says why, and what to do; a full handshake is always possible.
+    """
+
+
+class WrongContextError(Error):
+    """A session has another session id context than the one that was expected.
+
+    An application must not take in a session that was made for another one, see
+    SSL_CTX_set_session_id_context(3). The message shows both id contexts.
+    """
+
+
 cdef int raise_queued(const char *call) except -1 nogil:
     # An entry left in the queue would break the next read of any connection of this thread.
     cdef unsigned long code = ERR_peek_last_error()

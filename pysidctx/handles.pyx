@@ -1,7 +1,7 @@
 """From Python's ssl objects to their OpenSSL pointers; refuses a foreign libssl.
 
-When this module is imported it has the interpreter's `_ssl` make one context and one
-connection, and watches the libssl that it is linked with make them: so the two are one library,
+When this module is imported it has the interpreter's `_ssl` make one context, one connection and
+one session, and watches the libssl that it is linked with make them: so the two are one library,
 and the pointers lie where `cpython_ssl.h` says.
 """
 
@@ -14,10 +14,12 @@ from cpython.ref cimport Py_INCREF
 
 from pysidctx.errors import LibraryMismatchError
 
-from pysidctx.errors cimport check
+from pysidctx.errors cimport check, check_pointer
 from pysidctx.libssl cimport (
-    CRYPTO_EX_DATA, CRYPTO_EX_INDEX_SSL, CRYPTO_EX_INDEX_SSL_CTX, CRYPTO_free_ex_index,
-    SSL_CTX_get_ex_new_index, SSL_get_ex_new_index, SSL_new,
+    CRYPTO_EX_DATA, CRYPTO_EX_INDEX_SSL, CRYPTO_EX_INDEX_SSL_CTX, CRYPTO_EX_INDEX_SSL_SESSION,
+    CRYPTO_free_ex_index, SSL_CTX_get_ex_new_index, SSL_get_ciphers, SSL_get_ex_new_index, SSL_new,
+    SSL_SESSION_free, SSL_SESSION_get_ex_new_index, SSL_SESSION_new, SSL_SESSION_set_cipher,
+    SSL_SESSION_set_protocol_version, SSL_set_session, TLS1_2_VERSION, sk_SSL_CIPHER_value,
 )
 
 cdef extern from "dlfcn.h" nogil:
@@ -40,7 +42,7 @@ cdef struct Witness:
     unsigned long thread
     void *made
 
-cdef Witness context_witness, connection_witness
+cdef Witness context_witness, connection_witness, session_witness
 
 
 cdef SSL_CTX *SSL_CTX_from(object context) except NULL:
@@ -49,14 +51,12 @@ cdef SSL_CTX *SSL_CTX_from(object context) except NULL:
     return SSL_CTX_of(context)
 
 
-cdef PyObject *connection_behind(object target) except NULL:
+cdef PyObject *connection_behind(object target, const char *expected) except NULL:
     """What connection_of() returns, or why there is nothing to return."""
     try:
         connection = target if Py_TYPE(target) is _SSLSocket_type else target._sslobj
     except AttributeError:
-        raise TypeError(
-            "expected an ssl.SSLContext, ssl.SSLSocket or ssl.SSLObject, not "
-            + described(target)) from None
+        raise TypeError(f"expected an {expected.decode()}, not {described(target)}") from None
     if Py_TYPE(connection) is _SSLSocket_type:
         if SSL_of(<PyObject *> connection) is NULL:
             # _ssl._SSLSocket() makes an empty one, from CPython 3.10 to 3.13.
@@ -140,7 +140,7 @@ cdef object another_layout():
 
 
 cdef int prove_one_libssl() except -1:
-    """Raise LibraryMismatchError unless the two offsets hold what the linked libssl made."""
+    """Raise LibraryMismatchError unless the offsets hold what the linked libssl made."""
     context = _ssl._SSLContext(_ssl.PROTOCOL_TLS_SERVER)
     if context_witness.made is NULL:
         raise another_library()
@@ -151,7 +151,29 @@ cdef int prove_one_libssl() except -1:
             or <void *> SSL_CTX_of(context) is not context_witness.made
             or <void *> SSL_of(<PyObject *> connection) is not connection_witness.made):
         raise another_layout()
+    prove_sessions(context, connection)
     return learn_types(context, connection)
+
+
+cdef int prove_sessions(object context, object connection) except -1:
+    """Raise LibraryMismatchError unless `ssl` keeps a session, and its context, where it should."""
+    cdef SSL *ssl_of_connection = SSL_of(<PyObject *> connection)
+    cdef SSL_SESSION *given = <SSL_SESSION *> check_pointer(SSL_SESSION_new(), b"SSL_SESSION_new()")
+    try:
+        # Enough of a session to be copied, as `ssl` does up to CPython 3.12.
+        check(SSL_SESSION_set_protocol_version(given, TLS1_2_VERSION),
+              b"SSL_SESSION_set_protocol_version()")
+        check(SSL_SESSION_set_cipher(given, sk_SSL_CIPHER_value(SSL_get_ciphers(ssl_of_connection), 0)),
+              b"SSL_SESSION_set_cipher()")
+        check(SSL_set_session(ssl_of_connection, given), b"SSL_set_session()")  # with a reference of its own
+        session = connection.session
+        if (type(session).__basicsize__ < <Py_ssize_t> sizeof(PySSLSession)
+                or <void *> SSL_SESSION_of(session) not in (session_witness.made, <void *> given)
+                or (<PySSLSession *> session).ctx is not <PyObject *> context):
+            raise another_layout()
+    finally:
+        SSL_SESSION_free(given)
+    return 0
 
 
 cdef PyObject *kept(object needed) noexcept:
@@ -160,23 +182,29 @@ cdef PyObject *kept(object needed) noexcept:
 
 
 cdef int learn_types(object context, object connection) except -1:
-    global SSLContext_type, SSLSocket_type, SSLObject_type, _SSLContext_type, _SSLSocket_type
+    global SSLContext_type, SSLSocket_type, SSLObject_type, SSLSession_type
+    global _SSLContext_type, _SSLSocket_type
     SSLContext_type = <PyTypeObject *> kept(ssl.SSLContext)
     SSLSocket_type = <PyTypeObject *> kept(ssl.SSLSocket)
     SSLObject_type = <PyTypeObject *> kept(ssl.SSLObject)
+    SSLSession_type = <PyTypeObject *> kept(ssl.SSLSession)
     _SSLContext_type = <PyTypeObject *> kept(type(context))
     _SSLSocket_type = <PyTypeObject *> kept(type(connection))
     return 0
 
 
 cdef int watch_and_prove() except -1:
-    context_witness.thread = connection_witness.thread = PyThread_get_thread_ident()
+    context_witness.thread = PyThread_get_thread_ident()
+    connection_witness.thread = session_witness.thread = context_witness.thread
     cdef int context_index = check(
         SSL_CTX_get_ex_new_index(0, &context_witness, witness, NULL, NULL),
         b"SSL_CTX_get_ex_new_index()")
     cdef int connection_index = check(
         SSL_get_ex_new_index(0, &connection_witness, witness, NULL, NULL),
         b"SSL_get_ex_new_index()")
+    cdef int session_index = check(
+        SSL_SESSION_get_ex_new_index(0, &session_witness, witness, NULL, NULL),
+        b"SSL_SESSION_get_ex_new_index()")
     try:
         prove_one_libssl()
     finally:
@@ -184,6 +212,8 @@ cdef int watch_and_prove() except -1:
         check(CRYPTO_free_ex_index(CRYPTO_EX_INDEX_SSL_CTX, context_index),
               b"CRYPTO_free_ex_index()")
         check(CRYPTO_free_ex_index(CRYPTO_EX_INDEX_SSL, connection_index),
+              b"CRYPTO_free_ex_index()")
+        check(CRYPTO_free_ex_index(CRYPTO_EX_INDEX_SSL_SESSION, session_index),
               b"CRYPTO_free_ex_index()")
     return 0
 

@@ -19,11 +19,26 @@ cdef extern from "openssl/crypto.h" nogil:
     enum:
         CRYPTO_EX_INDEX_SSL
         CRYPTO_EX_INDEX_SSL_CTX
+        CRYPTO_EX_INDEX_SSL_SESSION
 
     int CRYPTO_free_ex_index(int class_index, int idx)
     void *OPENSSL_zalloc(size_t num)
     void *OPENSSL_memdup(const void *str, size_t s)
     void OPENSSL_free(void *addr)
+    void OPENSSL_clear_free(void *addr, size_t num)
+    void OPENSSL_cleanse(void *ptr, size_t len)
+
+cdef extern from "openssl/bio.h" nogil:
+    ctypedef struct BIO:
+        pass
+    ctypedef struct BIO_METHOD:
+        pass
+
+    const BIO_METHOD *BIO_s_mem()
+    BIO *BIO_new(const BIO_METHOD *type)
+    BIO *BIO_new_mem_buf(const void *buf, int len)
+    int BIO_free(BIO *a)
+    long BIO_get_mem_data(BIO *b, char **pp)
 
 cdef extern from "openssl/rand.h" nogil:
     int RAND_bytes(unsigned char *buf, int num)
@@ -46,6 +61,13 @@ cdef extern from "openssl/err.h" nogil:
 
 cdef extern from "openssl/asn1.h" nogil:
     ctypedef int i2d_of_void(const void *, unsigned char **) noexcept
+
+cdef extern from "openssl/pem.h" nogil:
+    const char *PEM_STRING_SSL_SESSION
+
+    int PEM_read_bio(BIO *bp, char **name, char **header, unsigned char **data, long *len)
+    int PEM_write_bio(BIO *bp, const char *name, const char *hdr, const unsigned char *data,
+                      long len)
 
 cdef extern from "openssl/x509.h" nogil:
     ctypedef struct X509:
@@ -87,6 +109,7 @@ cdef extern from "openssl/x509_vfy.h" nogil:
     X509 *X509_OBJECT_get0_X509(const X509_OBJECT *a)
     X509_CRL *X509_OBJECT_get0_X509_CRL(const X509_OBJECT *a)
     enum:
+        X509_V_OK
         X509_VP_FLAG_OVERWRITE
         X509_VP_FLAG_RESET_FLAGS
 
@@ -114,6 +137,8 @@ cdef extern from "openssl/ssl.h" nogil:
         pass
     ctypedef struct SSL_CIPHER:
         pass
+    ctypedef struct STACK_OF_SSL_CIPHER "STACK_OF(SSL_CIPHER)":
+        pass
     ctypedef struct SSL_METHOD:
         pass
 
@@ -132,8 +157,17 @@ cdef extern from "openssl/ssl.h" nogil:
         SSL_AD_UNRECOGNIZED_NAME
         SSL_TLSEXT_ERR_OK
         SSL_TLSEXT_ERR_NOACK
+        SSL_OP_NO_TLSv1
+        SSL_OP_NO_TLSv1_1
+        SSL_OP_NO_TLSv1_2
         SSL_OP_NO_TLSv1_3
+        SSL3_VERSION
+        TLS1_VERSION
+        TLS1_1_VERSION
+        TLS1_2_VERSION
         TLS1_3_VERSION
+        DTLS1_VERSION
+        DTLS1_2_VERSION
 
     ctypedef int (*SSL_client_hello_cb_fn)(SSL *s, int *al, void *arg) noexcept nogil
 
@@ -141,8 +175,18 @@ cdef extern from "openssl/ssl.h" nogil:
     void SSL_free(SSL *ssl)
     SSL_CTX *SSL_get_SSL_CTX(const SSL *ssl)
     SSL_SESSION *SSL_get_session(const SSL *ssl)
+    SSL_SESSION *SSL_get1_session(SSL *ssl)
+    int SSL_set_session(SSL *to, SSL_SESSION *session)
+    int SSL_session_reused(const SSL *s)
     const SSL_CIPHER *SSL_get_pending_cipher(const SSL *ssl)
+    STACK_OF_SSL_CIPHER *SSL_get_ciphers(const SSL *ssl)
     int SSL_in_before(const SSL *s)
+    int SSL_is_init_finished(const SSL *s)
+    int SSL_is_server(const SSL *s)
+    int SSL_version(const SSL *s)
+    const SSL_METHOD *SSL_get_ssl_method(const SSL *s)
+    long SSL_get_verify_result(const SSL *ssl)
+    void SSL_set_verify_result(SSL *ssl, long arg)
     const SSL_METHOD *SSL_CTX_get_ssl_method(const SSL_CTX *ctx)
     const SSL_METHOD *TLS_client_method()
     const SSL_METHOD *TLS_server_method()
@@ -176,6 +220,7 @@ cdef extern from "openssl/ssl.h" nogil:
     uint64_t SSL_clear_options(SSL *ssl, uint64_t options)
     int SSL_CTX_get_min_proto_version(SSL_CTX *ctx)
     int SSL_CTX_get_max_proto_version(SSL_CTX *ctx)
+    int SSL_get_min_proto_version(SSL *ssl)
     int SSL_get_max_proto_version(SSL *ssl)
     int SSL_set_min_proto_version(SSL *ssl, int version)
     int SSL_set_max_proto_version(SSL *ssl, int version)
@@ -190,6 +235,35 @@ cdef extern from "openssl/ssl.h" nogil:
     void *SSL_CTX_get_ex_data(const SSL_CTX *d, int idx)
     int SSL_set_ex_data(SSL *d, int idx, void *arg)
     void *SSL_get_ex_data(const SSL *d, int idx)
+
+    SSL_SESSION *SSL_SESSION_new()
+    SSL_SESSION *SSL_SESSION_dup(SSL_SESSION *src)
+    int SSL_SESSION_up_ref(SSL_SESSION *ses)
+    void SSL_SESSION_free(SSL_SESSION *session)
+    const unsigned char *SSL_SESSION_get_id(const SSL_SESSION *s, unsigned int *len)
+    const unsigned char *SSL_SESSION_get0_id_context(const SSL_SESSION *s, unsigned int *len)
+    int SSL_SESSION_set1_id_context(SSL_SESSION *s, const unsigned char *sid_ctx,
+                                    unsigned int sid_ctx_len)
+    int SSL_SESSION_get_protocol_version(const SSL_SESSION *s)
+    int SSL_SESSION_set_protocol_version(SSL_SESSION *s, int version)
+    const SSL_CIPHER *SSL_SESSION_get0_cipher(const SSL_SESSION *s)
+    int SSL_SESSION_set_cipher(SSL_SESSION *s, const SSL_CIPHER *cipher)
+    long SSL_SESSION_get_time(const SSL_SESSION *s)
+    long SSL_SESSION_get_timeout(const SSL_SESSION *s)
+    int SSL_SESSION_has_ticket(const SSL_SESSION *s)
+    unsigned long SSL_SESSION_get_ticket_lifetime_hint(const SSL_SESSION *s)
+    int SSL_SESSION_is_resumable(const SSL_SESSION *s)
+    X509 *SSL_SESSION_get0_peer(SSL_SESSION *s)
+    const char *SSL_SESSION_get0_hostname(const SSL_SESSION *s)
+    int SSL_SESSION_set1_hostname(SSL_SESSION *s, const char *hostname)
+    int SSL_SESSION_get_ex_new_index(long argl, void *argp, CRYPTO_EX_new *new_func,
+                                     CRYPTO_EX_dup *dup_func, CRYPTO_EX_free *free_func)
+    int SSL_SESSION_set_ex_data(SSL_SESSION *ss, int idx, void *data)
+    void *SSL_SESSION_get_ex_data(const SSL_SESSION *ss, int idx)
+    int i2d_SSL_SESSION(SSL_SESSION *in_, unsigned char **pp)
+    SSL_SESSION *d2i_SSL_SESSION(SSL_SESSION **a, const unsigned char **pp, long length)
+    const char *SSL_CIPHER_get_name(const SSL_CIPHER *cipher)
+    const SSL_CIPHER *sk_SSL_CIPHER_value(const STACK_OF_SSL_CIPHER *sk, int idx)
 
     int SSL_set_current_cert(SSL *ssl, long op)
     X509 *SSL_get_certificate(const SSL *ssl)

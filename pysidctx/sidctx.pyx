@@ -32,6 +32,7 @@ cdef extern from "pysidctx.h":
         PYSIDCTX_API_VERSION
     const char *PYSIDCTX_API_CAPSULE
 
+cdef const char *TARGETS = b"ssl.SSLContext, ssl.SSLSocket or ssl.SSLObject"
 
 MAX_SID_CTX_LENGTH = SSL_MAX_SID_CTX_LENGTH
 
@@ -97,7 +98,7 @@ def set_session_id_context(target, sid_ctx):
             ctx = SSL_CTX_of(target)
             result = set_on_context(ctx, recent_listener_of(ctx), data, <unsigned int> length)
     else:
-        connection = connection_of(target)
+        connection = connection_of(target, TARGETS)
         result = set_on_connection(SSL_of(connection), data, <unsigned int> length)
         Py_DECREF(<object> connection)
     if result <= 0:
@@ -189,7 +190,7 @@ cdef SSL_CTX *SSL_CTX_from(object context) except NULL:
 
 
 cdef SSL *SSL_from(object connection, PyObject **owner) except NULL:
-    owner[0] = connection_of(connection)
+    owner[0] = connection_of(connection, TARGETS)
     return SSL_of(owner[0])
 
 

@@ -5,6 +5,7 @@ import ctypes
 import re
 import ssl
 import subprocess
+from contextlib import contextmanager
 
 # Symbols of a library that the named file has loaded are found by its handle too.
 _library = ctypes.CDLL(getattr(_ssl, "__file__", None))
@@ -58,6 +59,23 @@ SSL_CTX_set_verify_depth = _function(
 SSL_get_verify_depth = _function("SSL_get_verify_depth", ctypes.c_int, ctypes.c_void_p)
 SSL_CTX_set_ciphersuites = _function(
     "SSL_CTX_set_ciphersuites", ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p)
+SSL_CTX_remove_session = _function(
+    "SSL_CTX_remove_session", ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+SSL_SESSION_free = _function("SSL_SESSION_free", None, ctypes.c_void_p)
+SSL_SESSION_set_time = _function(
+    "SSL_SESSION_set_time", ctypes.c_long, ctypes.c_void_p, ctypes.c_long)
+SSL_SESSION_set_timeout = _function(
+    "SSL_SESSION_set_timeout", ctypes.c_long, ctypes.c_void_p, ctypes.c_long)
+SSL_SESSION_set1_hostname = _function(
+    "SSL_SESSION_set1_hostname", ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p)
+SSL_SESSION_get_master_key = _function(
+    "SSL_SESSION_get_master_key",
+    ctypes.c_size_t, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t)
+d2i_SSL_SESSION = _function(
+    "d2i_SSL_SESSION",
+    ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_char_p), ctypes.c_long)
+i2d_SSL_SESSION = _function(
+    "i2d_SSL_SESSION", ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_char_p))
 ERR_peek_error = _function("ERR_peek_error", ctypes.c_ulong)
 ERR_get_error = _function("ERR_get_error", ctypes.c_ulong)
 
@@ -101,6 +119,43 @@ def file_of(library):
     linked = subprocess.run(["ldd", _ssl.__file__], capture_output=True, text=True, check=True)
     (path,) = re.findall(rf"{library}\S* => (\S+)", linked.stdout)
     return path
+
+
+@contextmanager
+def session_from(der):
+    """An SSL_SESSION* for as long as the block lasts."""
+    session = d2i_SSL_SESSION(None, ctypes.c_char_p(der), len(der))
+    assert session
+    try:
+        yield session
+    finally:
+        SSL_SESSION_free(session)
+
+
+def der_of(session):
+    data = ctypes.create_string_buffer(i2d_SSL_SESSION(session, None))
+    i2d_SSL_SESSION(session, ctypes.c_char_p(ctypes.addressof(data)))
+    return data.raw
+
+
+def master_key(der):
+    """The secret in a session."""
+    with session_from(der) as session:
+        data = ctypes.create_string_buffer(64)
+        return data.raw[:SSL_SESSION_get_master_key(session, data, len(data))]
+
+
+def changed(der, setter, value):
+    """A session after a call of one of OpenSSL's setters."""
+    with session_from(der) as session:
+        setter(session, value)
+        return der_of(session)
+
+
+def mark_not_resumable(connection):
+    """As OpenSSL does with the session of a connection that fails."""
+    ssl = pointer(connection)
+    SSL_CTX_remove_session(SSL_get_SSL_CTX(ssl), SSL_get_session(ssl))
 
 
 def queued_reasons():

@@ -1,0 +1,64 @@
+"""Files with secrets: replaced in one step, and read only where no other user had access."""
+
+import os
+import stat
+import tempfile
+
+from pysidctx.errors import SessionError
+
+
+def write(path, data):
+    """Have `path` hold the bytes-like `data`, with mode 0600, or else be as it was; OSError."""
+    path = os.fsdecode(path)
+    folder, name = os.path.split(path)
+    # With mode 0600 from the start; in the same folder, because a rename does not leave a disk.
+    file, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder or os.curdir)
+    try:
+        with open(file, "wb", buffering=0) as stream:
+            write_all(stream, data)
+            os.fsync(file)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def write_all(stream, data):
+    with memoryview(data) as view:
+        written = 0
+        while written < len(view):
+            written += stream.write(view[written:])
+
+
+def read(path, *, shared):
+    """Return what is in `path` as a bytearray, for the caller to wipe; OSError, SessionError.
+
+    Unless `shared`, a file that users other than this process's (or root) own or have access to is
+    refused.
+    """
+    with open(path, "rb", buffering=0) as stream:
+        # Of the file that is open: the path may name another one by now.
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise SessionError(f"{os.fsdecode(path)!r} is not a file: name one that save() has written")
+        if not shared:
+            refuse_shared(path, status)
+        data = bytearray(status.st_size)
+        with memoryview(data) as view:
+            filled = 0
+            while count := stream.readinto(view[filled:]):
+                filled += count
+        return data
+
+
+def refuse_shared(path, status):
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise SessionError(
+            f"{os.fsdecode(path)!r} has mode {mode:04o}: other users may know its secret, or have "
+            "put in a session of theirs. Take it away from them with chmod 600 and make a new one, or "
+            "say shared=True")
+    if status.st_uid not in (os.geteuid(), 0):
+        raise SessionError(
+            f"{os.fsdecode(path)!r} belongs to user {status.st_uid}, who knows its secret: save a "
+            "session of your own, or say shared=True")
