@@ -333,7 +333,7 @@ cdef class Session:
 
     def __repr__(self):
         return (f"<pysidctx.Session {self.protocol} {self.cipher} id={self.id.hex() or None} "
-                f"id_context={self.id_context} hostname={self.hostname} resumable={self.resumable}>")
+                f"id_context={self.id_context} hostname={self.hostname!r} resumable={self.resumable}>")
 
     def __reduce__(self):
         raise TypeError("a Session is not pickled, because its secret would be in the pickle: write "

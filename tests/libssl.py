@@ -13,6 +13,8 @@ _library = ctypes.CDLL(getattr(_ssl, "__file__", None))
 SSL_MAX_SID_CTX_LENGTH = 32
 SSL_R_SSL_SESSION_ID_CONTEXT_TOO_LONG = 273
 SSL_CTRL_SET_TLSEXT_HOSTNAME = 55
+SSL_CTRL_SET_SESS_CACHE_MODE = 44
+SSL_SESS_CACHE_OFF = 0
 SSL_OP_ALLOW_CLIENT_RENEGOTIATION = 1 << 8  # from OpenSSL 3.0 on
 SSL_CTRL_GET_TLSEXT_TICKET_KEYS = 58
 SSL_CTRL_SET_TLSEXT_TICKET_KEYS = 59
@@ -61,6 +63,9 @@ SSL_CTX_set_ciphersuites = _function(
     "SSL_CTX_set_ciphersuites", ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p)
 SSL_CTX_remove_session = _function(
     "SSL_CTX_remove_session", ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+SSL_set_session = _function("SSL_set_session", ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+SSL_SESSION_set_protocol_version = _function(
+    "SSL_SESSION_set_protocol_version", ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
 SSL_SESSION_free = _function("SSL_SESSION_free", None, ctypes.c_void_p)
 SSL_SESSION_set_time = _function(
     "SSL_SESSION_set_time", ctypes.c_long, ctypes.c_void_p, ctypes.c_long)
@@ -150,6 +155,16 @@ def changed(der, setter, value):
     with session_from(der) as session:
         setter(session, value)
         return der_of(session)
+
+
+def set_session(connection, der):
+    """As CPython does for its own SSLSession."""
+    with session_from(der) as session:
+        assert SSL_set_session(pointer(connection), session) == 1
+
+
+def set_session_cache_off(context):
+    SSL_CTX_ctrl(pointer(context), SSL_CTRL_SET_SESS_CACHE_MODE, SSL_SESS_CACHE_OFF, None)
 
 
 def mark_not_resumable(connection):
