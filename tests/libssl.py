@@ -147,7 +147,8 @@ def master_key(der):
     """The secret in a session."""
     with session_from(der) as session:
         data = ctypes.create_string_buffer(64)
-        return data.raw[:SSL_SESSION_get_master_key(session, data, len(data))]
+        length = SSL_SESSION_get_master_key(session, data, len(data))
+        return data.raw[:length]
 
 
 def changed(der, setter, value):
