@@ -8,13 +8,7 @@ import sys
 import pytest
 from consumers.build import build
 from machine import ROOT
-
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-
-
-def blocks(language):
-    return [code for found, code in BLOCKS if found == language]
+from readme import BLOCKS, README, blocks
 
 
 def test_all_blocks_are_run_below():

@@ -1,0 +1,20 @@
+"""The blocks of code in the README."""
+
+import re
+
+from machine import ROOT
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def blocks(language):
+    return [code for found, code in BLOCKS if found == language]
+
+
+def class_in_readme(name):
+    """A class from the one block that defines it."""
+    (code,) = [code for code in blocks("python") if re.search(rf"^class {name}\b", code, re.MULTILINE)]
+    names = {}
+    exec(code, names)
+    return names[name]
