@@ -12,6 +12,8 @@ import libssl
 from handshakes import close, pair, shake
 from machine import module
 
+from pysidctx import Session
+
 TIMEOUT = 10
 
 
@@ -59,6 +61,21 @@ def visit(address, client_ctx, name, session=None):
         seen = visited(client, b"".join(iter(lambda: client.recv(1000), b"")))
         client.unwrap()
         return seen
+
+
+def offer(address, client_ctx, session=None, name="a.test"):
+    """Connect, offering a Session; whether the server resumed it, and the connection's Session."""
+    with socket.create_connection(address, timeout=TIMEOUT) as plain, client_ctx.wrap_socket(
+        plain, server_hostname=name, do_handshake_on_connect=False, suppress_ragged_eofs=False
+    ) as client:
+        if session is not None:
+            session.resume_on(client)
+        client.do_handshake()
+        resumed, *_ = json.loads(b"".join(iter(lambda: client.recv(1000), b"")))
+        assert client.session_reused == resumed
+        mine = Session.of(client)
+        client.unwrap()
+        return resumed, mine
 
 
 def answer(plain, listener, contexts):
