@@ -3,12 +3,16 @@
 import os
 import stat
 import tempfile
+from io import RawIOBase
+from typing import Union
 
 from pysidctx.errors import SessionError
 
+Path = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
 
-def write(path, data):
-    """Have `path` hold the bytes-like `data`, with mode 0600, or else be as it was; OSError."""
+
+def write(path: Path, data: memoryview) -> None:
+    """Have `path` hold the bytes of `data`, with mode 0600, or else be as it was; OSError."""
     path = os.fsdecode(path)
     folder, name = os.path.split(path)
     # With mode 0600 from the start; in the same folder, because a rename does not leave a disk.
@@ -23,14 +27,13 @@ def write(path, data):
         raise
 
 
-def write_all(stream, data):
-    with memoryview(data) as view:
-        written = 0
-        while written < len(view):
-            written += stream.write(view[written:])
+def write_all(stream: RawIOBase, data: memoryview) -> None:
+    written = 0
+    while written < len(data):
+        written += stream.write(data[written:]) or 0
 
 
-def read(path, *, shared):
+def read(path: Path, *, shared: bool) -> bytearray:
     """Return what is in `path` as a bytearray, for the caller to wipe; OSError, SessionError.
 
     Unless `shared`, a file that users other than this process's (or root) own or have access to is
@@ -51,7 +54,7 @@ def read(path, *, shared):
         return data
 
 
-def refuse_shared(path, status):
+def refuse_shared(path: Path, status: os.stat_result) -> None:
     mode = stat.S_IMODE(status.st_mode)
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise SessionError(

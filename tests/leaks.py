@@ -11,6 +11,7 @@ import sys
 
 import handshakes
 import pysidctx
+import session_leaks
 
 SEEDED = 48  # bytes a round: about what pysidctx keeps on a connection
 NOISE = 1 << 17  # bytes
@@ -94,6 +95,7 @@ def main(case, certificate, ca, *flags):
         "new objects": (new_objects, 15_000), "connections": (connections, 3_000),
         "fingerprints": (fingerprints, 20_000), "lookups": (lookups, 500_000),
         "changes": (changes, 3_000), "routed connections": (routed_connections, 10_000),
+        **session_leaks.cases(server_ctx, client_ctx),
     }[case]
     for number in range(rounds // 4):  # until caches and allocators have their size
         work(number)

@@ -10,6 +10,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# For building the package where its speed does not matter.
+UNOPTIMIZED = dict(os.environ, CFLAGS="-O0")
+
 
 def lack(what):
     """Skip the test, saying what is missing; in CI, where it should be there, fail it."""

@@ -15,7 +15,8 @@ def run(*arguments):
 
 @pytest.mark.parametrize("case", [
     "call", "refused", "new objects", "connections", "fingerprints", "lookups", "changes",
-    "routed connections",
+    "routed connections", "round trips of sessions", "uses of sessions", "files of sessions",
+    "refused sessions",
 ])
 def test_memory_stays_flat(case, pem_files):
     ran = run(case, *pem_files)

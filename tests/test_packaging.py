@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 from consumers.build import build
-from machine import ROOT, program
+from machine import ROOT, UNOPTIMIZED, program
 
 
 def run(*command, **options):
@@ -19,7 +19,8 @@ def run(*command, **options):
 def distributions(source_copy, tmp_path_factory):
     """An sdist of the tracked files, and the wheel that is built from it."""
     folder = tmp_path_factory.mktemp("dist")
-    ran = run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, source_copy)
+    ran = run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, source_copy,
+              env=UNOPTIMIZED)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
     return sdist, wheel
@@ -63,7 +64,7 @@ def test_the_wheel_shares_libssl_and_brings_none(distributions, tmp_path):
 def test_the_sdist_builds_in_an_empty_environment(distributions, empty_venv, tmp_path):
     """With pip alone, as a user has it; and C and Cython users then find everything."""
     python = empty_venv / "bin" / "python"
-    ran = run(python, "-m", "pip", "install", distributions[0])
+    ran = run(python, "-m", "pip", "install", distributions[0], env=UNOPTIMIZED)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     code = """
 import pathlib, pysidctx, ssl

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from consumers.build import build
-from machine import ROOT
+from machine import ROOT, UNOPTIMIZED
 from readme import BLOCKS, README, blocks
 
 
@@ -23,7 +23,7 @@ def test_python(code, tmp_path):
 
 @pytest.mark.parametrize("code", blocks("sh"))
 def test_shell(code, empty_venv, source_copy):
-    environment = dict(os.environ, PATH=f"{empty_venv / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    environment = dict(UNOPTIMIZED, PATH=f"{empty_venv / 'bin'}{os.pathsep}{os.environ['PATH']}")
     subprocess.run(["sh", "-ec", code], cwd=source_copy, env=environment, check=True)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import Cython.Build
 import pytest
 import setuptools
-from machine import ROOT
+from machine import ROOT, UNOPTIMIZED
 
 
 def setup(*arguments, **options):
@@ -151,7 +151,7 @@ def test_a_named_folder_is_built_against(source_copy, tmp_path):
         path = output("cc", f"-print-file-name={name}").strip()
         (named / "lib" / name).symlink_to(Path(path).resolve())
     ran = setup("build_ext", "--inplace", cwd=tree,
-                env=dict(os.environ, PYSIDCTX_OPENSSL_DIR=str(named)))
+                env=dict(UNOPTIMIZED, PYSIDCTX_OPENSSL_DIR=str(named)))
     assert ran.returncode == 0, ran.stderr
     assert f"-L{named}/lib" in ran.stdout
     code = "import pysidctx; print(pysidctx.__path__[0])"

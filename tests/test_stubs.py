@@ -43,6 +43,18 @@ pysidctx.set_session_id_context(ctx, bytearray(made))
 pysidctx.set_session_id_context(ctx, "shop")  # type: ignore[arg-type]
 pysidctx.set_session_id_context(object(), made)  # type: ignore[arg-type]
 folder: str = pysidctx.get_include()
+client = ctx.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="a.example")
+session: pysidctx.Session = pysidctx.Session.of(client, host="a.example")
+session = pysidctx.Session.from_der(session.to_der(), id_context=b"shop")
+session = pysidctx.Session.from_pem(session.to_pem(), id_context=None)
+session.save("session.pem")
+session = pysidctx.Session.load(b"session.pem", id_context=bytearray(b"shop"), shared=True)
+session.with_id_context(b"bank").resume_on(client, any_host=True)
+certificate: Optional[bytes] = session.peer_certificate
+ends: str = (session.time + session.timeout).isoformat()
+pysidctx.Session.from_der(b"")  # type: ignore[call-arg]
+pysidctx.Session.of(ctx)  # type: ignore[arg-type]
+session.id = b""  # type: ignore[misc]
 """)
     ran = subprocess.run(
         [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"),

@@ -1,0 +1,73 @@
+"""What leaks.py does with sessions, over and over."""
+
+import ssl
+import tempfile
+from pathlib import Path
+
+import handshakes
+
+from pysidctx import Error, Session
+
+
+def refusals(session, client_ctx, server_ctx):
+    """Calls that fail, at every stage that there is."""
+    der, pem = session.to_der(), session.to_pem()
+    finished = handshakes.shake(handshakes.pair(server_ctx, client_ctx))
+    other = handshakes.pair(server_ctx, client_ctx, name="b.test").client
+    return (
+        lambda: Session.from_der(der[:-1], id_context=None),
+        lambda: Session.from_der(der + b"x", id_context=None),
+        lambda: Session.from_der(der, id_context=b"another"),
+        lambda: Session.from_der(der, id_context=None, host="b.test"),
+        lambda: Session.from_der(1, id_context=None),
+        lambda: Session.from_pem(pem[:-40], id_context=None),
+        lambda: Session.from_pem(pem + pem, id_context=None),
+        lambda: Session.of(finished.client, host="b.test"),
+        lambda: Session.of(other),
+        lambda: session.resume_on(finished.client),
+        lambda: session.resume_on(other),
+        lambda: session.with_id_context(bytes(33)),
+        lambda: session.save("/dev/null/none"),
+    )
+
+
+def cases(server_ctx, client_ctx):
+    """Functions of a round's number, and how many rounds, by their names."""
+    ends = handshakes.shake(handshakes.pair(server_ctx, client_ctx))
+    connection, session = ends.client, Session.of(ends.client)
+    # Parsing a certificate takes a hundred times as long as the rest: nine in ten have none.
+    written = [(one.to_der(), one.to_pem()) for one in [session, *[Session.of(ends.server)] * 9]]
+    stranger_ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    stranger_ctx.check_hostname, stranger_ctx.verify_mode = False, ssl.CERT_NONE
+    unchecked = Session.of(handshakes.connect(server_ctx, stranger_ctx).client)
+    failing = refusals(session, client_ctx, server_ctx)
+
+    def round_trips(number):
+        der, pem = written[number % 10]
+        assert Session.from_der(der, id_context=None).to_der() == der
+        assert Session.from_pem(pem, id_context=None).to_pem() == pem
+
+    def uses(number):
+        moved = Session.of(connection).with_id_context(b"%d" % number)
+        ends = handshakes.pair(server_ctx, client_ctx)
+        for one in (session, moved):
+            one.resume_on(ends.client)
+        for one in (moved, unchecked):
+            one.to_der(), repr(one), hash(one), one == session, one.peer_certificate, one.timeout
+
+    def files(number):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "session.pem")
+            session.save(path)
+            Session.load(path, id_context=None, host="a.test")
+
+    def refused(number):
+        for call in failing:
+            try:
+                call()
+            except (Error, TypeError, ValueError, OSError):
+                continue
+            raise AssertionError("not refused")
+
+    return {"round trips of sessions": (round_trips, 100_000), "uses of sessions": (uses, 10_000),
+            "files of sessions": (files, 2_000), "refused sessions": (refused, 5_000)}
