@@ -1,12 +1,12 @@
-"""The command line: `python -m benchmarks [call|hostmap] [--quick]`."""
+"""The command line: `python -m benchmarks [call|hostmap|session] [--quick]`."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import call, hostmap
+from benchmarks import call, hostmap, session
 
-PARTS = {"call": call.run, "hostmap": hostmap.run}
+PARTS = {"call": call.run, "hostmap": hostmap.run, "session": session.run}
 RESULTS = Path(__file__).resolve().parent / "results"
 
 

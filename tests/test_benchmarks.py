@@ -31,6 +31,11 @@ def measured_hosts(results):
     return run_quickly("hostmap", results)
 
 
+@pytest.fixture(scope="module")
+def measured_sessions(results):
+    return run_quickly("session", results)
+
+
 def test_a_table_names_every_ratio(measured):
     assert measured.returncode == 0, measured.stderr
     for text in ("empty Cython function", "set_session_id_context(SSLSocket)", "pysidctx.h",
@@ -65,8 +70,17 @@ def test_the_file_has_the_figures_of_each_round(measured_hosts, results):
     assert found["threads"][0] > 0
 
 
+def test_the_table_of_sessions_has_both_sides(measured_sessions, results):
+    assert measured_sessions.returncode == 0, measured_sessions.stderr
+    for text in ("i2d_SSL_SESSION()", "d2i_SSL_SESSION()", "to_der()", "from_der()", "to_pem()",
+                 "with a certificate", "without one", "at most 1.3", "cores"):
+        assert text in measured_sessions.stdout, text
+    suite = pyperf.BenchmarkSuite.load(str(results / "session.json"))
+    assert len(suite.get_benchmark_names()) == 12
+
+
 def test_help_names_the_parts():
     ran = subprocess.run([sys.executable, "-m", "benchmarks", "--help"], cwd=ROOT,
                          capture_output=True, text=True)
     assert ran.returncode == 0
-    assert "{call,hostmap}" in ran.stdout
+    assert "{call,hostmap,session}" in ran.stdout

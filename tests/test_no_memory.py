@@ -17,7 +17,7 @@ def scarce_memory(tmp_path):
 
 
 # Run in a process of its own, because OpenSSL takes memory functions only before its first use.
-WITHOUT_MEMORY = """
+PREPARED = """
 import ctypes, sys
 libcrypto, library, certificate, ca, tests = sys.argv[1:]
 memory = ctypes.CDLL(library)
@@ -44,7 +44,9 @@ def fails(error, function, *arguments, file=b"listener.c"):
     finally:
         scarce_for.value = b""
     assert libssl.ERR_peek_error() == 0
+"""
 
+ID_CONTEXTS = """
 for file in (b"listener.c", b"stack.c"):  # the second one is OpenSSL's, for the place in ex_data
     fails(MemoryError, pysidctx.set_session_id_context, server_ctx, b"shop", file=file)
 ends = handshakes.pair(server_ctx, client_ctx)
@@ -59,14 +61,52 @@ fails(ssl.SSLError, ends.client.do_handshake)
 assert handshakes.id_context(handshakes.connect(server_ctx, client_ctx)) == b"shop"
 """
 
+# The files are OpenSSL's: copies, reading and writing in DER, in PEM, and places in ex_data.
+SESSIONS = """
+Session = pysidctx.Session
+ends = handshakes.shake(handshakes.pair(server_ctx, client_ctx))
+session = Session.of(ends.client)
+der, pem = session.to_der(), session.to_pem()
+fresh = handshakes.pair(server_ctx, client_ctx)
+client_ctx.check_hostname = False
+unchecked = handshakes.shake(handshakes.pair(server_ctx, client_ctx))
+
+for file, error, function, *arguments in (
+    (b"ssl_sess.c", pysidctx.Error, Session.of, ends.client),
+    (b"ssl_sess.c", pysidctx.Error, Session.of, ends.client.session),
+    (b"ssl_sess.c", pysidctx.Error, session.with_id_context, b"shop"),
+    (b"ssl_sess.c", pysidctx.Error, session.resume_on, fresh.client),
+    (b"stack.c", pysidctx.Error, Session.of, unchecked.client),
+    (b"ssl_sess.c", pysidctx.Error, lambda: Session.from_der(der, id_context=None)),
+    (b"bio", pysidctx.Error, lambda: Session.from_pem(pem, id_context=None)),
+    (b"pem_lib.c", pysidctx.Error, lambda: Session.from_pem(pem, id_context=None)),
+    (b"tasn_enc.c", pysidctx.Error, session.to_der),
+    (b"bio", pysidctx.Error, session.to_pem),
+    (b"pem_lib.c", pysidctx.Error, session.to_pem),
+    (b"buffer.c", pysidctx.Error, session.to_pem),
+):
+    fails(error, function, *arguments, file=file)
+    assert session.to_der() == der
+handshakes.shake(fresh)
+assert not fresh.client.session_reused
+"""
+
+
+def run(script, memory, pem_files):
+    ran = subprocess.run(
+        [sys.executable, "-c", PREPARED + script, libssl.file_of("libcrypto"), memory, *pem_files,
+         ROOT / "tests"],
+        capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout.splitlines()
+
 
 def test_nothing_is_changed_and_handshakes_end_in_an_alert(scarce_memory, pem_files):
-    ran = subprocess.run(
-        [sys.executable, "-c", WITHOUT_MEMORY, libssl.file_of("libcrypto"), scarce_memory,
-         *pem_files, ROOT / "tests"],
-        capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
-    *set_on, _, server, client = ran.stdout.splitlines()
+    *set_on, _, server, client = run(ID_CONTEXTS, scarce_memory, pem_files)
     assert len(set_on) == 3 and all("no memory" in message for message in set_on)
     assert "CALLBACK_FAILED" in server.upper()
     assert "INTERNAL_ERROR" in client.upper()
+
+
+def test_sessions_are_as_they_were(scarce_memory, pem_files):
+    run(SESSIONS, scarce_memory, pem_files)

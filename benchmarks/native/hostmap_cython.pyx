@@ -9,8 +9,9 @@ from pysidctx.host_table cimport (
 )
 from pysidctx.hosts cimport Hosts
 from pysidctx.libssl cimport (
-    SSL, SSL_CTX, SSL_CTX_set_tlsext_servername_callback, SSL_free, SSL_new, SSL_set_ex_data,
-    SSL_set_SSL_CTX, SSL_TLSEXT_ERR_OK,
+    BIO, BIO_METHOD, BIO_new, BIO_new_mem_buf, ERR_clear_error, SSL, SSL_CTX,
+    SSL_CTX_set_tlsext_servername_callback, SSL_free, SSL_new, SSL_set_ex_data, SSL_set_SSL_CTX,
+    SSL_TLSEXT_ERR_OK,
 )
 
 from pysidctx.siphash cimport siphash, siphash_value
@@ -28,16 +29,9 @@ cdef extern from "readers.h" nogil:
     void gate_leave(atomic_size_t *inside)
 
 cdef extern from "openssl/ssl.h" nogil:
-    ctypedef struct BIO:
-        pass
-    ctypedef struct BIO_METHOD:
-        pass
-    BIO *BIO_new_mem_buf(const void *buf, int len)
-    BIO *BIO_new(const BIO_METHOD *type)
     const BIO_METHOD *BIO_s_null()
     void SSL_set_bio(SSL *ssl, BIO *rbio, BIO *wbio)
     int SSL_accept(SSL *ssl)
-    void ERR_clear_error()
 
 cdef enum:
     DIGITS = 7

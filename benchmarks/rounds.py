@@ -1,0 +1,94 @@
+"""Runs a pyperf script round by round, and tells its figures as ratios.
+
+A round is one pyperf process for each figure; the rounds follow each other, so that a ratio is
+always between figures of the same round, and its spread is that over the rounds.
+"""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Optional
+
+import pyperf
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks import native
+from benchmarks.report import about, console, spread, table, verdict
+
+ROOT = Path(__file__).resolve().parent.parent
+
+Round = dict[str, float]  # seconds by the names that the script gives
+
+
+class Ratio(NamedTuple):
+    """A figure over the sum of others, and what it is to be where that was said beforehand."""
+
+    figure: str
+    baseline: tuple[str, ...]
+    wanted: Optional[float] = None
+    at_least: bool = False
+
+    def of(self, measured: Round) -> float:
+        return measured[self.figure] / sum(measured[name] for name in self.baseline)
+
+
+def measure(script: str, effort: Sequence[str]) -> pyperf.BenchmarkSuite:
+    """One round of the module `benchmarks.<script>`."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder, "round.json")
+        subprocess.run(
+            [sys.executable, "-m", f"benchmarks.{script}", "--quiet", "--processes=1",
+             "--warmups=1", *effort, f"--output={result}"],
+            check=True, cwd=ROOT, stdout=subprocess.DEVNULL,
+        )
+        return pyperf.BenchmarkSuite.load(str(result))
+
+
+def medians(suite: pyperf.BenchmarkSuite) -> Round:
+    return {name: suite.get_benchmark(name).median() for name in suite.get_benchmark_names()}
+
+
+def costs(rounds: list[Round]) -> Table:
+    drawn = table("One call: median of the rounds (least to most)", "")
+    drawn.add_column("ns", justify="right")
+    for name in rounds[0]:
+        drawn.add_row(name, spread((1e9 * measured[name] for measured in rounds), ".1f"))
+    return drawn
+
+
+def ratios(rounds: list[Round], asked: Sequence[Ratio]) -> Table:
+    drawn = table("Ratios: median of the rounds (least to most)",
+                  "figure", "over", "ratio", "wanted", "")
+    for ratio in asked:
+        values = [ratio.of(measured) for measured in rounds]
+        drawn.add_row(ratio.figure, " + ".join(ratio.baseline), spread(values, ".2f"),
+                      *verdict(statistics.median(values), ratio.wanted, ratio.at_least))
+    return drawn
+
+
+def run(script: str, asked: Sequence[Ratio], target: Path, quick: bool, loops: int) -> None:
+    """Measure, print the tables, write what pyperf has to `target`."""
+    native.build()
+    screen = console()
+    effort = ["--values=2", f"--loops={max(loops // 20, 1)}"] if quick else [
+        "--values=5", f"--loops={loops}"]
+    total = None
+    rounds = []
+    for _ in track(range(1 if quick else 7), description=target.stem, console=screen,
+                   transient=True):
+        suite = measure(script, effort)
+        rounds.append(medians(suite))
+        if total is None:
+            total = suite
+        else:
+            total.add_runs(suite)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    total.dump(str(target), replace=True)
+    metadata = total.get_metadata()
+    screen.print(about(metadata.get("cpu_model_name", "unknown CPU"),
+                       str(metadata.get("cpu_count", "?"))), soft_wrap=True, highlight=False)
+    screen.print(costs(rounds), ratios(rounds, asked), highlight=False)

@@ -1,0 +1,21 @@
+"""What writing and reading sessions costs, over OpenSSL's own calls in C, all in one run."""
+
+from pathlib import Path
+
+from benchmarks import rounds
+from benchmarks import session_worker as worker
+from benchmarks.rounds import Ratio
+
+RATIOS = tuple(
+    Ratio(worker.name(figure, kind), (worker.name(baseline, kind),), wanted)
+    for kind in (worker.CLIENT, worker.SERVER)
+    for figure, baseline, wanted in (
+        (worker.TO_DER, worker.I2D, 1.3), (worker.FROM_DER, worker.D2I, 1.3),
+        (worker.TO_PEM, worker.I2D, None), (worker.FROM_PEM, worker.D2I, None),
+    )
+)
+
+
+def run(results: Path, quick: bool) -> None:
+    """Measure, print the tables, write what pyperf has to `session.json` in the folder `results`."""
+    rounds.run("session_worker", RATIOS, results / "session.json", quick, loops=400)
