@@ -20,7 +20,8 @@ sys.path.append(tests)
 import pysidctx
 from servers import offer
 
-ctx = ssl.create_default_context(cafile=ca)
+ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+ctx.load_verify_locations(ca)
 ctx.minimum_version = ctx.maximum_version = ssl.TLSVersion[version]
 pysidctx.set_session_id_context(ctx, b"shop/v1" if what == "make" else b"another")
 session = None
