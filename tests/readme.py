@@ -12,9 +12,10 @@ def blocks(language):
     return [code for found, code in BLOCKS if found == language]
 
 
-def class_in_readme(name):
-    """A class from the one block that defines it."""
-    (code,) = [code for code in blocks("python") if re.search(rf"^class {name}\b", code, re.MULTILINE)]
+def names_in_readme(name):
+    """What the one block defines that has the class or function `name`."""
+    (code,) = [code for code in blocks("python")
+               if re.search(rf"^(class|def) {name}\b", code, re.MULTILINE)]
     names = {}
     exec(code, names)
-    return names[name]
+    return names

@@ -1,13 +1,14 @@
 """Sessions across processes, sockets and event loops: what one client made another one resumes."""
 
 import asyncio
+import socket
 import ssl
 import subprocess
 import sys
 
 import pytest
 from machine import ROOT, module
-from readme import blocks
+from readme import names_in_readme
 from servers import TIMEOUT, accepting, answer, offer
 
 from pysidctx import Session, set_session_id_context
@@ -68,13 +69,32 @@ def test_sockets_of_two_contexts(address, make_client_ctx, version):
     assert offer(address, make_client_ctx(version), written)[0]
 
 
+def test_the_visits_of_the_readme(
+    address, make_client_ctx, version, tmp_path, monkeypatch, capsys
+):
+    visit = names_in_readme("visit")["visit"]
+    plain = socket.create_connection
+    monkeypatch.setattr(socket, "create_connection", lambda where: plain(address, timeout=TIMEOUT))
+    contexts = [make_client_ctx(version) for _ in range(3)]
+    unused = iter(contexts)
+    monkeypatch.setattr(ssl, "create_default_context", lambda: next(unused))
+    path = tmp_path / "session.pem"
+
+    visit("a.test", path)
+    assert "a full handshake, because [Errno 2]" in capsys.readouterr().out
+    assert Session.load(path, id_context=b"shop/v1").hostname == "a.test"
+    visit("a.test", path)
+    assert capsys.readouterr().out == ""
+    visit("b.test", path)
+    assert "because this session was made for a.test" in capsys.readouterr().out
+    assert [ctx.session_stats()["hits"] for ctx in contexts] == [0, 1, 0]
+
+
 @pytest.mark.parametrize("library", ["asyncio", "uvloop"])
 def test_the_recipe_for_event_loops(address, make_client_ctx, version, library, ca):
     new_loop = module("uvloop", "uvloop").new_event_loop if library == "uvloop" else (
         asyncio.new_event_loop)
-    names = {}
-    (recipe,) = [code for code in blocks("python") if "class ResumingContext" in code]
-    exec(recipe, names)
+    names = names_in_readme("ResumingContext")
     ctx = names["ResumingContext"](ssl.PROTOCOL_TLS_CLIENT)
     ca.configure_trust(ctx)
     ctx.minimum_version = ctx.maximum_version = version
