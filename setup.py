@@ -18,6 +18,7 @@ from setuptools.errors import CompileError, LinkError
 MODULES = ("errors", "handles", "contexts", "listener", "sidctx", "fingerprint", "routing",
            "hosts", "hostmap", "serialize", "session_host", "resumption", "session")
 LIBRARIES = ["ssl", "crypto"]
+HEADERS = [str(path) for folder in ("include", "pysidctx") for path in sorted(Path(folder).glob("*.h"))]
 
 # What is looked for, and the packages of Debian and Ubuntu, Fedora and Alpine that have it.
 COMPILER = "a C compiler", "gcc", "gcc", "build-base"
@@ -125,7 +126,7 @@ class BuildPython(build_py):
 
 setup(
     ext_modules=cythonize(
-        [Extension(f"pysidctx.{name}", [f"pysidctx/{name}.pyx"], libraries=LIBRARIES)
+        [Extension(f"pysidctx.{name}", [f"pysidctx/{name}.pyx"], libraries=LIBRARIES, depends=HEADERS)
          for name in MODULES],
         build_dir="build/cython",
         compiler_directives={"language_level": 3, "freethreading_compatible": True},

@@ -3,6 +3,7 @@
 #define PYSIDCTX_OPENSSL_COMPAT_H
 
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/opensslv.h>
 #include <openssl/ssl.h>
@@ -35,6 +36,25 @@ typedef void **pysidctx_CRYPTO_EX_dup_from;
 #define pysidctx_SSL_set_psk_server_callback(ssl, callback) ((void)(ssl), (void)(callback))
 #else
 #define pysidctx_SSL_set_psk_server_callback SSL_set_psk_server_callback
+#endif
+
+/* Whether a peer's certificate is checked for a host's name or address; -1 where OpenSSL does not
+ * tell. */
+#if OPENSSL_VERSION_NUMBER < 0x30000000L
+#define pysidctx_checks_host(param) ((void)(param), -1)
+#else
+static inline int pysidctx_checks_host(X509_VERIFY_PARAM *param)
+{
+    char *address;
+
+    if (X509_VERIFY_PARAM_get0_host(param, 0) != NULL)
+        return 1;
+    ERR_set_mark(); /* it is an error if there is none */
+    address = X509_VERIFY_PARAM_get1_ip_asc(param);
+    ERR_pop_to_mark();
+    OPENSSL_free(address);
+    return address != NULL;
+}
 #endif
 
 /* Since 3.3 OpenSSL hands out a copy of a store's objects, taken under the store's lock; before

@@ -280,4 +280,5 @@ cdef extern from "openssl/ssl.h" nogil:
 cdef extern from "openssl_compat.h" nogil:
     STACK_OF_X509_OBJECT *X509_STORE_get1_objects "pysidctx_X509_STORE_get1_objects" (
         X509_STORE *xs)
+    int checks_host "pysidctx_checks_host" (X509_VERIFY_PARAM *param)
     EVP_MD *fetched_sha256 "pysidctx_fetched_sha256" ()

@@ -19,7 +19,7 @@ from pysidctx.libssl cimport (
     TLS1_1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION, TLS1_VERSION, TLS_client_method, TLS_method,
     X509_V_OK,
 )
-from pysidctx.session_host cimport host_of, is_checked, is_same
+from pysidctx.session_host cimport checks_name, host_of, is_checked, is_same
 
 _PROTOCOLS = {
     SSL3_VERSION: "SSLv3", TLS1_VERSION: "TLSv1", TLS1_1_VERSION: "TLSv1.1",
@@ -45,7 +45,7 @@ cdef int resume(PyObject *connection, SSL_SESSION *session, bint any_host) excep
     refuse_not_resumable(session)
     refuse_excluded_protocol(ssl, session)
     if not any_host:
-        refuse_other_host(<object> connection, session)
+        refuse_other_host(connection, session)
     cdef SSL_SESSION *copy = <SSL_SESSION *> check_pointer(SSL_SESSION_dup(session),
                                                            b"SSL_SESSION_dup()")
     try:
@@ -64,7 +64,7 @@ cdef int refuse_wrong_moment(SSL *ssl) except -1:
     return 0
 
 
-cdef bint is_withdrawn(SSL_SESSION *session) noexcept:
+cdef bint is_marked(SSL_SESSION *session) noexcept:
     """Whether OpenSSL has marked it: it could be resumed, if it were not for that."""
     cdef unsigned int length
     SSL_SESSION_get_id(session, &length)
@@ -75,8 +75,8 @@ cdef bint is_withdrawn(SSL_SESSION *session) noexcept:
 cdef int refuse_not_resumable(SSL_SESSION *session) except -1:
     if SSL_SESSION_is_resumable(session):
         return 0
-    if is_withdrawn(session):
-        raise refusal_of_withdrawn()
+    if is_marked(session):
+        raise refusal_of_marked()
     if SSL_SESSION_get_protocol_version(session) == TLS1_3_VERSION:
         raise SessionError(
             "this session has no ticket: in TLS 1.3 they come after the handshake. Read from the "
@@ -84,7 +84,7 @@ cdef int refuse_not_resumable(SSL_SESSION *session) except -1:
     raise SessionError("this session has neither an id nor a ticket: the server does not resume")
 
 
-cdef object refusal_of_withdrawn():
+cdef object refusal_of_marked():
     return SessionError(
         "OpenSSL has marked this session as not resumable, because its connection failed or was "
         "dropped: take it from a connection that is open, before it is closed")
@@ -118,9 +118,9 @@ cdef bint allows(SSL *ssl, int version) noexcept:
             and (least == 0 or version >= least) and (most == 0 or version <= most))
 
 
-cdef int refuse_other_host(object connection, SSL_SESSION *session) except -1:
+cdef int refuse_other_host(PyObject *connection, SSL_SESSION *session) except -1:
     filed = host_of(session)
-    name = connection.server_hostname
+    name = (<object> connection).server_hostname
     if filed is None:
         raise SessionError(
             "this session does not say for which host it was made: say host= where you take it, or "
@@ -130,7 +130,7 @@ cdef int refuse_other_host(object connection, SSL_SESSION *session) except -1:
             f"this session was made for {filed}, the connection is to {name or 'no host by name'}: "
             "a resumed handshake checks no certificate. Where one service has both names, say "
             "any_host=True")
-    if not is_checked(session) and connection.context.check_hostname:
+    if not is_checked(session) and checks_name(connection):
         raise SessionError(
             f"nobody checked that the peer of this session is {filed}, as this connection does: have "
             "check_hostname set where the session is made, or say host= where you take it")

@@ -25,12 +25,12 @@ from pysidctx.libssl cimport (
     SSL_SESSION_is_resumable, SSL_SESSION_set1_id_context, SSL_SESSION_up_ref, SSL_get_session,
     SSL_is_init_finished, SSL_is_server, SSL_session_reused, X509, i2d_X509,
 )
-from pysidctx.resumption cimport is_withdrawn, protocol_of, refusal_of_withdrawn, resume
+from pysidctx.resumption cimport is_marked, protocol_of, refusal_of_marked, resume
 from pysidctx.serialize cimport (
     der_of, pem_of, session_from_der, session_from_pem, text_of,
 )
 from pysidctx.session_host cimport (
-    file_connection_host, file_said_host, host_of, is_checked, leave_host_out, note_unchecked,
+    file_host_of, file_said_host, host_of, is_checked, leave_host_out, note_unchecked,
 )
 from pysidctx.sidctx cimport copy_sid_ctx
 
@@ -352,7 +352,8 @@ cdef SSL_SESSION *copy_of_ssl(object session) except NULL:
     """That of an ssl.SSLSession; the reference is the caller's."""
     cdef SSL_SESSION *copy = duplicate(SSL_SESSION_of(session))
     try:
-        note_unchecked(copy, context_of_session(session))
+        if not context_of_session(session).check_hostname:
+            note_unchecked(copy)
     except:
         SSL_SESSION_free(copy)
         raise
@@ -366,7 +367,7 @@ cdef SSL_SESSION *copy_of_connection(object source) except NULL:
     try:
         copy = finished_session(SSL_of(connection))
         if is_new(SSL_of(connection)):
-            file_connection_host(copy, <object> connection)
+            file_host_of(copy, connection)
     except:
         SSL_SESSION_free(copy)
         raise
@@ -444,8 +445,8 @@ cdef bytes id_context_of(SSL_SESSION *session):
 
 cdef SSL_SESSION *to_write(SSL_SESSION *session) except NULL:
     """What may be written of `session`; the reference is the caller's."""
-    if is_withdrawn(session):
-        raise refusal_of_withdrawn()
+    if is_marked(session):
+        raise refusal_of_marked()
     if is_checked(session) or host_of(session) is None:
         check(SSL_SESSION_up_ref(session), b"SSL_SESSION_up_ref()")
         return session

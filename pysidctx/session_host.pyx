@@ -8,9 +8,10 @@ resumed connections, so that it stays the name of the full handshake.
 from pysidctx.errors import SessionError
 
 from pysidctx.errors cimport check
+from pysidctx.handles cimport SSL_of
 from pysidctx.libssl cimport (
-    SSL_SESSION_get0_hostname, SSL_SESSION_get_ex_data, SSL_SESSION_get_ex_new_index,
-    SSL_SESSION_set1_hostname, SSL_SESSION_set_ex_data,
+    SSL_get0_param, SSL_SESSION_get0_hostname, SSL_SESSION_get_ex_data, SSL_SESSION_get_ex_new_index,
+    SSL_SESSION_set1_hostname, SSL_SESSION_set_ex_data, checks_host,
 )
 
 # On a session whose peer's name nobody checked: not NULL. Copied with the session; nothing to free.
@@ -34,20 +35,24 @@ cdef bint is_same(str host, str other):
     return host.lower() == other.lower()
 
 
-cdef int file_connection_host(SSL_SESSION *session, object connection) except -1:
-    """After a full handshake of a client's `connection`, which made `session`."""
+cdef bint checks_name(PyObject *connection) except -1:
+    """Whether a client's connection checks, in a full handshake, that its peer has the name."""
+    cdef int checks = checks_host(SSL_get0_param(SSL_of(connection)))
+    # The context's own is what the connection was made with, unless it was changed since.
+    return (<object> connection).context.check_hostname if checks < 0 else checks
+
+
+cdef int file_host_of(SSL_SESSION *session, PyObject *connection) except -1:
+    """After a full handshake of a client's connection, which made `session`."""
     cdef bytes name
-    if connection.server_hostname is None:
+    if (<object> connection).server_hostname is None:
         return leave_host_out(session)
-    name = connection.server_hostname.encode()
+    name = (<object> connection).server_hostname.encode()
     check(SSL_SESSION_set1_hostname(session, name), b"SSL_SESSION_set1_hostname()")
-    return note_unchecked(session, connection.context)
+    return 1 if checks_name(connection) else note_unchecked(session)
 
 
-cdef int note_unchecked(SSL_SESSION *session, object context) except -1:
-    """Unless `context`, with which `session` was made, has its connections check names."""
-    if context.check_hostname:
-        return 1
+cdef int note_unchecked(SSL_SESSION *session) except -1:
     return check(SSL_SESSION_set_ex_data(session, unchecked_index, &unchecked),
                  b"SSL_SESSION_set_ex_data()")
 

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 
 import libssl
 import pytest
@@ -253,6 +254,19 @@ def test_a_name_that_nobody_checked(server_ctx, make_client_ctx, fresh, version,
         refused(fresh(version, name=name), again, "does not say for which host")
 
 
+@pytest.mark.skipif(ssl.OPENSSL_VERSION_INFO < (3,), reason="OpenSSL 1.1.1 does not tell")
+def test_what_counts_is_how_the_connection_was_made(server_ctx, make_client_ctx, version):
+    """Not what check_hostname of its context is by now."""
+    client_ctx = unchecked(make_client_ctx(version))
+    ends = shake(pair(server_ctx, client_ctx))
+    client_ctx.check_hostname = True
+    session = Session.of(ends.client)
+    ends = pair(server_ctx, client_ctx)
+    unchecked(client_ctx)
+    with pytest.raises(SessionError, match="nobody checked"):
+        session.resume_on(ends.client)
+
+
 def test_a_host_that_the_user_answers_for(server_ctx, make_client_ctx, version):
     """Such as one whose certificate is compared with a known one."""
     ends = connect(server_ctx, unchecked(make_client_ctx(version)))
@@ -420,3 +434,18 @@ def test_one_session_for_many_connections_at_once(make_server_ctx, make_client_c
     for ends in many:
         assert shake(ends).client.session_reused
         close(ends)
+
+
+def test_threads_share_one_session(server_ctx, make_client_ctx):
+    session = session_of(server_ctx, make_client_ctx(TLS_1_2))
+    der = session.to_der()
+
+    def work():
+        client_ctx = make_client_ctx(TLS_1_2)
+        for _ in range(100):
+            assert visit(server_ctx, client_ctx, session).client.session_reused
+            assert Session.from_der(session.to_der(), id_context=None) == session
+        return session.to_der() == der
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(future.result() for future in [threads.submit(work) for _ in range(4)])
