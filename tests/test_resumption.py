@@ -340,7 +340,9 @@ EXCLUDING = {
     "maximum_version": (TLS_1_3, {"maximum_version": TLS_1_2}),
     "minimum_version": (TLS_1_2, {"minimum_version": TLS_1_3}),
     "OP_NO_TLSv1_3": (TLS_1_3, {"options": ssl.OP_ALL | ssl.OP_NO_TLSv1_3}),
-    "OP_NO_TLSv1_2": (TLS_1_2, {"options": ssl.OP_ALL | ssl.OP_NO_TLSv1_2}),
+    # Without the versions before it, which CPython 3.9 still has.
+    "OP_NO_TLSv1_2": (TLS_1_2, {"minimum_version": TLS_1_2,
+                                "options": ssl.OP_ALL | ssl.OP_NO_TLSv1_2}),
 }
 
 
