@@ -3,6 +3,7 @@
 import os
 import stat
 import tempfile
+from contextlib import suppress
 from io import RawIOBase
 from typing import Union
 
@@ -10,20 +11,22 @@ from pysidctx.errors import SessionError
 
 Path = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
 
+LARGEST = 1 << 20  # bytes: many times of what a ticket and certificates can take
+
 
 def write(path: Path, data: memoryview) -> None:
     """Have `path` hold the bytes of `data`, with mode 0600, or else be as it was; OSError."""
     path = os.fsdecode(path)
-    folder, name = os.path.split(path)
     # With mode 0600 from the start; in the same folder, because a rename does not leave a disk.
-    file, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder or os.curdir)
+    file, temporary = tempfile.mkstemp(prefix=".session.", dir=os.path.dirname(path) or os.curdir)
     try:
         with open(file, "wb", buffering=0) as stream:
             write_all(stream, data)
             os.fsync(file)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        with suppress(FileNotFoundError):  # interrupted after the last step
+            os.unlink(temporary)
         raise
 
 
@@ -44,6 +47,8 @@ def read(path: Path, *, shared: bool) -> bytearray:
         status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise SessionError(f"{os.fsdecode(path)!r} is not a file: name one that save() has written")
+        if status.st_size > LARGEST:
+            raise SessionError(f"{os.fsdecode(path)!r} is too large for a session: name another file")
         if not shared:
             refuse_shared(path, status)
         data = bytearray(status.st_size)

@@ -19,7 +19,7 @@ from pysidctx.libssl cimport (
     TLS1_1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION, TLS1_VERSION, TLS_client_method, TLS_method,
     X509_V_OK,
 )
-from pysidctx.session_host cimport checks_name, host_of, is_checked, is_same
+from pysidctx.session_host cimport checks_name, host_of, is_checked, is_same, note_checked
 
 _PROTOCOLS = {
     SSL3_VERSION: "SSLv3", TLS1_VERSION: "TLSv1", TLS1_1_VERSION: "TLSv1.1",
@@ -49,6 +49,7 @@ cdef int resume(PyObject *connection, SSL_SESSION *session, bint any_host) excep
     cdef SSL_SESSION *copy = <SSL_SESSION *> check_pointer(SSL_SESSION_dup(session),
                                                            b"SSL_SESSION_dup()")
     try:
+        note_checked(copy, is_checked(session))
         return set_session(ssl, copy)
     finally:
         SSL_SESSION_free(copy)

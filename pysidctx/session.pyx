@@ -23,14 +23,14 @@ from pysidctx.libssl cimport (
     SSL_SESSION_get0_peer, SSL_SESSION_get_id, SSL_SESSION_get_ticket_lifetime_hint,
     SSL_SESSION_get_time, SSL_SESSION_get_timeout, SSL_SESSION_has_ticket,
     SSL_SESSION_is_resumable, SSL_SESSION_set1_id_context, SSL_SESSION_up_ref, SSL_get_session,
-    SSL_is_init_finished, SSL_is_server, SSL_session_reused, X509, i2d_X509,
+    SSL_is_init_finished, SSL_is_server, X509, i2d_X509,
 )
 from pysidctx.resumption cimport is_marked, protocol_of, refusal_of_marked, resume
 from pysidctx.serialize cimport (
     der_of, pem_of, session_from_der, session_from_pem, text_of,
 )
 from pysidctx.session_host cimport (
-    file_host_of, file_said_host, host_of, is_checked, leave_host_out, note_unchecked,
+    file_host, file_host_of, file_said_host, host_of, is_checked, note_checked,
 )
 from pysidctx.sidctx cimport copy_sid_ctx
 
@@ -352,8 +352,7 @@ cdef SSL_SESSION *copy_of_ssl(object session) except NULL:
     """That of an ssl.SSLSession; the reference is the caller's."""
     cdef SSL_SESSION *copy = duplicate(SSL_SESSION_of(session))
     try:
-        if not context_of_session(session).check_hostname:
-            note_unchecked(copy)
+        note_checked(copy, is_checked(copy) and context_of_session(session).check_hostname)
     except:
         SSL_SESSION_free(copy)
         raise
@@ -366,7 +365,7 @@ cdef SSL_SESSION *copy_of_connection(object source) except NULL:
     cdef SSL_SESSION *copy = NULL
     try:
         copy = finished_session(SSL_of(connection))
-        if is_new(SSL_of(connection)):
+        if not SSL_is_server(SSL_of(connection)):
             file_host_of(copy, connection)
     except:
         SSL_SESSION_free(copy)
@@ -381,11 +380,6 @@ cdef SSL_SESSION *finished_session(SSL *ssl) except NULL:
     if session is NULL or not SSL_is_init_finished(ssl):
         raise SessionError("the handshake of this connection is not finished: take its session then")
     return duplicate(session)
-
-
-cdef bint is_new(SSL *ssl) noexcept:
-    """Whether a client made its session in a full handshake."""
-    return not SSL_is_server(ssl) and not SSL_session_reused(ssl)
 
 
 cdef Session wrapped(SSL_SESSION *session, object host):
@@ -452,7 +446,7 @@ cdef SSL_SESSION *to_write(SSL_SESSION *session) except NULL:
         return session
     cdef SSL_SESSION *copy = duplicate(session)
     try:
-        leave_host_out(copy)
+        file_host(copy, None)
     except:
         SSL_SESSION_free(copy)
         raise

@@ -10,13 +10,14 @@ from pysidctx.errors import SessionError
 from pysidctx.errors cimport check
 from pysidctx.handles cimport SSL_of
 from pysidctx.libssl cimport (
-    SSL_get0_param, SSL_SESSION_get0_hostname, SSL_SESSION_get_ex_data, SSL_SESSION_get_ex_new_index,
+    SSL_get0_param, SSL_session_reused, SSL_SESSION_get0_hostname, SSL_SESSION_get_ex_data, SSL_SESSION_get_ex_new_index,
     SSL_SESSION_set1_hostname, SSL_SESSION_set_ex_data, checks_host,
 )
 
-# On a session whose peer's name nobody checked: not NULL. Copied with the session; nothing to free.
-cdef int unchecked_index
-cdef char unchecked
+# On a session: whether its peer's name was checked; NULL where that is not known. OpenSSL copies it
+# with the session; there is nothing to free.
+cdef int verdict_index
+cdef char checked, unchecked
 
 
 cdef str host_of(SSL_SESSION *session):
@@ -28,7 +29,14 @@ cdef str host_of(SSL_SESSION *session):
 
 cdef bint is_checked(SSL_SESSION *session) noexcept:
     """Whether the peer had a certificate for the name, as far as is known."""
-    return SSL_SESSION_get_ex_data(session, unchecked_index) is NULL
+    return SSL_SESSION_get_ex_data(session, verdict_index) is not &unchecked
+
+
+cdef int note_checked(SSL_SESSION *session, bint was_checked) except -1:
+    """For `session`, and for those that come of it when it is resumed."""
+    return check(SSL_SESSION_set_ex_data(session, verdict_index,
+                                         &checked if was_checked else &unchecked),
+                 b"SSL_SESSION_set_ex_data()")
 
 
 cdef bint is_same(str host, str other):
@@ -43,44 +51,42 @@ cdef bint checks_name(PyObject *connection) except -1:
 
 
 cdef int file_host_of(SSL_SESSION *session, PyObject *connection) except -1:
-    """After a full handshake of a client's connection, which made `session`."""
-    cdef bytes name
-    if (<object> connection).server_hostname is None:
-        return leave_host_out(session)
-    name = (<object> connection).server_hostname.encode()
-    check(SSL_SESSION_set1_hostname(session, name), b"SSL_SESSION_set1_hostname()")
-    return 1 if checks_name(connection) else note_unchecked(session)
+    """After a client's handshake, with `session`."""
+    if SSL_session_reused(SSL_of(connection)):
+        # The host is that of the full handshake. Where `ssl` has set the session, nobody noted
+        # more; both connections are of one context.
+        if SSL_SESSION_get_ex_data(session, verdict_index) is not NULL:
+            return 1
+    else:
+        file_host(session, (<object> connection).server_hostname)
+    return note_checked(session, checks_name(connection))
 
 
-cdef int note_unchecked(SSL_SESSION *session) except -1:
-    return check(SSL_SESSION_set_ex_data(session, unchecked_index, &unchecked),
-                 b"SSL_SESSION_set_ex_data()")
+cdef int file_host(SSL_SESSION *session, object name) except -1:
+    cdef bytes encoded = b"" if name is None else name.encode()
+    return check(SSL_SESSION_set1_hostname(session, NULL if name is None else <char *> encoded),
+                 b"SSL_SESSION_set1_hostname()")
 
 
 cdef int file_said_host(SSL_SESSION *session, object host) except -1:
     """The user answers for `host`. TypeError, ValueError; SessionError where another one is filed."""
-    cdef bytes name = encoded(host)
+    name = as_server_hostname(host)
     filed = host_of(session)
-    if filed is not None and not is_same(filed, name.decode()):
+    if filed is not None and not is_same(filed, name):
         raise SessionError(
             f"this session was made for {filed}, not for {host}: say that host, or none")
-    check(SSL_SESSION_set1_hostname(session, name), b"SSL_SESSION_set1_hostname()")
-    return check(SSL_SESSION_set_ex_data(session, unchecked_index, NULL),
-                 b"SSL_SESSION_set_ex_data()")
+    file_host(session, name)
+    return note_checked(session, True)
 
 
-cdef bytes encoded(object host):
-    """As `ssl` encodes server_hostname."""
+cdef str as_server_hostname(object host):
+    """As `ssl` encodes it."""
     if not isinstance(host, str):
         raise TypeError(f"host must be a str, not {type(host).__name__}")
     if not host or "\0" in host:
         raise ValueError(f"{host!r} is not a host's name: say the server_hostname")
-    return host.encode("idna")
+    return host.encode("idna").decode()
 
 
-cdef int leave_host_out(SSL_SESSION *session) except -1:
-    return check(SSL_SESSION_set1_hostname(session, NULL), b"SSL_SESSION_set1_hostname()")
-
-
-unchecked_index = check(SSL_SESSION_get_ex_new_index(0, NULL, NULL, NULL, NULL),
+verdict_index = check(SSL_SESSION_get_ex_new_index(0, NULL, NULL, NULL, NULL),
                         b"SSL_SESSION_get_ex_new_index()")

@@ -275,6 +275,29 @@ def test_a_host_that_the_user_answers_for(server_ctx, make_client_ctx, version):
     assert written(session).hostname == "a.test"
 
 
+def test_an_unchecked_session_that_ssl_resumed(server_ctx, make_client_ctx, fresh, version):
+    """`ssl` copies sessions without what is noted on them; the name is that of the server."""
+    server_ctx.sni_callback = lambda *arguments: None
+    client_ctx = unchecked(make_client_ctx(version))
+    ends = connect(server_ctx, client_ctx, session=connect(server_ctx, client_ctx).client.session)
+    assert ends.client.session_reused
+    for source in (ends.client, ends.client.session):
+        session = Session.of(source)
+        assert session.hostname == "a.test"
+        refused(fresh(version), session, "nobody checked")
+
+
+def test_a_checked_session_stays_so_where_nobody_checks(
+    server_ctx, make_client_ctx, fresh, version
+):
+    session = session_of(server_ctx, make_client_ctx(version))
+    for _ in range(2):
+        ends = visit(server_ctx, unchecked(make_client_ctx(version)), written(session))
+        assert ends.client.session_reused
+        session = Session.of(ends.client)
+    assert visit(server_ctx, make_client_ctx(version), session).client.session_reused
+
+
 def test_an_sslsession_has_the_host_that_the_server_acknowledged(
     server_ctx, make_client_ctx, fresh, version
 ):

@@ -146,6 +146,20 @@ def test_what_is_not_a_session(tmp_path, content):
     assert libssl.ERR_peek_error() == 0
 
 
+def test_a_file_that_is_too_large(tmp_path):
+    path = tmp_path / "session.pem"
+    path.touch(0o600)
+    os.truncate(path, 1 << 40)
+    with pytest.raises(SessionError, match="too large"):
+        load(path)
+
+
+def test_a_name_as_long_as_they_get(session, tmp_path):
+    path = tmp_path / ("x" * 255)
+    session.save(path)
+    assert load(path) == session
+
+
 def test_the_id_context_and_the_host_are_asked_for(session, tmp_path):
     path = tmp_path / "session.pem"
     session.save(path)
