@@ -3,7 +3,6 @@
 Each holds the secret of its session. Buffers of OpenSSL's are wiped when they are freed.
 """
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.limits cimport INT_MAX
 from libc.string cimport strcmp
 
@@ -44,7 +43,7 @@ cdef bytes der_of(SSL_SESSION *session):
     cdef unsigned char *data = NULL
     cdef int length = check(i2d_SSL_SESSION(session, &data), b"i2d_SSL_SESSION()")
     try:
-        return PyBytes_FromStringAndSize(<char *> data, length)
+        return data[:length]
     finally:
         OPENSSL_clear_free(data, length)
 

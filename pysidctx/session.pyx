@@ -18,7 +18,7 @@ from pysidctx.handles cimport (
     SSL_SESSION_of, SSL_of, connection_of, context_of_session, is_session,
 )
 from pysidctx.libssl cimport (
-    BIO, BIO_free, OPENSSL_cleanse, SSL, SSL_CIPHER_get_name, SSL_MAX_SID_CTX_LENGTH, SSL_SESSION,
+    BIO, BIO_free, OPENSSL_cleanse, OPENSSL_free, SSL, SSL_CIPHER_get_name, SSL_MAX_SID_CTX_LENGTH, SSL_SESSION,
     SSL_SESSION_dup, SSL_SESSION_free, SSL_SESSION_get0_cipher, SSL_SESSION_get0_id_context,
     SSL_SESSION_get0_peer, SSL_SESSION_get_id, SSL_SESSION_get_ticket_lifetime_hint,
     SSL_SESSION_get_time, SSL_SESSION_get_timeout, SSL_SESSION_has_ticket,
@@ -36,7 +36,7 @@ from pysidctx.sidctx cimport copy_sid_ctx
 
 ctypedef SSL_SESSION *(*reader)(const unsigned char *data, Py_ssize_t length) except NULL
 
-# What Session() itself is not to be called with.
+# Sessions are made with it, and it is known here alone.
 cdef object made_here = object()
 
 
@@ -102,9 +102,11 @@ cdef class Session:
             A str: the host whose peer you have checked by other means than `check_hostname`, in the
             form of `server_hostname`.
 
-        The session of a client's connection is bound to its `server_hostname`, and knows whether that
-        was checked; that of an `ssl.SSLSession` to the name that the server has acknowledged, if it
-        has. A resumed connection's is bound to the host of the session that it resumed.
+        The session of a client's connection is bound to its `server_hostname`, and it is noted whether
+        the connection has checked that. A resumed connection's is bound to the host of the session that
+        it resumed; an `ssl.SSLSession`, and what `ssl` itself has resumed, to the name that the server
+        has acknowledged in the full handshake, if it has. There the SSLContext tells whether names are
+        checked.
 
         Raises TypeError for other objects; ValueError for a socket that is closed, unwrapped or not
         connected, or for a `host` that cannot be one; SessionError while the handshake is not finished,
@@ -177,11 +179,11 @@ cdef class Session:
             wipe(content)
 
     def to_der(self):
-        """Return the session as bytes, its secret among them: what i2d_SSL_SESSION(3) writes.
+        """Return the session in DER, as bytes with its secret in them, which nobody wipes.
 
-        The host is left out where the peer's name was not checked, so that reading it asks for
-        `host`. Raises SessionError where OpenSSL has marked the session as not resumable, which is
-        not written along.
+        The host is left out where the peer's name was not checked, so that resuming it after reading
+        asks for `host`. Raises SessionError where OpenSSL has marked the session as not resumable: the
+        mark would not be written along. Safe in any thread. See i2d_SSL_SESSION(3).
         """
         cdef SSL_SESSION *written = to_write(self.session)
         try:
@@ -190,7 +192,10 @@ cdef class Session:
             SSL_SESSION_free(written)
 
     def to_pem(self):
-        """Return the same in PEM, as a str, as `openssl s_client -sess_out` writes it."""
+        """Return the same in PEM, as a str: what `openssl s_client -sess_out` writes.
+
+        Raises SessionError as `to_der()`. Safe in any thread. See PEM_write_bio_SSL_SESSION(3).
+        """
         cdef BIO *bio = pem(self.session)
         cdef const unsigned char *text
         cdef Py_ssize_t length = text_of(bio, &text)
@@ -405,7 +410,7 @@ cdef Session taken(object data, object id_context, object host, reader read):
         found = id_context_of(session)
         SSL_SESSION_free(session)
         raise WrongContextError(
-            f"this session's id context is {found}, not {bytes(id_context)} as expected: it belongs to "
+            f"this session's id context is {found}, not {expected[:length]} as expected: it belongs to "
             "another application. To move it on purpose, read it with the id context that it has and "
             "use with_id_context()")
     return wrapped(session, host)
@@ -462,11 +467,12 @@ cdef BIO *pem(SSL_SESSION *session) except NULL:
 
 
 cdef bytes certificate_of(X509 *certificate):
-    cdef int length = check(i2d_X509(certificate, NULL), b"i2d_X509()")
-    encoded = bytes(length)
-    cdef unsigned char *end = encoded
-    check(i2d_X509(certificate, &end), b"i2d_X509()")
-    return encoded
+    cdef unsigned char *data = NULL
+    cdef int length = check(i2d_X509(certificate, &data), b"i2d_X509()")
+    try:
+        return data[:length]
+    finally:
+        OPENSSL_free(data)
 
 
 cdef void wipe(bytearray content) noexcept:

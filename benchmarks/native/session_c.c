@@ -26,48 +26,32 @@ static int parse(PyObject *args, job *todo)
     return todo->session != NULL;
 }
 
-static PyObject *finish(job *todo, double start)
-{
-    double end = seconds();
-
-    SSL_SESSION_free(todo->session);
-    return PyFloat_FromDouble(end - start);
-}
-
-static PyObject *i2d(PyObject *self, PyObject *args)
-{
-    job todo;
-    double start;
-    Py_ssize_t i;
-
-    if (!parse(args, &todo))
-        return NULL;
-    start = seconds();
-    for (i = 0; i < todo.loops; i++) {
-        unsigned char *der = NULL;
-
-        i2d_SSL_SESSION(todo.session, &der);
-        OPENSSL_free(der);
+#define LOOP(name, statements)                                                                    \
+    static PyObject *name(PyObject *self, PyObject *args)                                         \
+    {                                                                                             \
+        job todo;                                                                                 \
+        double start, end;                                                                        \
+        Py_ssize_t i;                                                                             \
+                                                                                                  \
+        if (!parse(args, &todo))                                                                  \
+            return NULL;                                                                          \
+        start = seconds();                                                                        \
+        for (i = 0; i < todo.loops; i++)                                                          \
+            statements;                                                                           \
+        end = seconds();                                                                          \
+        SSL_SESSION_free(todo.session);                                                           \
+        return PyFloat_FromDouble(end - start);                                                   \
     }
-    return finish(&todo, start);
-}
 
-static PyObject *d2i(PyObject *self, PyObject *args)
-{
-    job todo;
-    double start;
-    Py_ssize_t i;
-
-    if (!parse(args, &todo))
-        return NULL;
-    start = seconds();
-    for (i = 0; i < todo.loops; i++) {
-        const unsigned char *end = todo.der;
-
-        SSL_SESSION_free(d2i_SSL_SESSION(NULL, &end, todo.length));
-    }
-    return finish(&todo, start);
-}
+LOOP(i2d, {
+    unsigned char *der = NULL;
+    i2d_SSL_SESSION(todo.session, &der);
+    OPENSSL_free(der);
+})
+LOOP(d2i, {
+    const unsigned char *end_of_session = todo.der;
+    SSL_SESSION_free(d2i_SSL_SESSION(NULL, &end_of_session, todo.length));
+})
 
 static PyMethodDef methods[] = {
     {"i2d", i2d, METH_VARARGS, NULL},
