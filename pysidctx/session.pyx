@@ -48,7 +48,7 @@ cdef class Session:
     changes, so any thread may use it at any time. Sessions are equal where their ids and their id
     contexts are; one without an id equals itself alone.
 
-    Whoever knows the secret in it can read, and speak in, the connections that it is resumed on.
+    Whoever knows the secret in it can take part in the connections that it is resumed on.
     `to_der()`, `to_pem()` and `save()` are the only ways out of it: `repr()` shows no secret, there is
     no pickling, and its memory is wiped when it is freed.
 
@@ -137,7 +137,8 @@ cdef class Session:
         not one session, or one made for another host than `host`; TypeError and ValueError for
         arguments that cannot be what they should.
 
-        Safe in any thread. See d2i_SSL_SESSION(3).
+        OpenSSL's parser leaves part of the secret in memory that it has freed, until that is used
+        again. Safe in any thread. See d2i_SSL_SESSION(3).
         """
         return taken(data, id_context, host, session_from_der)
 
