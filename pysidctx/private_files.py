@@ -42,7 +42,7 @@ def read(path: Path, *, shared: bool) -> bytearray:
     Unless `shared`, a file that users other than this process's (or root) own or have access to is
     refused.
     """
-    with open(path, "rb", buffering=0) as stream:
+    with open(path, "rb", buffering=0, opener=open_at_once) as stream:
         # Of the file that is open: the path may name another one by now.
         status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode):
@@ -57,6 +57,11 @@ def read(path: Path, *, shared: bool) -> bytearray:
             while count := stream.readinto(view[filled:]):
                 filled += count
         return data
+
+
+def open_at_once(path: Path, flags: int) -> int:
+    """Do not wait for the writer of a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def refuse_shared(path: Path, status: os.stat_result) -> None:
