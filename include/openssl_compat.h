@@ -5,9 +5,15 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/opensslv.h>
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
+
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+#endif
 
 #if OPENSSL_VERSION_NUMBER < 0x10101000L
 #error "pysidctx needs OpenSSL 1.1.1 or later"
@@ -23,12 +29,40 @@ typedef void *pysidctx_CRYPTO_EX_dup_from;
 typedef void **pysidctx_CRYPTO_EX_dup_from;
 #endif
 
-/* Algorithms of OpenSSL 3 are fetched, which takes longer than a short message's digest.  What this
- * returns is kept for as long as the process lives. */
+/* Algorithms of OpenSSL 3 are fetched, which takes longer than a short message's digest.  What these
+ * return is kept for as long as the process lives. */
 #if OPENSSL_VERSION_NUMBER < 0x30000000L
 #define pysidctx_fetched_sha256() ((EVP_MD *)EVP_sha256())
+#define pysidctx_fetched_aes128() ((EVP_CIPHER *)EVP_aes_128_cbc())
+#define pysidctx_fetched_aes256() ((EVP_CIPHER *)EVP_aes_256_cbc())
 #else
 #define pysidctx_fetched_sha256() EVP_MD_fetch(NULL, "SHA256", NULL)
+#define pysidctx_fetched_aes128() EVP_CIPHER_fetch(NULL, "AES-128-CBC", NULL)
+#define pysidctx_fetched_aes256() EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL)
+#endif
+
+/* The callback for ticket keys is given an HMAC of one type or the other. */
+#if OPENSSL_VERSION_NUMBER < 0x30000000L
+typedef HMAC_CTX pysidctx_TICKET_MAC;
+#define pysidctx_set_ticket_key_callback(ctx, cb) ((int)SSL_CTX_set_tlsext_ticket_key_cb(ctx, cb))
+
+static inline int pysidctx_ticket_mac_init(HMAC_CTX *mac, const unsigned char *key, size_t length)
+{
+    return HMAC_Init_ex(mac, key, (int)length, EVP_sha256(), NULL);
+}
+#else
+typedef EVP_MAC_CTX pysidctx_TICKET_MAC;
+#define pysidctx_set_ticket_key_callback SSL_CTX_set_tlsext_ticket_key_evp_cb
+
+static inline int pysidctx_ticket_mac_init(EVP_MAC_CTX *mac, const unsigned char *key,
+                                           size_t length)
+{
+    OSSL_PARAM params[2];
+
+    params[0] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, "SHA256", 0);
+    params[1] = OSSL_PARAM_construct_end();
+    return EVP_MAC_init(mac, key, length, params);
+}
 #endif
 
 /* Without the pre-shared keys of TLS 1.2, OpenSSL has nothing to take away. */

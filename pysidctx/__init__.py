@@ -21,11 +21,13 @@ from pysidctx.hostmap import HostMap, HostMapStats
 from pysidctx.hosts import Host
 from pysidctx.paths import get_include
 from pysidctx.session import Session
+from pysidctx.sharing import resumable
 from pysidctx.sidctx import (
     MAX_SID_CTX_LENGTH,
     derive_session_id_context,
     set_session_id_context,
 )
+from pysidctx.tickets import TicketKeys, TicketStats
 
 __version__ = "0.1.0"
 
@@ -38,9 +40,12 @@ __all__ = [
     "LibraryMismatchError",
     "Session",
     "SessionError",
+    "TicketKeys",
+    "TicketStats",
     "WrongContextError",
     "context_fingerprint",
     "derive_session_id_context",
     "get_include",
+    "resumable",
     "set_session_id_context",
 ]

@@ -46,11 +46,35 @@ cdef extern from "openssl/rand.h" nogil:
 cdef extern from "openssl/evp.h" nogil:
     ctypedef struct EVP_MD:
         pass
+    ctypedef struct EVP_CIPHER:
+        pass
+    ctypedef struct EVP_CIPHER_CTX:
+        pass
+    ctypedef struct EVP_PKEY_CTX:
+        pass
     ctypedef struct ENGINE:
         pass
 
+    enum:
+        EVP_PKEY_HKDF
+
+    const EVP_MD *EVP_sha256()
+    int EVP_EncryptInit_ex(EVP_CIPHER_CTX *ctx, const EVP_CIPHER *type, ENGINE *impl,
+                           const unsigned char *key, const unsigned char *iv)
+    int EVP_DecryptInit_ex(EVP_CIPHER_CTX *ctx, const EVP_CIPHER *type, ENGINE *impl,
+                           const unsigned char *key, const unsigned char *iv)
+    EVP_PKEY_CTX *EVP_PKEY_CTX_new_id(int id, ENGINE *e)
+    void EVP_PKEY_CTX_free(EVP_PKEY_CTX *ctx)
+    int EVP_PKEY_derive_init(EVP_PKEY_CTX *ctx)
+    int EVP_PKEY_derive(EVP_PKEY_CTX *ctx, unsigned char *key, size_t *keylen)
     int EVP_Digest(const void *data, size_t count, unsigned char *md, unsigned int *size,
                    const EVP_MD *type, ENGINE *impl)
+
+cdef extern from "openssl/kdf.h" nogil:
+    int EVP_PKEY_CTX_set_hkdf_md(EVP_PKEY_CTX *pctx, const EVP_MD *md)
+    int EVP_PKEY_CTX_set1_hkdf_salt(EVP_PKEY_CTX *pctx, unsigned char *salt, int saltlen)
+    int EVP_PKEY_CTX_set1_hkdf_key(EVP_PKEY_CTX *pctx, unsigned char *key, int keylen)
+    int EVP_PKEY_CTX_add1_hkdf_info(EVP_PKEY_CTX *pctx, unsigned char *info, int infolen)
 
 cdef extern from "openssl/err.h" nogil:
     unsigned long ERR_peek_last_error()
@@ -236,6 +260,30 @@ cdef extern from "openssl/ssl.h" nogil:
     int SSL_set_ex_data(SSL *d, int idx, void *arg)
     void *SSL_get_ex_data(const SSL *d, int idx)
 
+    enum:
+        SSL_TICKET_EMPTY
+        SSL_TICKET_NO_DECRYPT
+        SSL_TICKET_SUCCESS
+        SSL_TICKET_SUCCESS_RENEW
+        SSL_TICKET_RETURN_IGNORE_RENEW
+        SSL_TICKET_RETURN_USE
+        SSL_TICKET_RETURN_USE_RENEW
+
+    ctypedef int SSL_TICKET_STATUS
+    ctypedef int SSL_TICKET_RETURN
+    ctypedef int (*SSL_CTX_generate_session_ticket_fn)(SSL *s, void *arg) noexcept nogil
+    ctypedef SSL_TICKET_RETURN (*SSL_CTX_decrypt_session_ticket_fn)(
+        SSL *s, SSL_SESSION *ss, const unsigned char *keyname, size_t keyname_length,
+        SSL_TICKET_STATUS status, void *arg) noexcept nogil
+
+    int SSL_CTX_set_session_ticket_cb(SSL_CTX *ctx, SSL_CTX_generate_session_ticket_fn gen_cb,
+                                      SSL_CTX_decrypt_session_ticket_fn dec_cb, void *arg)
+    int SSL_SESSION_set1_ticket_appdata(SSL_SESSION *ss, const void *data, size_t len)
+    int SSL_SESSION_get0_ticket_appdata(SSL_SESSION *ss, void **data, size_t *len)
+    int SSL_CTX_get_tlsext_ticket_keys(SSL_CTX *ctx, unsigned char *keys, size_t keylen)
+    long SSL_CTX_get_timeout(SSL_CTX *ctx)
+    long SSL_CTX_set_timeout(SSL_CTX *ctx, long t)
+
     SSL_SESSION *SSL_SESSION_new()
     SSL_SESSION *SSL_SESSION_dup(SSL_SESSION *src)
     int SSL_SESSION_up_ref(SSL_SESSION *ses)
@@ -250,6 +298,7 @@ cdef extern from "openssl/ssl.h" nogil:
     int SSL_SESSION_set_cipher(SSL_SESSION *s, const SSL_CIPHER *cipher)
     long SSL_SESSION_get_time(const SSL_SESSION *s)
     long SSL_SESSION_get_timeout(const SSL_SESSION *s)
+    long SSL_SESSION_set_timeout(SSL_SESSION *s, long t)
     int SSL_SESSION_has_ticket(const SSL_SESSION *s)
     unsigned long SSL_SESSION_get_ticket_lifetime_hint(const SSL_SESSION *s)
     int SSL_SESSION_is_resumable(const SSL_SESSION *s)
@@ -282,3 +331,13 @@ cdef extern from "openssl_compat.h" nogil:
         X509_STORE *xs)
     int checks_host "pysidctx_checks_host" (X509_VERIFY_PARAM *param)
     EVP_MD *fetched_sha256 "pysidctx_fetched_sha256" ()
+    EVP_CIPHER *fetched_aes128 "pysidctx_fetched_aes128" ()
+    EVP_CIPHER *fetched_aes256 "pysidctx_fetched_aes256" ()
+
+    ctypedef struct TICKET_MAC "pysidctx_TICKET_MAC":
+        pass
+    ctypedef int (*ticket_key_fn)(SSL *s, unsigned char *key_name, unsigned char *iv,
+                                  EVP_CIPHER_CTX *ctx, TICKET_MAC *mac, int enc) noexcept nogil
+    int set_ticket_key_callback "pysidctx_set_ticket_key_callback" (SSL_CTX *ctx, ticket_key_fn cb)
+    int ticket_mac_init "pysidctx_ticket_mac_init" (TICKET_MAC *mac, const unsigned char *key,
+                                                    size_t length)

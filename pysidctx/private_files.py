@@ -1,24 +1,30 @@
-"""Files with secrets: replaced in one step, and read only where no other user had access."""
+"""Files with secrets: written whole, and read only where no other user had access."""
 
 import os
 import stat
 import tempfile
 from contextlib import suppress
 from io import RawIOBase
-from typing import Union
-
-from pysidctx.errors import SessionError
+from typing import NamedTuple, Union
 
 Path = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
 
-LARGEST = 1 << 20  # bytes: many times of what a ticket and certificates can take
+
+class Content(NamedTuple):
+    """What a file is to hold, and how its refusal is told."""
+
+    name: str
+    error: type[Exception]
+    largest: int        # bytes
+    advice: str         # what else can be done about a file that others have access to
+    group_of_root: bool = False  # root may let a group read it, and this process be in that
 
 
 def write(path: Path, data: memoryview) -> None:
     """Have `path` hold the bytes of `data`, with mode 0600, or else be as it was; OSError."""
     path = os.fsdecode(path)
     # With mode 0600 from the start; in the same folder, because a rename does not leave a disk.
-    file, temporary = tempfile.mkstemp(prefix=".session.", dir=os.path.dirname(path) or os.curdir)
+    file, temporary = tempfile.mkstemp(prefix=".pysidctx.", dir=os.path.dirname(path) or os.curdir)
     try:
         with open(file, "wb", buffering=0) as stream:
             write_all(stream, data)
@@ -36,8 +42,20 @@ def write_all(stream: RawIOBase, data: memoryview) -> None:
         written += stream.write(data[written:]) or 0
 
 
-def read(path: Path, *, shared: bool) -> bytearray:
-    """Return what is in `path` as a bytearray, for the caller to wipe; OSError, SessionError.
+def create(path: Path, data: bytes) -> None:
+    """Have a new file `path` hold `data`, with mode 0600; FileExistsError, OSError."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(file, "wb", buffering=0) as stream:
+            write_all(stream, memoryview(data))
+            os.fsync(file)
+    except BaseException:
+        os.unlink(path)
+        raise
+
+
+def read(path: Path, content: Content, *, shared: bool = False) -> bytearray:
+    """Return what is in `path` as a bytearray, for the caller to wipe; OSError, `content.error`.
 
     Unless `shared`, a file that users other than this process's (or root) own or have access to is
     refused.
@@ -46,16 +64,18 @@ def read(path: Path, *, shared: bool) -> bytearray:
         # Of the file that is open: the path may name another one by now.
         status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise SessionError(f"{os.fsdecode(path)!r} is not a file: name one that save() has written")
-        if status.st_size > LARGEST:
-            raise SessionError(f"{os.fsdecode(path)!r} is too large for a session: name another file")
+            raise content.error(f"{os.fsdecode(path)!r} is not a file: name one with {content.name}")
+        if status.st_size > content.largest:
+            raise content.error(
+                f"{os.fsdecode(path)!r} is too large for {content.name}: name another file")
         if not shared:
-            refuse_shared(path, status)
+            refuse_shared(path, status, content)
         data = bytearray(status.st_size)
         with memoryview(data) as view:
             filled = 0
             while count := stream.readinto(view[filled:]):
                 filled += count
+        del data[filled:]  # it was cut meanwhile
         return data
 
 
@@ -64,14 +84,17 @@ def open_at_once(path: Path, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def refuse_shared(path: Path, status: os.stat_result) -> None:
+def refuse_shared(path: Path, status: os.stat_result, content: Content) -> None:
     mode = stat.S_IMODE(status.st_mode)
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise SessionError(
-            f"{os.fsdecode(path)!r} has mode {mode:04o}: other users may know its secret, or have "
-            "put in a session of theirs. Take it away from them with chmod 600 and make a new one, or "
-            "say shared=True")
+    of_others = stat.S_IRWXG | stat.S_IRWXO
+    if content.group_of_root and status.st_uid == 0:
+        of_others &= ~stat.S_IRGRP
+    if mode & of_others:
+        raise content.error(
+            f"{os.fsdecode(path)!r} has mode {mode:04o}: other users may know its secret, or have put "
+            f"in one of theirs. Take it away from them with chmod 600 and make a new one"
+            f"{content.advice}")
     if status.st_uid not in (os.geteuid(), 0):
-        raise SessionError(
-            f"{os.fsdecode(path)!r} belongs to user {status.st_uid}, who knows its secret: save a "
-            "session of your own, or say shared=True")
+        raise content.error(
+            f"{os.fsdecode(path)!r} belongs to user {status.st_uid}, who knows its secret: make one of "
+            f"your own{content.advice}")

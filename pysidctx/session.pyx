@@ -36,6 +36,9 @@ from pysidctx.sidctx cimport copy_sid_ctx
 
 ctypedef SSL_SESSION *(*reader)(const unsigned char *data, Py_ssize_t length) except NULL
 
+# Large enough for many times of what a ticket and certificates take.
+SESSION_FILE = private_files.Content("a session", SessionError, 1 << 20, ", or say shared=True")
+
 # Sessions are made with it, and it is known here alone.
 cdef object made_here = object()
 
@@ -173,7 +176,7 @@ cdef class Session:
 
         Raises OSError, too. Safe in any thread.
         """
-        content = private_files.read(path, shared=shared)
+        content = private_files.read(path, SESSION_FILE, shared=shared)
         try:
             return taken(content, id_context, host, session_from_pem)
         finally:

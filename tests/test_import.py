@@ -37,8 +37,9 @@ def test_each_module_imports_alone(module):
 def test_the_public_names_are_the_documented_ones():
     assert {name for name in vars(pysidctx) if not name.startswith("_")} == (
         set(pysidctx.__all__)
-        | {"contexts", "errors", "fingerprint", "handles", "hostmap", "hosts", "listener", "paths",
-           "private_files", "resumption", "routing", "serialize", "session", "session_host", "sidctx"}
+        | {"contexts", "errors", "fingerprint", "handles", "hkdf", "hostmap", "hosts", "keyring",
+           "listener", "paths", "private_files", "resumption", "routing", "serialize", "session",
+           "session_host", "sharing", "sidctx", "ticket_callbacks", "tickets"}
         & set(vars(pysidctx)))
 
 

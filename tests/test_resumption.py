@@ -418,7 +418,7 @@ def test_the_wrong_side_and_the_wrong_moment(server_ctx, make_client_ctx, versio
     assert id_context(ends) == b"Python\0"
 
 
-@pytest.mark.parametrize("target", [None, b"", ssl.SSLSocket, object()], ids=repr)
+@pytest.mark.parametrize("target", [None, b"", ssl.SSLSocket, object()], ids=lambda target: type(target).__name__)
 def test_what_is_no_connection(server_ctx, client_ctx, target):
     session = session_of(server_ctx, client_ctx)
     with pytest.raises(TypeError, match="expected an ssl.SSLSocket or ssl.SSLObject, not"):

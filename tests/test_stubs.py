@@ -8,10 +8,12 @@ from machine import ROOT
 
 def test_stubtest(tmp_path):
     allowed = tmp_path / "allowed"
-    # What Cython adds; what is for Cython alone; what has no stub because it is Python itself.
+    # What Cython adds; what is for Cython alone; what Cython gives no signature; what has no stub
+    # because it is Python itself.
     allowed.write_text("pysidctx\\..*\\.(__test__|__pyx_capi__|_C_API|__(reduce|setstate)_cython__)\n"
                        "pysidctx\\.hosts\\.(Hosts|Entries)\n"
-                       "pysidctx\\.(__main__|cli|paths)(\\..*)?\n")
+                       "pysidctx\\.tickets\\.TicketKeys\\.__(init|new)__\n"
+                       "pysidctx\\.(__main__|cli|paths|uvicorn_worker)(\\..*)?\n")
     ran = subprocess.run(
         [sys.executable, "-m", "mypy.stubtest", "pysidctx", "--allowlist", str(allowed),
          "--ignore-unused-allowlist", "--mypy-config-file", str(ROOT / "pyproject.toml")],
@@ -26,6 +28,7 @@ def test_the_python_code_and_a_user_s_code_pass_mypy(tmp_path):
 import ssl
 from typing import Optional
 import pysidctx
+from pysidctx.servers import SSLContextFactory, ssl_context_factory
 
 ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 hosts = pysidctx.HostMap({"a.example": ctx, "b.example": b"bank"})
@@ -55,6 +58,17 @@ ends: str = (session.time + session.timeout).isoformat()
 pysidctx.Session.from_der(b"")  # type: ignore[call-arg]
 pysidctx.Session.of(ctx)  # type: ignore[arg-type]
 session.id = b""  # type: ignore[misc]
+keys = pysidctx.TicketKeys(period=600, lifetime=7200)
+keys = pysidctx.TicketKeys.from_secret(bytearray(32), period=60)
+keys = pysidctx.TicketKeys.from_secret_file("secret")
+keys = pysidctx.TicketKeys.from_files(["new", b"old"], layout="apache")
+keys.install(ctx)
+kept: ssl.SSLContext = pysidctx.resumable(ctx, keys, id_context=b"shop")
+accepted: int = keys.stats().accepted
+seconds: Optional[int] = keys.period
+pysidctx.resumable(ctx, b"secret")  # type: ignore[arg-type]
+built: ssl.SSLContext = ssl_context_factory(object(), lambda: ctx)
+SSLContextFactory(keys, id_context=b"shop")(object(), lambda: ctx).load_default_certs()
 """)
     ran = subprocess.run(
         [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"),

@@ -1,0 +1,21 @@
+"""`secret`: writes a new secret for ticket keys."""
+
+import secrets
+import sys
+
+from pysidctx import private_files
+
+LENGTH = 32  # bytes
+
+
+def run(path: str) -> int:
+    try:
+        private_files.create(path, secrets.token_bytes(LENGTH))
+    except FileExistsError:
+        print(f"{path!r} exists: remove it first if nobody uses it, or name another file",
+              file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"no secret was written: {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,338 @@
+"""Ticket keys that SSL_CTXs share: found by name, derived period by period, wiped when freed.
+
+Handshakes look keys up in any thread, without the GIL. What they find is freed when those are
+through that had begun before it was replaced.
+"""
+
+cimport cython
+
+import os
+
+from cpython.exc cimport PyErr_NoMemory
+from libc.stdint cimport UINT64_MAX, uint64_t
+from libc.string cimport memcmp, memcpy
+
+from pysidctx.errors cimport check
+from pysidctx.hkdf cimport derive_key
+from pysidctx.libssl cimport (
+    ERR_pop_to_mark, ERR_set_mark, OPENSSL_cleanse, OPENSSL_clear_free, OPENSSL_memdup,
+    OPENSSL_zalloc,
+)
+
+cdef extern from "stdatomic.h" nogil:
+    ctypedef enum memory_order:
+        memory_order_relaxed
+    size_t atomic_fetch_add(atomic_size_t *object, size_t operand)
+    size_t atomic_fetch_sub(atomic_size_t *object, size_t operand)
+    size_t atomic_fetch_add_explicit(atomic_size_t *object, size_t operand, memory_order order)
+    size_t atomic_load_explicit(const atomic_size_t *object, memory_order order)
+
+cdef extern from "readers.h" nogil:
+    ctypedef struct reader_gate:
+        pass
+    void *shared_load(shared_pointer *pointer)
+    void *shared_exchange(shared_pointer *pointer, void *value)
+    bint shared_replace(shared_pointer *pointer, void *expected, void *value)
+    void gate_init(reader_gate *gate)
+    atomic_size_t *gate_enter(reader_gate *gate)
+    void gate_leave(atomic_size_t *inside)
+    void gate_wait(reader_gate *gate)
+
+cdef extern from "pthread.h" nogil:
+    ctypedef struct pthread_mutex_t:
+        pass
+    int pthread_mutex_init(pthread_mutex_t *mutex, const void *attributes)
+    int pthread_mutex_lock(pthread_mutex_t *mutex)
+    int pthread_mutex_unlock(pthread_mutex_t *mutex)
+
+
+# Where handshakes are that look at keys. Nobody waits at it with `changes` locked, because those
+# inside may lock that.
+cdef reader_gate gate
+# For those who change a Keyring's set or the list of all Keyrings.
+cdef pthread_mutex_t changes
+# The first of all Keyrings.
+cdef shared_pointer keyrings
+# KeySets that are replaced, and freed when nobody looks at them any more.
+cdef shared_pointer retired
+
+cdef const char *SALT = b"pysidctx ticket keys 1"
+cdef enum:
+    SALT_LENGTH = 22
+    # What a period's key derives as: the name, then the two secrets.
+    DERIVED_LENGTH = NAME_LENGTH + 2 * KEY_LENGTH
+
+
+cdef Keyring *new_keyring(uint64_t lifetime) except NULL:
+    """One without keys, whose one reference is the caller's; MemoryError."""
+    cdef Keyring *ring = <Keyring *> OPENSSL_zalloc(sizeof(Keyring))
+    if ring is NULL:
+        PyErr_NoMemory()
+    ring.lifetime = lifetime
+    atomic_fetch_add(&ring.references, 1)
+    pthread_mutex_lock(&changes)
+    shared_exchange(&ring.next, shared_load(&keyrings))
+    shared_exchange(&keyrings, ring)
+    pthread_mutex_unlock(&changes)
+    return ring
+
+
+cdef void hold_keyring(Keyring *ring) noexcept nogil:
+    atomic_fetch_add(&ring.references, 1)
+
+
+cdef void release_keyring(Keyring *ring) noexcept nogil:
+    """Give back what new_keyring() or hold_keyring() gave; not between enter() and leave()."""
+    cdef shared_pointer *place
+    if atomic_fetch_sub(&ring.references, 1) > 1:
+        return
+    pthread_mutex_lock(&changes)
+    place = &keyrings
+    while shared_load(place) is not ring:
+        place = &(<Keyring *> shared_load(place)).next
+    shared_exchange(place, shared_load(&ring.next))
+    pthread_mutex_unlock(&changes)
+    wait_for_lookups()
+    free_set(<KeySet *> shared_load(&ring.keyset))
+    OPENSSL_clear_free(ring.secret, ring.secret_length)
+    OPENSSL_clear_free(ring, sizeof(Keyring))
+
+
+cdef int derive_from(Keyring *ring, const unsigned char *secret, size_t length,
+                     uint64_t period) except -1:
+    """Have a new Keyring derive its keys from `secret`, one for each `period` seconds."""
+    ring.secret = <unsigned char *> OPENSSL_memdup(secret, length)
+    if ring.secret is NULL:
+        PyErr_NoMemory()
+    ring.secret_length = length
+    ring.period = period
+    # What fails here would fail in each handshake.
+    cdef TicketKey key
+    check(derive_period(ring, &key, 0), b"EVP_PKEY_derive()")
+    return 0
+
+
+cdef void read_key(TicketKey *key, const unsigned char *data, size_t size,
+                   bint hmac_first) noexcept nogil:
+    """The key in `size` bytes, 48 or 80: its name, then one secret and the other."""
+    cdef const unsigned char *first = data + NAME_LENGTH
+    cdef const unsigned char *second
+    memcpy(key.name, data, NAME_LENGTH)
+    key.length = <unsigned int> (size - NAME_LENGTH) // 2
+    second = first + key.length
+    memcpy(key.hmac, first if hmac_first else second, key.length)
+    memcpy(key.aes, second if hmac_first else first, key.length)
+
+
+cdef int set_keys(Keyring *ring, const TicketKey *keys, size_t count) except -1:
+    """Have `ring` use these from here on: the first encrypts, all of them decrypt."""
+    cdef KeySet *made = new_set(count)
+    if made is NULL:
+        PyErr_NoMemory()
+    made.current = 1
+    memcpy(made.keys, keys, count * sizeof(TicketKey))
+    pthread_mutex_lock(&changes)
+    replace_set(ring, made)
+    pthread_mutex_unlock(&changes)
+    free_retired()
+    return 0
+
+
+cdef KeySet *new_set(size_t count) noexcept nogil:
+    cdef KeySet *made = <KeySet *> OPENSSL_zalloc(sizeof(KeySet))
+    if made is NULL:
+        return NULL
+    made.count = count
+    made.keys = <TicketKey *> OPENSSL_zalloc(count * sizeof(TicketKey))
+    if made.keys is NULL:
+        free_set(made)
+        return NULL
+    return made
+
+
+cdef void free_set(KeySet *keyset) noexcept nogil:
+    if keyset is not NULL:
+        OPENSSL_clear_free(keyset.keys, keyset.count * sizeof(TicketKey))
+        OPENSSL_clear_free(keyset, sizeof(KeySet))
+
+
+cdef void replace_set(Keyring *ring, KeySet *made) noexcept nogil:
+    """With `changes` locked; the former keyset is freed by the next free_retired()."""
+    cdef KeySet *former = <KeySet *> shared_exchange(&ring.keyset, made)
+    if former is not NULL:
+        former.retired = <KeySet *> shared_load(&retired)
+        while not shared_replace(&retired, former.retired, former):
+            former.retired = <KeySet *> shared_load(&retired)
+
+
+cdef void free_retired() noexcept nogil:
+    """Not between enter() and leave()."""
+    cdef KeySet *keyset = <KeySet *> shared_exchange(&retired, NULL)
+    cdef KeySet *next_one
+    if keyset is not NULL:
+        wait_for_lookups()
+    while keyset is not NULL:
+        next_one = keyset.retired
+        free_set(keyset)
+        keyset = next_one
+
+
+cdef atomic_size_t *enter() noexcept nogil:
+    return gate_enter(&gate)
+
+
+cdef void leave(atomic_size_t *inside) noexcept nogil:
+    gate_leave(inside)
+    if shared_load(&retired) is not NULL:
+        free_retired()
+
+
+cdef void wait_for_lookups() noexcept nogil:
+    """Return when all lookups that had begun have ended: they never wait for us."""
+    gate_wait(&gate)
+
+
+cdef const TicketKey *current_key(Keyring *ring, uint64_t now) noexcept nogil:
+    """The one to encrypt with; NULL where there is none."""
+    cdef KeySet *keyset = set_at(ring, now)
+    return keyset.keys if keyset is not NULL else NULL
+
+
+cdef const TicketKey *find_key(Keyring *ring, const unsigned char *name, uint64_t now,
+                               bint *renew) noexcept nogil:
+    """The key of that name, NAME_LENGTH (16) bytes; NULL where there is none.
+
+    `renew`: whether it is an older one, so that the client is to be given a fresh ticket.
+    """
+    cdef KeySet *keyset = set_at(ring, now)
+    return find_in(keyset, name, renew) if keyset is not NULL else NULL
+
+
+cdef const TicketKey *find_anywhere(const unsigned char *name, bint *renew) noexcept nogil:
+    """The same among the keys of all Keyrings, as far as these are derived."""
+    cdef Keyring *ring = <Keyring *> shared_load(&keyrings)
+    cdef KeySet *keyset
+    cdef const TicketKey *key
+    while ring is not NULL:
+        keyset = <KeySet *> shared_load(&ring.keyset)
+        key = find_in(keyset, name, renew) if keyset is not NULL else NULL
+        if key is not NULL:
+            return key
+        ring = <Keyring *> shared_load(&ring.next)
+    return NULL
+
+
+cdef const TicketKey *find_in(const KeySet *keyset, const unsigned char *name,
+                              bint *renew) noexcept nogil:
+    cdef size_t i
+    for i in range(keyset.count):
+        # Not in constant time: names are no secret.
+        if memcmp(keyset.keys[i].name, name, NAME_LENGTH) == 0:
+            renew[0] = i >= keyset.current
+            return &keyset.keys[i]
+    return NULL
+
+
+cdef KeySet *set_at(Keyring *ring, uint64_t now) noexcept nogil:
+    """The set for that time, in seconds of the Unix epoch; where memory runs out, an older one."""
+    cdef KeySet *keyset = <KeySet *> shared_load(&ring.keyset)
+    if ring.period == 0 or is_for(keyset, now):
+        return keyset
+    pthread_mutex_lock(&changes)
+    keyset = <KeySet *> shared_load(&ring.keyset)
+    if not is_for(keyset, now):
+        rotate(ring, keyset, now)
+        keyset = <KeySet *> shared_load(&ring.keyset)
+    pthread_mutex_unlock(&changes)
+    return keyset
+
+
+cdef bint is_for(const KeySet *keyset, uint64_t now) noexcept nogil:
+    return keyset is not NULL and keyset.begin <= now < keyset.end
+
+
+@cython.cdivision(True)
+cdef void rotate(Keyring *ring, const KeySet *former, uint64_t now) noexcept nogil:
+    """Derive the keys for a period: its own, the next one's, and those of tickets in their lifetime.
+
+    With `changes` locked. Keys that `former` has are taken from there.
+    """
+    cdef uint64_t period = now // ring.period
+    cdef uint64_t back = min(period, (ring.lifetime + ring.period - 1) // ring.period)
+    cdef KeySet *made
+    cdef uint64_t i
+    cdef bint derived = True
+    ERR_set_mark()
+    made = new_set(back + 2)
+    if made is not NULL:
+        made.period = period
+        # Also where a clock is a little behind, as that of another thread which asked first.
+        made.begin = (period - 1) * ring.period if period else 0
+        made.end = (period + 1) * ring.period
+        made.current = 2  # the next period's is newer than what a renewal would give
+        for i in range(made.count):
+            derived = derived and take_key(ring, former, &made.keys[i], number_of(period, i))
+        if derived:
+            replace_set(ring, made)
+        else:
+            free_set(made)
+    ERR_pop_to_mark()
+
+
+cdef uint64_t number_of(uint64_t period, uint64_t i) noexcept nogil:
+    """The period whose key comes at place `i`: the current one, the next one, then backwards."""
+    if i == 1:
+        return period + 1
+    return period - i + (i > 1)
+
+
+cdef uint64_t place_of(uint64_t period, uint64_t number) noexcept nogil:
+    """The reverse; more than any place for a period that is further ahead."""
+    if number > period:
+        return 1 if number == period + 1 else UINT64_MAX
+    return period - number + (number < period)
+
+
+cdef bint take_key(Keyring *ring, const KeySet *former, TicketKey *key,
+                   uint64_t number) noexcept nogil:
+    cdef uint64_t i
+    if former is not NULL:
+        i = place_of(former.period, number)
+        if i < former.count:
+            memcpy(key, &former.keys[i], sizeof(TicketKey))
+            return True
+    return derive_period(ring, key, number) > 0
+
+
+cdef int derive_period(Keyring *ring, TicketKey *key, uint64_t number) noexcept nogil:
+    """The key of period `number`; 0 or less where OpenSSL fails."""
+    cdef unsigned char info[8]
+    cdef unsigned char derived[DERIVED_LENGTH]
+    cdef int i, result
+    for i in range(8):
+        info[i] = <unsigned char> (number >> (56 - 8 * i))
+    result = derive_key(derived, sizeof(derived), ring.secret, <int> ring.secret_length,
+                        <const unsigned char *> SALT, SALT_LENGTH, info, sizeof(info))
+    if result > 0:
+        read_key(key, derived, sizeof(derived), True)
+    OPENSSL_cleanse(derived, sizeof(derived))
+    return result
+
+
+cdef void count(Keyring *ring, Counter counter) noexcept nogil:
+    atomic_fetch_add_explicit(&ring.counters[<int> counter], 1, memory_order_relaxed)
+
+
+cdef size_t counted(Keyring *ring, Counter counter) noexcept nogil:
+    return atomic_load_explicit(&ring.counters[<int> counter], memory_order_relaxed)
+
+
+def _after_fork():
+    # Threads that were looking or changing are not in this process.
+    gate_init(&gate)
+    pthread_mutex_init(&changes, NULL)
+
+
+gate_init(&gate)
+pthread_mutex_init(&changes, NULL)
+os.register_at_fork(after_in_child=_after_fork)

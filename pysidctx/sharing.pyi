@@ -1,0 +1,19 @@
+import sys
+from ssl import SSLContext
+from typing import Optional, TypeVar
+
+if sys.version_info >= (3, 12):
+    from collections.abc import Buffer
+else:
+    from typing_extensions import Buffer
+
+from pysidctx.tickets import TicketKeys
+
+_Context = TypeVar("_Context", bound=SSLContext)
+
+def resumable(
+    ctx: _Context,
+    keys: TicketKeys,
+    *,
+    id_context: Optional[Buffer] = None,  # 1 to 32 bytes
+) -> _Context: ...

@@ -1,0 +1,5 @@
+from pysidctx.keyring cimport Keyring
+from pysidctx.libssl cimport SSL_CTX
+
+cdef int use_keyring(SSL_CTX *ctx, Keyring *ring) except -1
+cdef bint stop_using(SSL_CTX *ctx, Keyring *ring) except -1

@@ -1,0 +1,58 @@
+import sys
+from collections.abc import Iterable
+from os import PathLike
+from ssl import SSLContext
+from typing import Literal, NamedTuple, NoReturn, Optional, Union, final
+
+if sys.version_info >= (3, 12):
+    from collections.abc import Buffer
+else:
+    from typing_extensions import Buffer
+
+from pysidctx.private_files import Content
+
+_Path = Union[str, bytes, PathLike[str], PathLike[bytes]]
+
+PERIOD: int  # seconds
+LIFETIME: int  # seconds
+KEY_FILE: Content
+SECRET_FILE: Content
+
+class TicketStats(NamedTuple):
+    issued: int
+    accepted: int
+    renewed: int
+    unknown_key: int
+    expired: int
+    invalid: int
+
+@final
+class TicketKeys:
+    def __init__(self, *, period: int = 3600, lifetime: int = 86400) -> None: ...  # seconds
+    @staticmethod
+    def from_secret(
+        secret: Buffer,  # 32 to 1,024 bytes
+        *,
+        period: int = 3600,
+        lifetime: int = 86400,
+    ) -> TicketKeys: ...
+    @staticmethod
+    def from_secret_file(
+        path: _Path, *, period: int = 3600, lifetime: int = 86400
+    ) -> TicketKeys: ...
+    @staticmethod
+    def from_files(
+        paths: Iterable[_Path],
+        *,
+        lifetime: int = 86400,
+        layout: Literal["nginx", "apache"] = "nginx",
+    ) -> TicketKeys: ...
+    def reload(self) -> None: ...
+    def install(self, ctx: SSLContext) -> None: ...
+    def uninstall(self, ctx: SSLContext) -> None: ...
+    def stats(self) -> TicketStats: ...
+    @property
+    def lifetime(self) -> int: ...  # seconds
+    @property
+    def period(self) -> Optional[int]: ...  # seconds
+    def __reduce__(self) -> NoReturn: ...
