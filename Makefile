@@ -18,7 +18,7 @@ demo: $(VENV)/.built
 	$(BIN)/python -m pysidctx demo
 
 test: $(VENV)/.test
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses=auto --dist=loadfile $(ARGS)
 
 matrix: $(VENV)/.nox
 	$(BIN)/nox $(ARGS)

@@ -12,6 +12,7 @@ import sys
 import handshakes
 import pysidctx
 import session_leaks
+import ticket_leaks
 
 SEEDED = 48  # bytes a round: about what pysidctx keeps on a connection
 NOISE = 1 << 17  # bytes
@@ -96,6 +97,7 @@ def main(case, certificate, ca, *flags):
         "fingerprints": (fingerprints, 20_000), "lookups": (lookups, 500_000),
         "changes": (changes, 3_000), "routed connections": (routed_connections, 10_000),
         **session_leaks.cases(server_ctx, client_ctx),
+        **ticket_leaks.cases(server_ctx, client_ctx),
     }[case]
     for number in range(rounds // 4):  # until caches and allocators have their size
         work(number)

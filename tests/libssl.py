@@ -81,6 +81,16 @@ d2i_SSL_SESSION = _function(
     ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_char_p), ctypes.c_long)
 i2d_SSL_SESSION = _function(
     "i2d_SSL_SESSION", ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_char_p))
+SSL_SESSION_get0_ticket = _function(
+    "SSL_SESSION_get0_ticket",
+    None, ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p), ctypes.POINTER(ctypes.c_size_t))
+SSL_SESSION_get0_ticket_appdata = _function(
+    "SSL_SESSION_get0_ticket_appdata", ctypes.c_int,
+    ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p), ctypes.POINTER(ctypes.c_size_t))
+SSL_SESSION_set1_ticket_appdata = _function(
+    "SSL_SESSION_set1_ticket_appdata",
+    ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t)
+SSL_CTX_get_timeout = _function("SSL_CTX_get_timeout", ctypes.c_long, ctypes.c_void_p)
 ERR_peek_error = _function("ERR_peek_error", ctypes.c_ulong)
 ERR_get_error = _function("ERR_get_error", ctypes.c_ulong)
 
@@ -149,6 +159,23 @@ def master_key(der):
         data = ctypes.create_string_buffer(64)
         length = SSL_SESSION_get_master_key(session, data, len(data))
         return data.raw[:length]
+
+
+def ticket(der):
+    """What the server encrypted."""
+    return _bytes_in(der, SSL_SESSION_get0_ticket)
+
+
+def ticket_appdata(der):
+    """What the server filed in its ticket for itself."""
+    return _bytes_in(der, SSL_SESSION_get0_ticket_appdata)
+
+
+def _bytes_in(der, getter):
+    with session_from(der) as session:
+        data, length = ctypes.c_void_p(), ctypes.c_size_t()
+        getter(session, data, length)
+        return ctypes.string_at(data, length.value)
 
 
 def changed(der, setter, value):

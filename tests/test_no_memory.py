@@ -91,6 +91,42 @@ handshakes.shake(fresh)
 assert not fresh.client.session_reused
 """
 
+# keyring.c and ticket_callbacks.c are ours; the others OpenSSL's, for HKDF and for places in ex_data.
+TICKETS = """
+import tempfile, time, tickets
+TicketKeys, Error = pysidctx.TicketKeys, pysidctx.Error
+for file, error in ((b"keyring.c", MemoryError), (b"kdf", Error)):
+    fails(error, TicketKeys, file=file)
+    fails(error, TicketKeys.from_secret, bytes(32), file=file)
+with tempfile.NamedTemporaryFile() as written:
+    written.write(bytes(80))
+    written.flush()
+    fails(MemoryError, TicketKeys.from_files, [written.name], file=b"keyring.c")
+    filed = TicketKeys.from_files([written.name])
+    fails(MemoryError, filed.reload, file=b"keyring.c")
+
+_, own = tickets.visit(server_ctx, client_ctx)
+keys = TicketKeys(period=1, lifetime=100)
+for file in (b"ticket_callbacks.c", b"stack.c"):
+    fails(Error, keys.install, server_ctx, file=file)
+    assert tickets.visit(server_ctx, client_ctx, own)[0]
+
+keys.install(server_ctx)
+ends = handshakes.pair(server_ctx, client_ctx)
+fails(ssl.SSLWantReadError, ends.client.do_handshake)
+fails(ssl.SSLWantReadError, ends.server.do_handshake)
+ends.client.do_handshake()
+fails(ssl.SSLError, ends.server.do_handshake, file=b"keyring.c")
+
+_, session = tickets.visit(server_ctx, client_ctx)
+tickets.sleep_into_period(1)
+scarce_for.value = b"keyring.c"  # the former keys serve on, until there is memory for others
+resumed, session = tickets.visit(server_ctx, client_ctx, session)
+assert resumed
+fails(MemoryError, keys.uninstall, server_ctx, file=b"keyring.c")
+assert tickets.visit(server_ctx, client_ctx, session)[0]
+"""
+
 
 def run(script, memory, pem_files):
     ran = subprocess.run(
@@ -110,3 +146,8 @@ def test_nothing_is_changed_and_handshakes_end_in_an_alert(scarce_memory, pem_fi
 
 def test_sessions_are_as_they_were(scarce_memory, pem_files):
     run(SESSIONS, scarce_memory, pem_files)
+
+
+def test_ticket_keys_are_as_they_were(scarce_memory, pem_files):
+    *_, server, _ = run(TICKETS, scarce_memory, pem_files)
+    assert "CALLBACK_FAILED" in server.upper()

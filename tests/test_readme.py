@@ -4,11 +4,13 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from consumers.build import build
 from machine import ROOT, UNOPTIMIZED
 from readme import BLOCKS, README, blocks
+from server_programs import PROGRAMS
 
 
 def test_all_blocks_are_run_below():
@@ -16,13 +18,31 @@ def test_all_blocks_are_run_below():
     assert re.findall(r"^```(\w*)", README, re.MULTILINE).count("") == len(BLOCKS)
 
 
-@pytest.mark.parametrize("code", blocks("python"))
+SCRIPTS = [code for code in blocks("python") if re.match(r"# \w+(\.conf)?\.py\n", code)]
+
+
+def test_scripts_are_those_that_servers_are_started_with():
+    """By the integration tests."""
+    started = {code for found in PROGRAMS.values() for code in found.files.values()}
+    assert set(SCRIPTS) == started
+
+
+@pytest.mark.parametrize("code", [code for code in blocks("python") if code not in SCRIPTS])
 def test_python(code, tmp_path):
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True)
 
 
-@pytest.mark.parametrize("code", blocks("sh"))
-def test_shell(code, empty_venv, source_copy):
+INSTALLING = [code for code in blocks("sh") if "pip install" in code]
+
+
+@pytest.mark.parametrize("code", [code for code in blocks("sh") if code not in INSTALLING])
+def test_commands(code, tmp_path):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(["sh", "-ec", code], cwd=tmp_path, env=dict(os.environ, PATH=path), check=True)
+
+
+@pytest.mark.parametrize("code", INSTALLING)
+def test_installing(code, empty_venv, source_copy):
     environment = dict(UNOPTIMIZED, PATH=f"{empty_venv / 'bin'}{os.pathsep}{os.environ['PATH']}")
     subprocess.run(["sh", "-ec", code], cwd=source_copy, env=environment, check=True)
 

@@ -9,7 +9,7 @@ from machine import ROOT, program
 
 TESTS = ("test_hostmap.py", "test_hostmap_tls.py", "test_switch.py", "test_hostile_names.py",
          "test_hostmap_threads.py", "test_session.py", "test_resumption.py", "test_session_files.py",
-         "test_session_fuzz.py")
+         "test_session_fuzz.py", "test_tickets.py")
 
 
 @pytest.fixture(scope="module")

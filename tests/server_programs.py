@@ -1,0 +1,205 @@
+"""Real servers with several workers, as the README has them, and clients that come back to them."""
+
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from machine import program
+from readme import blocks
+from servers import TIMEOUT
+
+VISITS = 40
+
+# What the servers serve: which process it was.
+APP = """
+import os
+
+def wsgi(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"process {os.getpid()}\\n".encode()]
+
+async def asgi(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": f"process {os.getpid()}\\n".encode()})
+    else:
+        while True:
+            said = (await receive())["type"]
+            await send({"type": said + ".complete"})
+            if said == "lifespan.shutdown":
+                return
+"""
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n"
+FLAGS = {ssl.TLSVersion.TLSv1_2: "-tls1_2", ssl.TLSVersion.TLSv1_3: "-tls1_3"}
+
+
+def recipe(first_line):
+    """The block of the README that begins with this line and goes on."""
+    (code,) = [code for code in blocks("python") if code.startswith(first_line + "\n")]
+    return code
+
+
+GUNICORN = recipe("# gunicorn.conf.py\nfrom pysidctx.servers import ssl_context_factory as ssl_context")
+UVICORN_WORKERS = recipe('# gunicorn.conf.py\nworker_class = "pysidctx.uvicorn_worker.UvicornWorker"')
+
+
+class Program(NamedTuple):
+    """How a server is started: the files of its recipe by name, and its arguments."""
+
+    files: dict
+    arguments: tuple
+    plain_files: dict  # the same without pysidctx
+    plain_arguments: tuple = ()
+    needs_secret: bool = False
+    processes: int = 1     # started beside each other; one that has four workers is enough
+    reloads: bool = False  # replaces its workers when it gets SIGHUP
+
+
+def of_gunicorn(configuration, *options, plain=(), app="app:wsgi"):
+    arguments = ("-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "4", "--certfile",
+                 "server.pem", "--log-level", "warning", app)
+    return Program({"gunicorn.conf.py": configuration}, (*arguments, *options),
+                   {"gunicorn.conf.py": ""}, (*arguments, *options, *plain), reloads=True)
+
+
+def of_script(*names, ours, plain="", **options):
+    """Scripts of the README, of which the last one is started; without `ours` for comparison."""
+    files = {name: recipe(f"# {name}") for name in names}
+    plain = {name: re.sub(ours, plain, code) for name, code in files.items()}
+    assert plain != files
+    return Program(files, (names[-1],), plain, (names[-1],), **options)
+
+
+SEPARATE = {"ours": r"pysidctx\.resumable\(ctx, keys\)", "plain": "ctx", "needs_secret": True,
+            "processes": 4}
+PROGRAMS = {
+    "gunicorn": of_gunicorn(GUNICORN),
+    "gunicorn gthread": of_gunicorn(GUNICORN, "--threads", "4"),
+    "gunicorn uvicorn": of_gunicorn(
+        UVICORN_WORKERS, app="app:asgi", plain=("--worker-class", "uvicorn_worker.UvicornWorker")),
+    "uvicorn": of_script("serve_uvicorn.py", ours=r",\s+ssl_context_factory=\w+", needs_secret=True,
+                         reloads=True),
+    "hypercorn": of_script("serve_hypercorn.py", ours=r"ssl_context_factory\(self, (.*)\)",
+                           plain=r"\1()", needs_secret=True),
+    "aiohttp": of_script("serve_aiohttp.py", **SEPARATE),
+    "asyncio": of_script("serve_asyncio.py", **SEPARATE),
+    "uvloop": of_script("serve_asyncio.py", "serve_uvloop.py", **SEPARATE),
+    "threads": of_script("serve_threads.py", **SEPARATE),
+}
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return listening.getsockname()[1]
+
+
+@contextmanager
+def running(folder, files, arguments, *, port, processes=1, secret=None, certificate):
+    """Processes of a server that answers, each in a group of its own, stopped at the end."""
+    folder.mkdir(exist_ok=True)
+    for name, text in {"app.py": APP, **files}.items():
+        (folder / name).write_text(text)
+    certificate.private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+    environment = {name: value for name, value in os.environ.items()
+                   if name not in ("CI", "PYSIDCTX_SECRET_FILE")}
+    environment.update(PORT=str(port), PYTHONPATH=str(folder))
+    if secret is not None:
+        environment["PYSIDCTX_SECRET_FILE"] = str(secret)
+    log = folder / f"log.{port}"
+    with ExitStack() as stack, open(log, "ab") as output:
+        for _ in range(processes):
+            process = subprocess.Popen(
+                [sys.executable, *(argument.format(port=port) for argument in arguments)], cwd=folder,
+                env=environment, stdout=output, stderr=output, start_new_session=True)
+            stack.callback(stop, process)
+        wait_for(port, process, log)
+        yield process
+
+
+def wait_for(port, process, log):
+    """Until the port answers: that of `process`, the last one to be started, if it has its own."""
+    deadline = time.monotonic() + 30
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(OSError):
+            with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as plain:
+                with ctx.wrap_socket(plain, server_hostname="a.test"):
+                    return
+        time.sleep(0.05)
+    raise AssertionError(f"{process.args} does not answer:\n{log.read_text()}")
+
+
+def stop(process):
+    for sent, timeout in ((signal.SIGTERM, 5), (signal.SIGKILL, None)):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, sent)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout)
+
+
+class PythonClient:
+    """Comes back with the last session it got."""
+
+    def __init__(self, ca_file, version, chain=None):
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.context.load_verify_locations(ca_file)
+        self.context.minimum_version = self.context.maximum_version = version
+        if chain is not None:
+            self.context.load_cert_chain(chain)
+        self.session = None
+
+    def visit(self, port):
+        """Whether it was resumed, and by which process; ConnectionError if that ends meanwhile."""
+        with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as plain:
+            with self.context.wrap_socket(plain, server_hostname="a.test",
+                                          session=self.session) as client:
+                client.sendall(REQUEST)
+                said = b"".join(iter(lambda: client.recv(4096), b""))
+                self.session = client.session
+                return client.session_reused, process_in(said)
+
+
+class ProgramClient:
+    """The same with `openssl s_client`."""
+
+    def __init__(self, ca_file, version, folder):
+        self.arguments = [program("openssl", "openssl"), "s_client", "-servername", "a.test", "-CAfile",
+                          ca_file, FLAGS[version], "-ign_eof"]
+        self.file = folder / f"{version.name}.session"
+
+    def visit(self, port):
+        offered = ["-sess_in", self.file] if self.file.exists() else []
+        said = subprocess.run(
+            [*self.arguments, "-connect", f"127.0.0.1:{port}", *offered, "-sess_out", self.file],
+            input=REQUEST, capture_output=True, timeout=TIMEOUT).stdout
+        (kind,) = re.findall(rb"^(New|Reused), TLS", said, re.MULTILINE)
+        return kind == b"Reused", process_in(said)
+
+
+def process_in(said):
+    found = re.search(rb"process (\d+)", said)
+    if found is None:
+        raise ConnectionError(f"the server said {said!r}")
+    return int(found.group(1))
+
+
+def visits(client, ports, count=VISITS):
+    """How many of all visits but the first were resumed, and by which processes."""
+    seen = [client.visit(ports[number % len(ports)]) for number in range(count)]
+    return sum(resumed for resumed, _ in seen[1:]), {process for _, process in seen}
+
+
+def new_secret(folder):
+    path = Path(folder, "tickets.secret")
+    subprocess.run([sys.executable, "-m", "pysidctx", "secret", path], check=True)
+    return path

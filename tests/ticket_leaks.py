@@ -1,0 +1,62 @@
+"""What leaks.py does with ticket keys, over and over."""
+
+import os
+import secrets
+import ssl
+import tempfile
+from pathlib import Path
+
+import tickets
+
+from pysidctx import TicketKeys, resumable
+
+
+def key_file(folder, name):
+    path = Path(folder.name, name)
+    path.touch(0o600)
+    path.write_bytes(secrets.token_bytes(80))
+    return path
+
+
+def refusals(ctx, path):
+    return (
+        lambda: TicketKeys(period=0),
+        lambda: TicketKeys.from_secret(b"short"),
+        lambda: TicketKeys.from_files([path, path]),
+        lambda: TicketKeys.from_files([os.devnull]),
+        lambda: TicketKeys.from_secret_file(path.parent),
+        lambda: TicketKeys().uninstall(ctx),
+        lambda: resumable(ctx, None),
+    )
+
+
+def cases(server_ctx, client_ctx):
+    folder = tempfile.TemporaryDirectory()
+    paths = key_file(folder, "one"), key_file(folder, "other")
+    refused = refusals(server_ctx, paths[0])
+    rotating = TicketKeys(period=1, lifetime=30)
+    last = []
+
+    def keys(number, folder=folder):  # which lasts as long as its object
+        ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        filed = TicketKeys.from_files(paths)
+        for made in (TicketKeys(), filed, TicketKeys.from_secret_file(paths[0])):
+            made.install(ctx)
+        made.uninstall(ctx)
+        filed.install(ctx)
+        filed.reload()
+        try:
+            refused[number % len(refused)]()
+        except (TypeError, ValueError, OSError):
+            return
+        raise AssertionError("not refused")
+
+    def visits(number):
+        rotating.install(server_ctx)
+        _, session = tickets.visit(server_ctx, client_ctx, last.pop() if last else None)
+        if number % 8:
+            last.append(session)
+        if number % 50 == 0:
+            rotating.uninstall(server_ctx)
+
+    return {"ticket keys": (keys, 4_000), "tickets": (visits, 3_000)}
