@@ -1,12 +1,13 @@
-"""The command line: `python -m benchmarks [call|hostmap|session] [--quick]`."""
+"""The command line: `python -m benchmarks [call|hostmap|session|tickets|servers] [--quick]`."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import call, hostmap, session
+from benchmarks import call, hostmap, servers, session, tickets
 
-PARTS = {"call": call.run, "hostmap": hostmap.run, "session": session.run}
+PARTS = {"call": call.run, "hostmap": hostmap.run, "session": session.run,
+         "tickets": tickets.run, "servers": servers.run}
 RESULTS = Path(__file__).resolve().parent / "results"
 
 

@@ -6,7 +6,6 @@ rounds follow each other, and in each of them every side is measured.
 
 import json
 import os
-import platform
 import random
 import ssl
 import statistics
@@ -22,17 +21,17 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks import native
+from benchmarks.handshakes import VERSIONS
 from benchmarks.hostmap_handshakes import (
     LOOKED_UP,
     PLAIN,
     SWITCHED,
-    VERSIONS,
     Clients,
     Servers,
     in_map,
     switched_in_map,
 )
-from benchmarks.report import about, console, spread, table, verdict
+from benchmarks.report import about, console, processor, spread, table, verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 SWITCH = "SSL_set_SSL_CTX() alone"
@@ -207,9 +206,3 @@ def run(results: Path, quick: bool) -> None:
         "loading": measured.loading, "threads": measured.threads}, indent=1))
     screen.print(about(processor(), str(os.cpu_count())), soft_wrap=True, highlight=False)
     screen.print(nanoseconds(measured), verdicts(measured), highlight=False)
-
-
-def processor() -> str:
-    with open("/proc/cpuinfo") as file:
-        names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
-    return names[0] if names else platform.machine()

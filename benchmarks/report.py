@@ -1,5 +1,6 @@
 """How figures are told: with their spread, against what was wanted, and on which machine."""
 
+import platform
 import ssl
 import statistics
 import sys
@@ -43,3 +44,9 @@ def console() -> Console:
 def about(processor: str, cores: str) -> str:
     return (f"CPython {sys.version.split()[0]}, {ssl.OPENSSL_VERSION}, {processor}, "
             f"{cores} cores")
+
+
+def processor() -> str:
+    with open("/proc/cpuinfo") as file:
+        names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
+    return names[0] if names else platform.machine()

@@ -79,8 +79,31 @@ def test_the_table_of_sessions_has_both_sides(measured_sessions, results):
     assert len(suite.get_benchmark_names()) == 12
 
 
+def test_the_table_of_tickets_has_all_sides(results):
+    measured = run_quickly("tickets", results)
+    assert measured.returncode == 0, measured.stderr
+    for text in ("TLS 1.2, ECDSA P-256", "TLS 1.3, RSA-2048, client certificate", "OpenSSL's own keys",
+                 "resumable()", "at most 1.02", "cores"):
+        assert text in measured.stdout, text
+    found = json.loads((results / "tickets.json").read_text())
+    assert len(found) == 8
+    assert all(len(sides) == 4 for rounds in found.values() for sides in rounds)
+
+
+@pytest.mark.timeout(200)
+def test_the_table_of_servers_has_both_sides(results):
+    measured = run_quickly("servers", results)
+    assert measured.returncode == 0, measured.stderr
+    for text in ("gunicorn, sync", "TLS 1.3, RSA-2048, client", "0 / 100", "at least 1.6", "cores"):
+        assert text in measured.stdout, text
+    found = json.loads((results / "servers.json").read_text())
+    assert len(found) == 8
+    for case in found:
+        assert [sides["pysidctx"]["resumed"] for sides in case["rounds"]] == [1.0]
+
+
 def test_help_names_the_parts():
     ran = subprocess.run([sys.executable, "-m", "benchmarks", "--help"], cwd=ROOT,
                          capture_output=True, text=True)
     assert ran.returncode == 0
-    assert "{call,hostmap,session}" in ran.stdout
+    assert "{call,hostmap,servers,session,tickets}" in ran.stdout

@@ -39,7 +39,7 @@ def test_the_public_names_are_the_documented_ones():
         set(pysidctx.__all__)
         | {"contexts", "errors", "fingerprint", "handles", "hkdf", "hostmap", "hosts", "keyring",
            "listener", "paths", "private_files", "resumption", "routing", "serialize", "session",
-           "session_host", "sharing", "sidctx", "ticket_callbacks", "tickets"}
+           "servers", "session_host", "sharing", "sidctx", "ticket_callbacks", "tickets"}
         & set(vars(pysidctx)))
 
 

@@ -1,0 +1,116 @@
+"""A client that comes back to a server over and over, in C and without the GIL."""
+
+from libc.string cimport memset
+
+cimport pysidctx
+from pysidctx.libssl cimport (
+    ERR_clear_error, SSL, SSL_CTX, SSL_free, SSL_get1_session, SSL_new, SSL_SESSION,
+    SSL_SESSION_free, SSL_session_reused, SSL_set_options, SSL_set_session,
+)
+
+cdef extern from "openssl/ssl.h" nogil:
+    int SSL_set_fd(SSL *ssl, int fd)
+    int SSL_connect(SSL *ssl)
+    int SSL_write(SSL *ssl, const void *buf, int num)
+    int SSL_read(SSL *ssl, void *buf, int num)
+    int SSL_shutdown(SSL *ssl)
+    int SSL_set_tlsext_host_name(const SSL *s, const char *name)
+
+cdef extern from "<arpa/inet.h>" nogil:
+    struct in_addr:
+        unsigned int s_addr
+    struct sockaddr:
+        pass
+    struct sockaddr_in:
+        unsigned short sin_family
+        unsigned short sin_port
+        in_addr sin_addr
+    enum:
+        AF_INET
+        SOCK_STREAM
+        INADDR_LOOPBACK
+    unsigned short htons(unsigned short number)
+    unsigned int htonl(unsigned int number)
+    int socket(int domain, int type, int protocol)
+    int connect(int file, const sockaddr *address, unsigned int length)
+
+cdef extern from "<netinet/tcp.h>" nogil:
+    enum:
+        IPPROTO_TCP
+        TCP_NODELAY
+    int setsockopt(int file, int level, int name, const void *value, unsigned int length)
+
+cdef extern from "<unistd.h>" nogil:
+    int close(int file)
+
+cdef extern from *:
+    """
+    #ifndef SSL_OP_IGNORE_UNEXPECTED_EOF
+    #define SSL_OP_IGNORE_UNEXPECTED_EOF 0 /* OpenSSL 1.1.1 always does so */
+    #endif
+    """
+    enum:
+        SSL_OP_IGNORE_UNEXPECTED_EOF
+
+cdef const char *REQUEST = b"GET / HTTP/1.0\r\n\r\n"
+cdef enum:
+    REQUEST_LENGTH = 18
+
+
+cdef class Client:
+    """Keeps the last session that it got."""
+
+    cdef SSL_SESSION *session
+
+    def __dealloc__(self):
+        SSL_SESSION_free(self.session)
+
+    def visits(self, context, unsigned short port, int count):
+        """Connect so often, asking for a page each time; how many were resumed."""
+        cdef SSL_CTX *ctx = pysidctx.SSL_CTX_from(context)
+        cdef int resumed = 0, found = 0, i
+        with nogil:
+            for i in range(count):
+                found = visit(ctx, port, &self.session)
+                if found < 0:
+                    break
+                resumed += found
+        if found < 0:
+            raise OSError("the server did not answer")
+        return resumed
+
+
+cdef int visit(SSL_CTX *ctx, unsigned short port, SSL_SESSION **session) noexcept nogil:
+    """Whether it was resumed; -1 where it failed."""
+    cdef sockaddr_in address
+    cdef char answer[4096]
+    cdef int result = -1
+    cdef int on = 1
+    cdef int file = socket(AF_INET, SOCK_STREAM, 0)
+    cdef SSL *ssl = SSL_new(ctx)
+    # Servers leave without a close_notify, for which OpenSSL would give up the session; as it would for
+    # a client without its own.
+    SSL_set_options(ssl, SSL_OP_IGNORE_UNEXPECTED_EOF)
+    memset(&address, 0, sizeof(address))
+    address.sin_family = AF_INET
+    address.sin_port = htons(port)
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK)
+    # As browsers do: where the client speaks last in a handshake, its request would wait for the
+    # server's acknowledgement.
+    setsockopt(file, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))
+    if (connect(file, <sockaddr *> &address, sizeof(address)) == 0 and SSL_set_fd(ssl, file)
+            and SSL_set_tlsext_host_name(ssl, b"localhost")
+            and (session[0] is NULL or SSL_set_session(ssl, session[0]))
+            and SSL_connect(ssl) == 1
+            and SSL_write(ssl, REQUEST, REQUEST_LENGTH) == REQUEST_LENGTH
+            and SSL_read(ssl, answer, sizeof(answer)) > 0):
+        while SSL_read(ssl, answer, sizeof(answer)) > 0:
+            pass
+        result = SSL_session_reused(ssl)
+        SSL_SESSION_free(session[0])
+        session[0] = SSL_get1_session(ssl)
+        SSL_shutdown(ssl)
+    SSL_free(ssl)
+    close(file)
+    ERR_clear_error()
+    return result
