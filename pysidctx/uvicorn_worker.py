@@ -8,7 +8,7 @@ from pysidctx.servers import ssl_context_factory
 class UvicornWorker(uvicorn_worker.UvicornWorker):  # type: ignore[misc]
     """Passes `ssl_context_factory` to uvicorn, which does not know gunicorn's hook `ssl_context`.
 
-    It needs the package uvicorn-worker, and a uvicorn that has `ssl_context_factory`.
+    It needs the package uvicorn-worker, and uvicorn 0.47 or later.
     """
 
     CONFIG_KWARGS = {
