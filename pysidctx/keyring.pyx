@@ -8,15 +8,14 @@ cimport cython
 
 import os
 
-from cpython.exc cimport PyErr_NoMemory
 from libc.stdint cimport UINT64_MAX, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from pysidctx.errors cimport check
 from pysidctx.hkdf cimport derive_key
 from pysidctx.libssl cimport (
-    ERR_pop_to_mark, ERR_set_mark, OPENSSL_cleanse, OPENSSL_clear_free, OPENSSL_memdup,
-    OPENSSL_zalloc,
+    ERR_clear_error, ERR_pop_to_mark, ERR_set_mark, OPENSSL_cleanse, OPENSSL_clear_free,
+    OPENSSL_memdup, OPENSSL_zalloc,
 )
 
 cdef extern from "stdatomic.h" nogil:
@@ -67,7 +66,7 @@ cdef Keyring *new_keyring(uint64_t lifetime) except NULL:
     """One without keys, whose one reference is the caller's; MemoryError."""
     cdef Keyring *ring = <Keyring *> OPENSSL_zalloc(sizeof(Keyring))
     if ring is NULL:
-        PyErr_NoMemory()
+        raise_no_memory()
     ring.lifetime = lifetime
     atomic_fetch_add(&ring.references, 1)
     pthread_mutex_lock(&changes)
@@ -75,6 +74,11 @@ cdef Keyring *new_keyring(uint64_t lifetime) except NULL:
     shared_exchange(&keyrings, ring)
     pthread_mutex_unlock(&changes)
     return ring
+
+
+cdef int raise_no_memory() except -1:
+    ERR_clear_error()  # OpenSSL queues an error for it since 3.2
+    raise MemoryError("no memory to keep ticket keys in")
 
 
 cdef void hold_keyring(Keyring *ring) noexcept nogil:
@@ -103,7 +107,7 @@ cdef int derive_from(Keyring *ring, const unsigned char *secret, size_t length,
     """Have a new Keyring derive its keys from `secret`, one for each `period` seconds."""
     ring.secret = <unsigned char *> OPENSSL_memdup(secret, length)
     if ring.secret is NULL:
-        PyErr_NoMemory()
+        raise_no_memory()
     ring.secret_length = length
     ring.period = period
     # What fails here would fail in each handshake.
@@ -128,7 +132,7 @@ cdef int set_keys(Keyring *ring, const TicketKey *keys, size_t count) except -1:
     """Have `ring` use these from here on: the first encrypts, all of them decrypt."""
     cdef KeySet *made = new_set(count)
     if made is NULL:
-        PyErr_NoMemory()
+        raise_no_memory()
     made.current = 1
     memcpy(made.keys, keys, count * sizeof(TicketKey))
     pthread_mutex_lock(&changes)
