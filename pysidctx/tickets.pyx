@@ -52,9 +52,9 @@ cdef class TicketKeys:
 
     All but those from files rotate by themselves: each `period` has a key of its own, derived by
     HKDF-SHA256 (RFC 5869) from the secret and the number of the period, so that all agree at every
-    moment without talking to each other. Tickets with the keys of earlier periods are accepted until
-    they are older than `lifetime`, and renewed; so are those of the next period, for servers whose
-    clocks differ.
+    moment without talking to each other. Tickets with the keys of earlier periods are accepted, and
+    renewed, until they are older than `lifetime`; those with the key of the next period are accepted,
+    too, for servers whose clocks differ.
 
     A ticket carries the time of its full handshake. When `lifetime` has passed since then, the next
     handshake is a full one, however often the client has renewed its ticket: in TLS 1.3 each
@@ -69,9 +69,9 @@ cdef class TicketKeys:
     where there are no random numbers. Any thread may use a TicketKeys at any time. Handshakes use the
     keys in C, without the GIL; they are wiped when nobody needs them any more, and never shown.
 
-    Whoever has the keys, or the secret, can read the connections that are resumed with their tickets,
-    recorded ones too where the client does no fresh key exchange (all of TLS 1.2), and take part in
-    them: keep them as you keep the server's private key.
+    Whoever has the keys, or the secret, can take part in connections that are resumed with their
+    tickets; and in TLS 1.2, whose resumption exchanges no new keys, read recorded ones, with that in
+    which the ticket was issued. Keep them as you keep the server's private key.
     """
 
     cdef Keyring *ring
@@ -141,7 +141,6 @@ cdef class TicketKeys:
         Raises OSError where it cannot be read, ValueError where it is not such a file or others have
         access, and what `from_secret()` raises. Messages name the file, never what is in it.
         """
-        cdef unsigned char[::1] view
         content = private_files.read(path, SECRET_FILE)
         try:
             check_secret(len(content), repr(os.fsdecode(path)))
