@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,8 +61,8 @@ class Program(NamedTuple):
     plain_files: dict  # the same without pysidctx
     plain_arguments: tuple = ()
     needs_secret: bool = False
-    processes: int = 1     # started beside each other; one that has four workers is enough
-    reloads: bool = False  # replaces its workers when it gets SIGHUP
+    processes: int = 1  # on one port; one is enough where that has four workers
+    reloads: bool = False
 
 
 def of_gunicorn(configuration, *options, plain=(), app="app:wsgi"):
@@ -103,41 +103,70 @@ def free_port():
         return listening.getsockname()[1]
 
 
-@contextmanager
-def running(folder, files, arguments, *, port, processes=1, secret=None, certificate):
-    """Processes of a server that answers, each in a group of its own, stopped at the end."""
-    folder.mkdir(exist_ok=True)
-    for name, text in {"app.py": APP, **files}.items():
-        (folder / name).write_text(text)
-    certificate.private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
-    environment = {name: value for name, value in os.environ.items()
-                   if name not in ("CI", "PYSIDCTX_SECRET_FILE")}
-    environment.update(PORT=str(port), PYTHONPATH=str(folder))
-    if secret is not None:
-        environment["PYSIDCTX_SECRET_FILE"] = str(secret)
-    log = folder / f"log.{port}"
-    with ExitStack() as stack, open(log, "ab") as output:
-        for _ in range(processes):
-            process = subprocess.Popen(
-                [sys.executable, *(argument.format(port=port) for argument in arguments)], cwd=folder,
-                env=environment, stdout=output, stderr=output, start_new_session=True)
-            stack.callback(stop, process)
-        wait_for(port, process, log)
-        yield process
+class Running:
+    """A server that answers on a port: a context manager, whose processes have groups of their own."""
+
+    def __init__(self, found, folder, port, *, plain=False, arguments=None, files=None, secret=None,
+                 certificate):
+        self.found, self.folder, self.port = found, folder, port
+        self.arguments = arguments or (found.plain_arguments if plain else found.arguments)
+        self.files = files or (found.plain_files if plain else found.files)
+        self.certificate = certificate
+        self.environment = {name: value for name, value in os.environ.items()
+                            if name not in ("CI", "PYSIDCTX_SECRET_FILE")}
+        self.environment.update(PORT=str(port), PYTHONPATH=str(folder))
+        if secret is not None:
+            self.environment["PYSIDCTX_SECRET_FILE"] = str(secret)
+        self.log = folder / "log"
+        self.processes = []
+
+    def __enter__(self):
+        self.folder.mkdir()
+        for name, text in {"app.py": APP, **self.files}.items():
+            (self.folder / name).write_text(text)
+        self.certificate.private_key_and_cert_chain_pem.write_to_path(self.folder / "server.pem")
+        try:
+            for _ in range(self.found.processes):
+                self.processes.append(self.started())
+            wait_for(self)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *error):
+        for process in self.processes:
+            stop(process)
+
+    def started(self):
+        with open(self.log, "ab") as output:
+            return subprocess.Popen(
+                [sys.executable, *(argument.format(port=self.port) for argument in self.arguments)],
+                cwd=self.folder, env=self.environment, stdout=output, stderr=output,
+                start_new_session=True)
+
+    def restart(self):
+        """Replace the workers: all by SIGHUP, where the server does that; else each process."""
+        if self.found.reloads:
+            self.processes[0].send_signal(signal.SIGHUP)
+            return
+        for place, process in enumerate(self.processes):
+            stop(process)
+            self.processes[place] = self.started()
 
 
-def wait_for(port, process, log):
-    """Until the port answers: that of `process`, the last one to be started, if it has its own."""
+def wait_for(server):
+    """Until its port answers."""
     deadline = time.monotonic() + 30
     ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and server.processes[-1].poll() is None:
         with suppress(OSError):
-            with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as plain:
+            with socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT) as plain:
                 with ctx.wrap_socket(plain, server_hostname="a.test"):
                     return
         time.sleep(0.05)
-    raise AssertionError(f"{process.args} does not answer:\n{log.read_text()}")
+    raise AssertionError(f"{server.arguments} do not answer:\n{server.log.read_text()}")
 
 
 def stop(process):
@@ -199,10 +228,10 @@ def process_in(said):
     return int(found.group(1))
 
 
-def visits(client, ports, count=VISITS):
-    """How many of all visits but the first were resumed, and by which processes."""
+def visits(client, ports, count=VISITS, *, first=False):
+    """How many visits were resumed, of all but the first or with it, and by which processes."""
     seen = [client.visit(ports[number % len(ports)]) for number in range(count)]
-    return sum(resumed for resumed, _ in seen[1:]), {process for _, process in seen}
+    return sum(resumed for resumed, _ in seen[0 if first else 1:]), {process for _, process in seen}
 
 
 def new_secret(folder):

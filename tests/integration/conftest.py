@@ -1,0 +1,37 @@
+"""Real servers, with clients that come back to them."""
+
+import pytest
+from handshakes import VERSIONS
+from machine import lack, module
+from server_programs import (
+    PROGRAMS, ProgramClient, PythonClient, Running, free_port, new_secret,
+)
+
+
+@pytest.fixture
+def returning(pem_files, tmp_path):
+    """Clients of both kinds, for both versions."""
+    return ([PythonClient(pem_files[1], version) for version in VERSIONS]
+            + [ProgramClient(pem_files[1], version, tmp_path) for version in VERSIONS])
+
+
+@pytest.fixture
+def secret(tmp_path):
+    return new_secret(tmp_path)
+
+
+@pytest.fixture
+def start(tmp_path, certificate):
+    """A server by the name of its recipe, as a context manager."""
+    def starting(name, *, certificate=certificate, **options):
+        if "uvicorn" in name:
+            needs_the_hook()
+        port = free_port()
+        return Running(PROGRAMS[name], tmp_path / f"{name} {port}", port, certificate=certificate,
+                       **options)
+    return starting
+
+
+def needs_the_hook():
+    if not hasattr(module("uvicorn", "uvicorn").Config(None, log_config=None), "ssl_context_factory"):
+        lack("this uvicorn has no ssl_context_factory: install 0.47 or later")
