@@ -38,7 +38,7 @@ def table(title: str, *headings: str) -> Table:
 def console() -> Console:
     made = Console()
     # Tables that nobody looks at on a screen need not be folded.
-    return made if made.is_terminal else Console(width=140)
+    return made if made.is_terminal else Console(width=200)
 
 
 def about(processor: str, cores: str) -> str:

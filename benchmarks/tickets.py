@@ -36,7 +36,7 @@ class Case(NamedTuple):
     client_certificate: bool
 
     def __str__(self) -> str:
-        return f"{self.version}, {self.key}{', client certificate' if self.client_certificate else ''}"
+        return f"{self.version}, {self.key}{', client' if self.client_certificate else ''}"
 
 
 CASES = [Case(*parts) for parts in product(VERSIONS, KEYS, (False, True))]

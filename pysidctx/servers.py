@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Optional
 
+from pysidctx.errors import Error
 from pysidctx.sharing import resumable
 from pysidctx.tickets import TicketKeys
 
@@ -64,7 +65,7 @@ class CurrentContext:
             return
         try:
             self._context = self._built()
-        except (OSError, ValueError) as error:  # such as a certificate whose key is still to come
+        except (OSError, ValueError, Error) as error:  # such as a certificate whose key is to come
             if found != self._failed:
                 log.warning("%s changed but cannot be used, so the former certificate stays: %s",
                             ", ".join(str(path) for path in self._files), error)

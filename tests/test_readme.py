@@ -42,9 +42,9 @@ def test_commands(code, tmp_path):
 
 
 @pytest.mark.parametrize("code", INSTALLING)
-def test_installing(code, empty_venv, source_copy):
+def test_installing(code, empty_venv, translated_copy):
     environment = dict(UNOPTIMIZED, PATH=f"{empty_venv / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    subprocess.run(["sh", "-ec", code], cwd=source_copy, env=environment, check=True)
+    subprocess.run(["sh", "-ec", code], cwd=translated_copy, env=environment, check=True)
 
 
 def call_on_accept(folder, function):

@@ -13,12 +13,12 @@ TESTS = ("test_hostmap.py", "test_hostmap_tls.py", "test_switch.py", "test_hosti
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory, source_copy):
+def environment(tmp_path_factory, translated_copy):
     """That of a process which runs an instrumented build of the library."""
     folder = tmp_path_factory.mktemp("instrumented")
     subprocess.run(
         [sys.executable, "setup.py", "-q", "build", "--build-base", folder, "--build-lib", folder],
-        cwd=source_copy, check=True, capture_output=True,
+        cwd=translated_copy, check=True, capture_output=True,
         env=dict(os.environ, CC="cc -fsanitize=address", CFLAGS="-O1 -g1"))
     found = subprocess.run([program("cc", "gcc"), "-print-file-name=libasan.so"],
                            capture_output=True, text=True, check=True)
