@@ -16,10 +16,10 @@ def run(*command, **options):
 
 
 @pytest.fixture(scope="module")
-def distributions(source_copy, tmp_path_factory):
+def distributions(translated_copy, tmp_path_factory):
     """An sdist of the tracked files, and the wheel that is built from it."""
     folder = tmp_path_factory.mktemp("dist")
-    ran = run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, source_copy,
+    ran = run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, translated_copy,
               env=UNOPTIMIZED)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
