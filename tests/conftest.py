@@ -14,12 +14,13 @@ import pytest
 import trustme
 from machine import ROOT, lack, program
 
-# Those that build, install or run long come last, in this order.
-SLOW = ("test_tickets.py", "test_hostmap_threads.py", "test_sid_slot.py", "test_host_table.py",
-        "test_leaks.py", "test_demo.py", "test_event_loops.py", "test_isolation.py",
-        "test_servers.py", "test_server_limits.py", "test_stubs.py", "test_no_memory.py",
-        "test_errors.py", "test_c_interface.py", "test_benchmarks.py", "test_setup.py",
-        "test_sanitizer.py", "test_packaging.py", "test_readme.py")
+# Those that build, install or run long come last; the longest of them first, because whole files are
+# what several workers share among them.
+SLOW = ("test_sanitizer.py", "test_servers.py", "test_packaging.py", "test_leaks.py",
+        "test_readme.py", "test_benchmarks.py", "test_tickets.py", "test_server_limits.py",
+        "test_setup.py", "test_hostmap_threads.py", "test_c_interface.py", "test_demo.py",
+        "test_isolation.py", "test_event_loops.py", "test_stubs.py", "test_host_table.py",
+        "test_errors.py", "test_no_memory.py", "test_sid_slot.py")
 
 
 def pytest_collection_modifyitems(items):
