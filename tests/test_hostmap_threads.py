@@ -185,6 +185,7 @@ def test_callbacks_that_a_fork_left_behind_are_not_waited_for(make_server_ctx, m
         for _ in range(50):
             child = os.fork()
             if child == 0:
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)
                 signal.alarm(20)
                 # No handshake: locks of OpenSSL's may have been left behind as well.
                 hosts["a.test"] = b"child"
