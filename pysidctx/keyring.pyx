@@ -112,7 +112,9 @@ cdef int derive_from(Keyring *ring, const unsigned char *secret, size_t length,
     ring.period = period
     # What fails here would fail in each handshake.
     cdef TicketKey key
-    check(derive_period(ring, &key, 0), b"EVP_PKEY_derive()")
+    cdef int result = derive_period(ring, &key, 0)
+    OPENSSL_cleanse(&key, sizeof(key))
+    check(result, b"EVP_PKEY_derive()")
     return 0
 
 

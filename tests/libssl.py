@@ -91,6 +91,8 @@ SSL_SESSION_set1_ticket_appdata = _function(
     "SSL_SESSION_set1_ticket_appdata",
     ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t)
 SSL_CTX_get_timeout = _function("SSL_CTX_get_timeout", ctypes.c_long, ctypes.c_void_p)
+SSL_CTX_set_timeout = _function(
+    "SSL_CTX_set_timeout", ctypes.c_long, ctypes.c_void_p, ctypes.c_long)
 ERR_peek_error = _function("ERR_peek_error", ctypes.c_ulong)
 ERR_get_error = _function("ERR_get_error", ctypes.c_ulong)
 

@@ -364,6 +364,10 @@ def test_the_session_timeout(two):
     keys.uninstall(two[0])
     keys.uninstall(two[1])
     assert [libssl.SSL_CTX_get_timeout(each) for each in pointers] == [before, before]
+    libssl.SSL_CTX_set_timeout(pointers[0], 77)
+    keys.install(two[0])
+    keys.uninstall(two[0])
+    assert libssl.SSL_CTX_get_timeout(pointers[0]) == 77
 
 
 def test_uninstalled(two, client_ctx):
@@ -374,7 +378,9 @@ def test_uninstalled(two, client_ctx):
     assert not visit(two[0], client_ctx, own)[0]
     _, ours = visit(two[0], client_ctx)
     keys.uninstall(two[0])
-    assert not visit(two[0], client_ctx, ours)[0]
+    resumed, new = visit(two[0], client_ctx, ours)
+    assert not resumed
+    assert new.ticket_lifetime_hint == libssl.SSL_CTX_get_timeout(libssl.pointer(two[0]))
     resumed, own = visit(two[0], client_ctx, own)
     assert resumed
     assert visit(two[0], client_ctx, own)[0]
@@ -597,6 +603,13 @@ def test_resumable_refuses(arguments, options, error, message, certificate):
         assert libssl.SSL_CTX_get_timeout(libssl.pointer(target)) != TicketKeys().lifetime
 
 
+def test_a_refused_context_keeps_its_id_context(two, client_ctx):
+    former = libssl.session_id_context(connect(two[0], client_ctx).client)
+    with pytest.raises(ValueError, match="for clients"):
+        resumable(client_ctx, TicketKeys())
+    assert libssl.session_id_context(connect(two[0], client_ctx).client) == former
+
+
 @pytest.mark.parametrize("call, error, message", [
     (lambda: TicketKeys(b"secret" * 6), TypeError, "from_secret"),
     (lambda: TicketKeys(period=1.0), TypeError, "period is an int of seconds, not float"),
@@ -683,6 +696,8 @@ def test_files_of_other_users(read, key_file):
         pytest.skip("only root can give files away")
     os.chown(path, 4711, -1)
     refused(read, path, ValueError, "belongs to user 4711")
+    path.chmod(0o640)  # a group's access is for root alone to give
+    refused(read, path, ValueError, "has mode 0640")
 
 
 def test_what_is_no_file(read, tmp_path, key_file):
