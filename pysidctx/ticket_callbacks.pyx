@@ -3,7 +3,8 @@
 A ticket carries the time of its full handshake, which TLS 1.3 would forget at each renewal. The key
 callback is told neither an argument nor the SSL_CTX whose callback it is, which is the one that the
 connection was created with; that may have been switched since. The other two callbacks have an
-argument: they note it on the connection, and look at what the key callback has found without.
+argument: the one notes it on the connection before a ticket is encrypted, the other looks at what was
+decrypted without.
 """
 
 from libc.stdint cimport uint64_t
@@ -18,7 +19,7 @@ from pysidctx.keyring cimport (
     release_keyring, set_keys,
 )
 from pysidctx.libssl cimport (
-    CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_pop_to_mark, ERR_set_mark, EVP_CIPHER,
+    CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_clear_error, EVP_CIPHER,
     EVP_CIPHER_CTX, EVP_DecryptInit_ex, EVP_EncryptInit_ex, OPENSSL_cleanse, OPENSSL_free,
     OPENSSL_zalloc, RAND_bytes, SSL, SSL_CTX, SSL_CTX_get_ex_data, SSL_CTX_get_ex_new_index,
     SSL_CTX_get_timeout, SSL_CTX_get_tlsext_ticket_keys, SSL_CTX_set_ex_data,
@@ -169,15 +170,10 @@ cdef int on_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIP
                        TICKET_MAC *mac, int enc) noexcept nogil:
     """See SSL_CTX_set_tlsext_ticket_key_evp_cb(3)."""
     cdef TicketKey key
-    cdef int result
     atomic_thread_fence(memory_order_acquire)  # pairs with install_callbacks()'s
     if enc:
         return encrypt(ssl, name, iv, ctx, mac, &key)
-    # No error of ours may be left behind where the handshake goes on.
-    ERR_set_mark()
-    result = decrypt(ssl, name, iv, ctx, mac, &key)
-    ERR_pop_to_mark()
-    return result
+    return decrypt(ssl, name, iv, ctx, mac, &key)
 
 
 cdef int encrypt(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *ctx,
@@ -212,6 +208,8 @@ cdef int decrypt(SSL *ssl, const unsigned char *name, const unsigned char *iv,
             and ticket_mac_init(mac, key.hmac, key.length) > 0)
     OPENSSL_cleanse(key, sizeof(TicketKey))
     if not done:
+        # No error may be left behind where the handshake goes on, which began with an empty queue.
+        ERR_clear_error()
         return 0
     # A client of TLS 1.3 uses a ticket once (RFC 8446, appendix C.4).
     return 2 if renew or SSL_version(ssl) == TLS1_3_VERSION else 1
@@ -311,8 +309,6 @@ cdef SSL_TICKET_RETURN on_ticket_read(SSL *ssl, SSL_SESSION *session, const unsi
     cdef atomic_size_t *inside
     if installed is NULL:  # it is just being installed: a full handshake
         return result
-    ERR_set_mark()
-    note(ssl, installed)  # or else guess again
     inside = enter()
     if status in (SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW):
         if judge(ring_of(installed), session, name, length):
@@ -321,7 +317,6 @@ cdef SSL_TICKET_RETURN on_ticket_read(SSL *ssl, SSL_SESSION *session, const unsi
         count(ring_of(installed),
               INVALID if is_of(ring_of(installed), name, length) else UNKNOWN_KEY)
     leave(inside)
-    ERR_pop_to_mark()
     return result
 
 
