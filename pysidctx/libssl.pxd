@@ -170,6 +170,7 @@ cdef extern from "openssl/ssl.h" nogil:
         SSL_MAX_SID_CTX_LENGTH
         SSL_VERIFY_NONE
         SSL_VERIFY_PEER
+        SSL_VERIFY_FAIL_IF_NO_PEER_CERT
         SSL_VERIFY_POST_HANDSHAKE
         SSL_CERT_SET_FIRST
         SSL_CERT_SET_NEXT
@@ -259,6 +260,7 @@ cdef extern from "openssl/ssl.h" nogil:
     void *SSL_CTX_get_ex_data(const SSL_CTX *d, int idx)
     int SSL_set_ex_data(SSL *d, int idx, void *arg)
     void *SSL_get_ex_data(const SSL *d, int idx)
+    void *CRYPTO_get_ex_data(const CRYPTO_EX_DATA *r, int idx)
 
     enum:
         SSL_TICKET_EMPTY
@@ -299,6 +301,7 @@ cdef extern from "openssl/ssl.h" nogil:
     long SSL_SESSION_get_time(const SSL_SESSION *s)
     long SSL_SESSION_get_timeout(const SSL_SESSION *s)
     long SSL_SESSION_set_timeout(SSL_SESSION *s, long t)
+    long SSL_SESSION_set_time(SSL_SESSION *s, long t)
     int SSL_SESSION_has_ticket(const SSL_SESSION *s)
     unsigned long SSL_SESSION_get_ticket_lifetime_hint(const SSL_SESSION *s)
     int SSL_SESSION_is_resumable(const SSL_SESSION *s)

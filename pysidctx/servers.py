@@ -11,11 +11,13 @@ import ssl
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Callable
+from functools import partial
+from types import CellType, FunctionType, MethodType
 from typing import Any, Optional
 
-from pysidctx.errors import Error
-from pysidctx.sharing import resumable
+from pysidctx.sharing import checked_id_context, resumable
 from pysidctx.tickets import TicketKeys
 
 VARIABLE = "PYSIDCTX_SECRET_FILE"
@@ -27,6 +29,10 @@ FILES = ("certfile", "keyfile", "ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_
 SETTINGS = (*FILES, "ssl_version", "cert_reqs", "ssl_cert_reqs", "ciphers", "ssl_ciphers",
             "keyfile_password", "ssl_keyfile_password", "verify_mode", "verify_flags", "alpn_protocols",
             "http_protocols", "http_protocol_class")
+
+# How many contexts are kept. More are only asked for where each call has a function of its own that
+# cannot be told from the last.
+MOST = 100
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +55,8 @@ class CurrentContext:
         if time.monotonic() - self._looked >= self.LOOK and self._looking.acquire(blocking=False):
             try:
                 self._look()
-                self._looked = time.monotonic()
             finally:
+                self._looked = time.monotonic()
                 self._looking.release()
         return self._context
 
@@ -65,7 +71,7 @@ class CurrentContext:
             return
         try:
             self._context = self._built()
-        except (OSError, ValueError, Error) as error:  # such as a certificate whose key is to come
+        except Exception as error:  # such as a certificate whose key is to come
             if found != self._failed:
                 log.warning("%s changed but cannot be used, so the former certificate stays: %s",
                             ", ".join(str(path) for path in self._files), error)
@@ -97,32 +103,34 @@ class SSLContextFactory:
         As for `resumable()`.
 
     A call returns the context that `default_factory()` has built, made resumable. That is done once
-    in a process for the same settings; later calls return the same context, and so may be made for
-    every connection, in any thread. When the certificate, the key or the CA file has been rewritten, it
-    is built anew by the next call, and by the next connection of a context that was returned before:
-    within a second, without a restart. Sessions of the former certificate are not resumed then. A file
-    that cannot be used, such as a certificate that does not belong to the key, is logged, and the former
-    context serves on.
+    in a process for the same settings and the same function; later calls return the same context, and so
+    may be made for every connection, in any thread. When the certificate, the key or the CA file has been
+    rewritten, it is built anew by the next call, and by the next connection of a context that was returned
+    before: within a second, without a restart. Sessions of the former certificate are not resumed then. A
+    file that cannot be used, such as a certificate that does not belong to the key, is logged, and the
+    former context serves on.
 
     config
         The configuration of gunicorn, uvicorn or hypercorn, or any object with their attributes for
         TLS.
     default_factory
         A function without arguments that returns an `ssl.SSLContext`. What you change in the context
-        belongs into it, so that a later context has it, too.
+        belongs into it, so that a later context has it, too. It is the same as another one if its
+        code is, and the objects that it has from around it.
 
-    Raises what `default_factory()` and `resumable()` raise.
+    Raises TypeError and ValueError for an `id_context` that cannot be one; a call raises what
+    `default_factory()` and `resumable()` raise.
     """
 
     def __init__(self, keys: TicketKeys, *, id_context: Optional[bytes] = None) -> None:
         self._keys = keys
-        self._id_context = id_context
+        self._id_context = None if id_context is None else checked_id_context(id_context)
         self._contexts: list[tuple[tuple[Any, ...], CurrentContext]] = []
         self._building = threading.Lock()
-        os.register_at_fork(after_in_child=self._after_fork)
+        _factories.add(self)
 
     def __call__(self, config: Any, default_factory: Build) -> ssl.SSLContext:
-        settings = (type(config), getattr(default_factory, "__code__", default_factory),
+        settings = (type(config), identity(default_factory),
                     *(getattr(config, name, None) for name in SETTINGS))
         found = self._find(settings)
         if found is None:
@@ -131,7 +139,7 @@ class SSLContextFactory:
         return found.get()
 
     def _find(self, settings: tuple[Any, ...]) -> Optional[CurrentContext]:
-        for known, context in self._contexts:
+        for known, context in tuple(self._contexts):
             if known == settings:
                 return context
         return None
@@ -142,13 +150,74 @@ class SSLContextFactory:
 
         files = (getattr(config, name, None) for name in FILES)
         made = CurrentContext(build, tuple(path for path in files if path))
+        if len(self._contexts) == MOST:
+            log.warning("%d contexts were built, each by another function, and the oldest is given up: "
+                        "call with the same function for the same context", MOST)
+            del self._contexts[0]
         self._contexts.append((settings, made))
         return made
 
-    def _after_fork(self) -> None:
+    def after_fork(self) -> None:
+        """A thread that was building is not in this process."""
         self._building = threading.Lock()
         for _, context in self._contexts:
             context.after_fork()
+
+
+class Same:
+    """Equal to what holds the very same object."""
+
+    def __init__(self, held: object) -> None:
+        self.held = held
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and other.held is self.held
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+PLAIN = (str, bytes, int, float, type(None))  # equal if their values are
+
+
+def identity(found: object, outer: tuple[object, ...] = ()) -> tuple[Any, ...]:
+    """What tells a function from others: servers make one anew, of the same code, for each connection.
+
+    `outer` are the functions that it was found in, which it may refer to itself.
+    """
+    if isinstance(found, PLAIN):
+        return type(found), found
+    if any(found is function for function in outer):
+        return ()
+    outer = (*outer, found)
+    if isinstance(found, partial):
+        inside: tuple[object, ...] = (found.func, *found.args, *found.keywords, *found.keywords.values())
+    elif isinstance(found, MethodType):
+        inside = found.__self__, found.__func__
+    elif isinstance(found, FunctionType):
+        inside = (*(found.__defaults__ or ()), *(found.__kwdefaults__ or {}).values(),
+                  *map(contents, found.__closure__ or ()))
+    else:
+        return Same(found),
+    return (getattr(found, "__code__", None), *(identity(part, outer) for part in inside))
+
+
+def contents(cell: CellType) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:  # nothing yet
+        return None
+
+
+_factories: "weakref.WeakSet[SSLContextFactory]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for factory in tuple(_factories):
+        factory.after_fork()
+    _default.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def stamps(files: tuple[Any, ...]) -> list[Optional[tuple[int, ...]]]:
@@ -169,24 +238,30 @@ class DefaultKeys:
 
     def __init__(self) -> None:
         self._process = os.getpid()
-        self._path = os.environ.get(VARIABLE)
-        self.factory = SSLContextFactory(self._made())
+        self._reading = threading.Lock()
+        self._path, self._factory = self._made(os.environ.get(VARIABLE))
 
-    def _made(self) -> TicketKeys:
-        return TicketKeys.from_secret_file(self._path) if self._path else TicketKeys()
+    @staticmethod
+    def _made(path: Optional[str]) -> tuple[Optional[str], SSLContextFactory]:
+        return path, SSLContextFactory(TicketKeys.from_secret_file(path) if path else TicketKeys())
 
     def current(self, config: Any) -> SSLContextFactory:
         path = os.environ.get(VARIABLE)
-        if path != self._path:
-            self._path = path
-            self.factory = SSLContextFactory(self._made())
+        with self._reading:
+            if path != self._path:
+                self._path, self._factory = self._made(path)
+            factory = self._factory
         if not path and self._are_this_worker_s_alone(config):
             warnings.warn(
                 "pysidctx: this worker was not forked but spawned, so its ticket keys are its own, and "
                 "clients of the other workers get full handshakes from it. Write a secret with `python -m "
                 f"pysidctx secret PATH` and name the file in the environment variable {VARIABLE}",
                 RuntimeWarning, stacklevel=3)
-        return self.factory
+        return factory
+
+    def after_fork(self) -> None:
+        """A thread that was reading is not in this process."""
+        self._reading = threading.Lock()
 
     def _are_this_worker_s_alone(self, config: Any) -> bool:
         return (multiprocessing.parent_process() is not None and self._process == os.getpid()

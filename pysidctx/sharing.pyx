@@ -36,20 +36,24 @@ def resumable(ctx, keys, *, id_context=None):
 
     See `TicketKeys.install()` and `set_session_id_context()`, which tell the rest.
     """
-    cdef unsigned char said[SSL_MAX_SID_CTX_LENGTH]
-    cdef Py_ssize_t length
     server_context(ctx)
     if not isinstance(keys, TicketKeys):
         raise TypeError(f"resumable() needs TicketKeys, not {type(keys).__name__}")
     if id_context is None:
         id_context = derive_session_id_context("pysidctx resumable", context_fingerprint(ctx))
     else:
-        length = copy_sid_ctx(id_context, said)
-        if length == 0:
-            raise ValueError("the id context must not be empty: OpenSSL fails every attempt to resume "
-                             "under it where clients are verified")
-        id_context = said[:length]
+        id_context = checked_id_context(id_context)
     # Before the keys: with them and the former id context, sessions might cross.
     set_session_id_context(ctx, id_context)
     keys.install(ctx)
     return ctx
+
+
+def checked_id_context(id_context):
+    """Return it as bytes, 1 to 32; TypeError, ValueError."""
+    cdef unsigned char said[SSL_MAX_SID_CTX_LENGTH]
+    cdef Py_ssize_t length = copy_sid_ctx(id_context, said)
+    if length == 0:
+        raise ValueError("the id context must not be empty: OpenSSL fails every attempt to resume "
+                         "under it where clients are verified")
+    return said[:length]

@@ -2,9 +2,8 @@
 
 A ticket carries the time of its full handshake, which TLS 1.3 would forget at each renewal. The key
 callback is told neither an argument nor the SSL_CTX whose callback it is, which is the one that the
-connection was created with; that may have been switched since. The other two callbacks have an
-argument: the one notes it on the connection before a ticket is encrypted, the other looks at what was
-decrypted without.
+connection was created with; that may have been switched since. So each connection notes it when it
+is created. The other two callbacks have an argument, and see to connections from before it was there.
 """
 
 from libc.stdint cimport uint64_t
@@ -15,22 +14,23 @@ from pysidctx.contexts cimport atomic_size_t, shared_pointer
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.keyring cimport (
     ACCEPTED, EXPIRED, INVALID, ISSUED, NAME_LENGTH, Keyring, RENEWED, TicketKey, UNKNOWN_KEY, count,
-    current_key, enter, find_anywhere, find_key, hold_keyring, leave, new_keyring, read_key,
+    current_key, enter, find_key, hold_keyring, leave, new_keyring, read_key,
     release_keyring, set_keys,
 )
 from pysidctx.libssl cimport (
-    CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_clear_error, EVP_CIPHER,
-    EVP_CIPHER_CTX, EVP_DecryptInit_ex, EVP_EncryptInit_ex, OPENSSL_cleanse, OPENSSL_free,
-    OPENSSL_zalloc, RAND_bytes, SSL, SSL_CTX, SSL_CTX_get_ex_data, SSL_CTX_get_ex_new_index,
-    SSL_CTX_get_timeout, SSL_CTX_get_tlsext_ticket_keys, SSL_CTX_set_ex_data,
-    SSL_CTX_set_session_ticket_cb, SSL_CTX_set_timeout, SSL_get_ex_data, SSL_get_ex_new_index,
-    SSL_get_session, SSL_get_SSL_CTX, SSL_SESSION, SSL_SESSION_get0_ticket_appdata,
-    SSL_SESSION_get_time, SSL_SESSION_set1_ticket_appdata, SSL_SESSION_set_timeout,
+    CRYPTO_EX_DATA, CRYPTO_EX_dup_from, CRYPTO_get_ex_data, ERR_clear_error, ERR_pop_to_mark,
+    ERR_set_mark, EVP_CIPHER, EVP_CIPHER_CTX, EVP_DecryptInit_ex, EVP_EncryptInit_ex,
+    OPENSSL_cleanse, OPENSSL_free, OPENSSL_zalloc, RAND_bytes, SSL, SSL_CTX, SSL_CTX_get_ex_data,
+    SSL_CTX_get_ex_new_index, SSL_CTX_get_timeout, SSL_CTX_get_tlsext_ticket_keys,
+    SSL_CTX_set_ex_data, SSL_CTX_set_session_ticket_cb, SSL_CTX_set_timeout, SSL_get_ex_data,
+    SSL_get_ex_new_index, SSL_get_session, SSL_get_SSL_CTX, SSL_get_verify_mode, SSL_SESSION,
+    SSL_SESSION_get0_peer, SSL_SESSION_get0_ticket_appdata, SSL_SESSION_get_time,
+    SSL_SESSION_set1_ticket_appdata, SSL_SESSION_set_time, SSL_SESSION_set_timeout,
     SSL_session_reused, SSL_set_ex_data, SSL_TICKET_NO_DECRYPT, SSL_TICKET_RETURN,
     SSL_TICKET_RETURN_IGNORE_RENEW, SSL_TICKET_RETURN_USE, SSL_TICKET_RETURN_USE_RENEW,
-    SSL_TICKET_STATUS, SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW, SSL_version, TICKET_MAC,
-    TLS1_3_VERSION, fetched_aes128, fetched_aes256,
-    set_ticket_key_callback, ticket_mac_init,
+    SSL_TICKET_STATUS, SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW, SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+    SSL_VERIFY_POST_HANDSHAKE, SSL_version, TICKET_MAC, TLS1_3_VERSION, fetched_aes128,
+    fetched_aes256, set_ticket_key_callback, ticket_mac_init,
 )
 
 cdef extern from "readers.h" nogil:
@@ -152,6 +152,17 @@ cdef inline uint64_t now() noexcept nogil:
     return <uint64_t> time(NULL)
 
 
+cdef void note_creator(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,
+                       void *argp) noexcept nogil:
+    # Called for each SSL that this process makes, with its first SSL_CTX. Where memory runs out
+    # nothing is noted; an error in the queue is for others to find, who do not expect it.
+    cdef Installed *installed = installed_on(SSL_get_SSL_CTX(<SSL *> parent))
+    if installed is not NULL:
+        ERR_set_mark()
+        note(<SSL *> parent, installed)
+        ERR_pop_to_mark()
+
+
 cdef bint note(SSL *ssl, Installed *installed) noexcept nogil:
     """Which SSL_CTX created `ssl`, for good: it lives as long as the connection."""
     return (SSL_get_ex_data(ssl, noted_index) is installed
@@ -222,9 +233,6 @@ cdef bint copy_key(SSL *ssl, const unsigned char *name, TicketKey *key,
     cdef const TicketKey *found = NULL
     if ring is not NULL:
         found = find_key(ring, name, now(), renew)
-    if found is NULL:
-        # The connection was switched before it was noted. on_ticket_read() knows better.
-        found = find_anywhere(name, renew)
     if found is not NULL:
         key[0] = found[0]
     leave(inside)
@@ -271,6 +279,9 @@ cdef bint write_time(SSL *ssl, SSL_SESSION *session, uint64_t lifetime) noexcept
     # The client is told, too, in the ticket's lifetime. With 0 OpenSSL fails to write a ticket: it
     # reads back another number.
     SSL_SESSION_set_timeout(session, left if left > 0 else 1)
+    if left <= 0:
+        # Over at once: one that stays in the cache has nothing else to end it.
+        SSL_SESSION_set_time(session, 1)
     return True
 
 
@@ -312,7 +323,7 @@ cdef SSL_TICKET_RETURN on_ticket_read(SSL *ssl, SSL_SESSION *session, const unsi
     inside = enter()
     if status in (SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW):
         if judge(ring_of(installed), session, name, length):
-            result = used(ring_of(installed), status)
+            result = used(ring_of(installed), status, lacks_certificate(ssl, session))
     elif status == SSL_TICKET_NO_DECRYPT:
         count(ring_of(installed),
               INVALID if is_of(ring_of(installed), name, length) else UNKNOWN_KEY)
@@ -345,8 +356,24 @@ cdef bint judge(Keyring *ring, SSL_SESSION *session, const unsigned char *name,
     return True
 
 
-cdef SSL_TICKET_RETURN used(Keyring *ring, SSL_TICKET_STATUS status) noexcept nogil:
+cdef bint lacks_certificate(SSL *ssl, SSL_SESSION *session) noexcept nogil:
+    """Whether the server demands a client's certificate, and has none by this session.
+
+    That it did not demand one before, id contexts tell only where they were chosen since.
+    """
+    cdef int mode = SSL_get_verify_mode(ssl)
+    if not mode & SSL_VERIFY_FAIL_IF_NO_PEER_CERT:
+        return False
+    if mode & SSL_VERIFY_POST_HANDSHAKE and SSL_version(ssl) == TLS1_3_VERSION:
+        return False  # it is demanded later
+    return SSL_SESSION_get0_peer(session) is NULL
+
+
+cdef SSL_TICKET_RETURN used(Keyring *ring, SSL_TICKET_STATUS status,
+                            bint refused) noexcept nogil:
     count(ring, ACCEPTED)
+    if refused:
+        return SSL_TICKET_RETURN_IGNORE_RENEW
     if status != SSL_TICKET_SUCCESS_RENEW:
         return SSL_TICKET_RETURN_USE
     count(ring, RENEWED)
@@ -360,15 +387,16 @@ cdef void free_installed(void *ctx, void *kept, CRYPTO_EX_DATA *ad, int index, l
     OPENSSL_free(kept)
 
 
-cdef int forget_noted(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *original,
-                      CRYPTO_EX_dup_from kept, int index, long argl, void *argp) noexcept nogil:
-    # SSL_dup() creates another connection, with the SSL_CTX that the first one was switched to.
+cdef int keep_noted(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *original,
+                    CRYPTO_EX_dup_from kept, int index, long argl, void *argp) noexcept nogil:
+    # SSL_dup() creates another connection, with the SSL_CTX that the first one was switched to: what
+    # that has noted stands.
     cdef void **place = <void **> kept
-    place[0] = NULL
+    place[0] = CRYPTO_get_ex_data(to, index)
     return 1
 
 
 cdef int installed_index = check(
     SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_installed), b"SSL_CTX_get_ex_new_index()")
 cdef int noted_index = check(
-    SSL_get_ex_new_index(0, NULL, NULL, forget_noted, NULL), b"SSL_get_ex_new_index()")
+    SSL_get_ex_new_index(0, NULL, note_creator, keep_noted, NULL), b"SSL_get_ex_new_index()")

@@ -257,7 +257,8 @@ cdef class TicketKeys:
             Tickets made. A server of TLS 1.3 makes `num_tickets` in a full handshake.
         accepted
             Tickets of clients that were decrypted, authentic and in their lifetime. They are resumed
-            if their id context is the connection's.
+            if their id context is the connection's, and if they have a client's certificate where the
+            connection demands one. A client that was sent a HelloRetryRequest shows its ticket twice.
         renewed
             Those among them whose client was to be given a fresh one: in TLS 1.3 all; in TLS 1.2 those
             with keys of earlier periods, or of files after the first.

@@ -37,6 +37,10 @@ SSL_set_session_id_context = _function(
 )
 SSL_dup = _function("SSL_dup", ctypes.c_void_p, ctypes.c_void_p)
 SSL_free = _function("SSL_free", None, ctypes.c_void_p)
+SSL_get_rbio = _function("SSL_get_rbio", ctypes.c_void_p, ctypes.c_void_p)
+SSL_get_wbio = _function("SSL_get_wbio", ctypes.c_void_p, ctypes.c_void_p)
+SSL_set_bio = _function("SSL_set_bio", None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+BIO_up_ref = _function("BIO_up_ref", ctypes.c_int, ctypes.c_void_p)
 SSL_get_session = _function("SSL_get_session", ctypes.c_void_p, ctypes.c_void_p)
 SSL_SESSION_get0_id_context = _function(
     "SSL_SESSION_get0_id_context",
@@ -103,9 +107,24 @@ def pointer(target):
     """The SSL_CTX* or SSL* of an ssl object."""
     if isinstance(target, ssl.SSLContext):
         return ctypes.c_void_p.from_address(id(target) + _HEAD).value
-    connection = target._sslobj
-    place = id(connection) + _HEAD + ctypes.sizeof(ctypes.c_void_p)
-    return ctypes.c_void_p.from_address(place).value
+    return _place_of_pointer(target).value
+
+
+def _place_of_pointer(connection):
+    return ctypes.c_void_p.from_address(
+        id(connection._sslobj) + _HEAD + ctypes.sizeof(ctypes.c_void_p))
+
+
+def duplicate(connection):
+    """Put a copy that SSL_dup() makes in the place of a connection's SSL."""
+    place = _place_of_pointer(connection)
+    original, copy = place.value, SSL_dup(place.value)
+    bios = SSL_get_rbio(original), SSL_get_wbio(original)
+    for bio in bios:
+        BIO_up_ref(bio)
+    SSL_set_bio(copy, *bios)
+    place.value = copy
+    SSL_free(original)
 
 
 def session_id_context(connection):

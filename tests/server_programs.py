@@ -107,11 +107,11 @@ class Running:
     """A server that answers on a port: a context manager, whose processes have groups of their own."""
 
     def __init__(self, found, folder, port, *, plain=False, arguments=None, files=None, secret=None,
-                 certificate):
+                 certificate, tls=True):
         self.found, self.folder, self.port = found, folder, port
         self.arguments = arguments or (found.plain_arguments if plain else found.arguments)
         self.files = files or (found.plain_files if plain else found.files)
-        self.certificate = certificate
+        self.certificate, self.tls = certificate, tls
         self.environment = {name: value for name, value in os.environ.items()
                             if name not in ("CI", "PYSIDCTX_SECRET_FILE")}
         self.environment.update(PORT=str(port), PYTHONPATH=str(folder))
@@ -163,10 +163,19 @@ def wait_for(server):
     while time.monotonic() < deadline and server.processes[-1].poll() is None:
         with suppress(OSError):
             with socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT) as plain:
+                if not server.tls:
+                    return
                 with ctx.wrap_socket(plain, server_hostname="a.test"):
                     return
         time.sleep(0.05)
     raise AssertionError(f"{server.arguments} do not answer:\n{server.log.read_text()}")
+
+
+def ask(port):
+    """What a server without TLS answers."""
+    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as plain:
+        plain.sendall(REQUEST)
+        return b"".join(iter(lambda: plain.recv(4096), b""))
 
 
 def stop(process):

@@ -7,9 +7,11 @@ import ssl
 import subprocess
 import sys
 import threading
-from types import SimpleNamespace
+from functools import partial
+from types import MethodType, SimpleNamespace
 
 import pytest
+from forks import in_a_fork
 from handshakes import connect
 from machine import ROOT
 
@@ -156,6 +158,104 @@ def test_many_threads_build_one_context(factory, config, default_factory, built)
     assert seen == built * 8
 
 
+def closure(value, build):
+    def default_factory():
+        made = build()
+        made.verify_mode = value
+        return made
+    return default_factory
+
+
+def default(value, build):
+    return lambda value=value: closure(value, build)()
+
+
+def bound(value, build):
+    return SimpleNamespace(build=MethodType(lambda self: closure(value, build)(), value)).build
+
+
+def around(value, build):
+    return partial(closure(value, build))
+
+
+def keyword(value, build):
+    return partial(lambda *, value: closure(value, build)(), value=value)
+
+
+def of_itself(value, build):
+    def default_factory(again=True):
+        return default_factory(False) if again else closure(value, build)()
+    return default_factory
+
+
+@pytest.mark.parametrize("make", [closure, default, bound, around, keyword, of_itself])
+def test_functions_of_one_code_are_told_apart(factory, config, default_factory, built, make):
+    """By what they were made with; and they are the same where that is."""
+    modes = ssl.CERT_NONE, ssl.CERT_REQUIRED
+    made = [factory(config, make(mode, default_factory)) for mode in modes]
+    assert [ctx.verify_mode for ctx in made] == list(modes)
+    assert [factory(config, make(mode, default_factory)) for mode in modes] == made
+    assert len(built) == 2
+
+
+def test_functions_that_cannot_be_compared(factory, config, default_factory, monkeypatch, caplog):
+    class Build:
+        def __call__(self):
+            return default_factory()
+
+    monkeypatch.setattr(servers, "MOST", 3)
+    kept = Build()
+    first = factory(config, kept)
+    assert factory(config, kept) is first
+    with caplog.at_level(logging.WARNING):
+        made = [factory(config, Build()) for _ in range(5)]
+    assert len({*map(id, made), id(first)}) == 6
+    assert len(caplog.records) == 3
+    assert "call with the same function" in caplog.records[0].getMessage()
+    assert factory(config, kept) is not first
+
+
+@pytest.mark.parametrize("id_context, error", [(b"", ValueError), (b"x" * 33, ValueError),
+                                               ("shop", TypeError)])
+def test_an_id_context_that_cannot_be_one(id_context, error):
+    with pytest.raises(error):
+        SSLContextFactory(TicketKeys(), id_context=id_context)
+
+
+def test_whatever_fails_later_the_former_context_stays(factory, config, default_factory, client_ctx):
+    failing = []
+
+    def build():
+        if failing:
+            raise RuntimeError("the vault is closed")
+        return default_factory()
+
+    kept = factory(config, build)
+    failing.append(True)
+    os.utime(config.certfile, (1, 1))
+    for _ in range(2):
+        connect(kept, client_ctx)
+
+
+def test_a_forked_process_waits_for_nobody_s_build(factory, config, default_factory):
+    """A thread that was building at the fork is not in the child."""
+    begun, done = threading.Event(), threading.Event()
+
+    def build():
+        begun.set()
+        done.wait(20)
+        return default_factory()
+
+    thread = threading.Thread(target=factory, args=(config, build))
+    thread.start()
+    try:
+        assert begun.wait(20)
+        assert in_a_fork(lambda: bool(factory(config, default_factory)))
+    finally:
+        done.set()
+        thread.join()
+
+
 def test_classes_of_one_s_own_are_kept(factory, config, pem_files):
     class Context(ssl.SSLContext):
         def wrap_bio(self, *arguments, **options):
@@ -245,3 +345,17 @@ def test_a_secret_file_that_is_named_later(config, default_factory, monkeypatch,
     path.chmod(0o644)
     with pytest.raises(ValueError, match="secret' has mode 0644"):
         servers.DefaultKeys()
+
+
+def test_a_secret_file_that_cannot_be_read_is_told_each_time(
+    config, default_factory, monkeypatch, tmp_path
+):
+    monkeypatch.delenv(servers.VARIABLE, raising=False)
+    monkeypatch.setattr(servers, "_default", servers.DefaultKeys())
+    first = servers.ssl_context_factory(config, default_factory)
+    monkeypatch.setenv(servers.VARIABLE, str(tmp_path / "missing"))
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError, match="missing"):
+            servers.ssl_context_factory(config, default_factory)
+    monkeypatch.delenv(servers.VARIABLE)
+    assert servers.ssl_context_factory(config, default_factory) is first

@@ -4,15 +4,14 @@ import copy
 import os
 import pickle
 import secrets
-import signal
 import ssl
 import threading
 import time
-import warnings
 
 import libssl
 import pytest
 from cryptography.exceptions import InvalidSignature
+from forks import in_a_fork
 from handshakes import VERSIONS, connect, pair, shake
 from tickets import (
     key_of_period, opened, sealed, sleep_into_period, visit, with_ticket,
@@ -52,13 +51,6 @@ def halves(data, hmac_first=True):
     half = (len(data) - 16) // 2
     first, second = data[16:16 + half], data[16 + half:]
     return (data[:16], first, second) if hmac_first else (data[:16], second, first)
-
-
-def forked():
-    """As os.fork(), which warns where there are threads."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
 
 
 def full_handshake(der):
@@ -235,15 +227,15 @@ def test_an_empty_ticket_ends_in_a_full_handshake(two, client_ctx):
     assert keys.stats().accepted == 0
 
 
-def test_a_client_that_renews_for_longer_than_the_lifetime(make_server_ctx, make_client_ctx):
+def test_a_client_that_renews_for_longer_than_the_lifetime(make_server_ctx, make_client_ctx, tickets):
     """Both versions at once: in TLS 1.2 a ticket is renewed as keys rotate."""
-    ctx = make_server_ctx()
+    ctx = make_server_ctx(tickets=tickets)
     keys = TicketKeys(period=1, lifetime=3)
     keys.install(ctx)
     for client_ctx in map(make_client_ctx, VERSIONS):
         begun = time.time()
         resumed, session = visit(ctx, client_ctx)
-        first = libssl.ticket(session.to_der())
+        first = session.to_der()
         renewals = -1
         while time.time() < begun + 10 and (resumed or renewals < 0):
             renewals += 1
@@ -253,8 +245,10 @@ def test_a_client_that_renews_for_longer_than_the_lifetime(make_server_ctx, make
             # Of what is counted in whole seconds.
             assert before - begun < 4 if resumed else time.time() - begun >= 2
         assert not resumed
-        assert renewals and libssl.ticket(session.to_der()) != first
-    assert keys.stats().expired == 2
+        assert renewals
+        if tickets:
+            assert libssl.ticket(session.to_der()) != libssl.ticket(first)
+    assert keys.stats().expired == (2 if tickets else 0)
     assert keys.stats().unknown_key == 0
 
 
@@ -418,6 +412,31 @@ def test_a_host_map_has_its_listener_s_keys(two, make_server_ctx, client_ctx):
     assert keys.stats().unknown_key == 0
 
 
+def test_a_host_map_in_another_process(two, make_server_ctx, client_ctx):
+    """One that has derived no keys yet, or none since long ago."""
+    keys = [TicketKeys.from_secret(SECRET, period=1, lifetime=60) for _ in two]
+    for ctx, its in zip(two, keys):
+        HostMap({"a.test": make_server_ctx()}).install(ctx)
+        its.install(ctx)
+    for _ in range(2):
+        _, session = visit(two[0], client_ctx)
+        assert visit(two[1], client_ctx, session)[0]
+        time.sleep(3)
+    assert keys[1].stats()[1:] == (2, keys[1].stats().renewed, 0, 0, 0)
+
+
+def test_keys_for_a_connection_that_is_there_already(two, make_server_ctx, client_ctx):
+    """It is switched before its ticket is read, and had nothing to note: a full handshake, and our keys."""
+    HostMap({"a.test": make_server_ctx()}).install(two[0])
+    keys = TicketKeys()
+    keys.install(two[1])
+    HostMap({"a.test": make_server_ctx()}).install(two[1])
+    _, session = visit(two[1], client_ctx)
+    resumed, session = visit(two[0], client_ctx, session, before=lambda ends: keys.install(two[0]))
+    assert not resumed
+    assert visit(two[1], client_ctx, session)[0]
+
+
 @pytest.mark.parametrize("with_keys", [False, True])
 def test_sni_callback_has_its_listener_s_keys(two, make_server_ctx, client_ctx, with_keys):
     other = make_server_ctx()
@@ -475,15 +494,20 @@ def test_a_hello_retry_request(two, make_server_ctx, make_client_ctx):
 
 
 def test_ssl_dup_has_the_keys_of_its_own_context(two, make_server_ctx, client_ctx):
-    other = make_server_ctx()
+    """That which the connection was switched to: SSL_dup() creates one anew."""
     TicketKeys().install(two[0])
-    TicketKeys().install(other)
+    TicketKeys().install(two[1])
 
-    def dup(ends):
-        ends.server.context = other
-        libssl.SSL_free(libssl.SSL_dup(libssl.pointer(ends.server)))
+    def switch(ends):
+        ends.server.context = two[1]
+        libssl.duplicate(ends.server)
 
-    assert not visit(two[0], client_ctx, before=dup)[0]
+    resumed, session = visit(two[0], client_ctx, before=switch)
+    for _ in range(2):
+        resumed, session = visit(two[0], client_ctx, session, before=switch)
+        assert resumed
+    assert visit(two[1], client_ctx, session)[0]
+    assert not visit(two[0], client_ctx, session)[0]
 
 
 def test_threads_while_keys_change(two, client_ctx, key_file):
@@ -517,20 +541,6 @@ def test_threads_while_keys_change(two, client_ctx, key_file):
         thread.join()
     assert not failed
     assert rotating.stats().issued and filed.stats().accepted
-
-
-def in_a_fork(work):
-    """Whether a forked process comes to its end, and what it does is true."""
-    child = forked()
-    if child == 0:
-        done = False
-        try:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(20)
-            done = work()
-        finally:
-            os._exit(0 if done else 1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_a_forked_process_has_the_keys(two, client_ctx):
@@ -574,15 +584,43 @@ def test_resumable(two, client_ctx, make_server_ctx):
     keys = TicketKeys()
     for ctx in two:
         assert resumable(ctx, keys) is ctx
-    verifying = resumable(make_server_ctx(verify=ssl.CERT_OPTIONAL), keys)
+    others = [resumable(make_server_ctx(verify=mode), keys)
+              for mode in (ssl.CERT_OPTIONAL, ssl.CERT_REQUIRED)]
     apart = resumable(make_server_ctx(), keys, id_context=b"shop")
     resumed, session = visit(two[0], client_ctx)
     assert visit(two[1], client_ctx, session)[0]
-    assert not visit(verifying, client_ctx, session)[0]
+    for verifying in others:
+        assert not visit(verifying, client_ctx, session)[0]
     assert not visit(apart, client_ctx, session)[0]
     _, session = visit(apart, client_ctx)
     assert not visit(two[0], client_ctx, session)[0]
     assert visit(resumable(two[0], keys, id_context=bytearray(b"shop")), client_ctx, session)[0]
+
+
+def test_a_certificate_that_is_demanded_later(two, make_client_ctx, version):
+    """Also where the id context stays: it was derived before, or said."""
+    keys = TicketKeys()
+    with_certificate, without = make_client_ctx(version), make_client_ctx(version, certificate=False)
+    for ctx in two:
+        resumable(ctx, keys, id_context=b"shop")
+    _, session = visit(two[0], without)
+    two[1].verify_mode = ssl.CERT_REQUIRED
+    assert visit(two[0], without, session)[0]
+    resumed, made = visit(two[1], with_certificate, session)
+    assert not resumed
+    assert visit(two[1], with_certificate, made)[0]
+    two[1].verify_mode = ssl.CERT_OPTIONAL
+    assert visit(two[1], without, session)[0]
+
+
+def test_a_certificate_that_is_asked_for_after_the_handshake(two, make_client_ctx):
+    client_ctx = make_client_ctx(VERSIONS[1])
+    keys = TicketKeys()
+    for ctx in two:
+        ctx.verify_mode, ctx.post_handshake_auth = ssl.CERT_REQUIRED, True
+        resumable(ctx, keys)
+    _, session = visit(two[0], client_ctx)
+    assert visit(two[1], client_ctx, session)[0]
 
 
 @pytest.mark.parametrize("arguments, options, error, message", [
