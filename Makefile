@@ -11,6 +11,8 @@ PYTHON ?= python3
 TAG := $(shell $(PYTHON) -c 'import sys; print(sys.implementation.cache_tag + sys.abiflags)')
 VENV := .venv/$(TAG)
 BIN := $(VENV)/bin
+# Twice as many as processors: many tests wait for what other processes do.
+WORKERS := $(shell expr 2 \* $$(nproc))
 SOURCES := $(wildcard pysidctx/*.pyx pysidctx/*.pxd pysidctx/*.h include/*.h) setup.py pyproject.toml
 
 .PHONY: demo test matrix bench clean
@@ -18,7 +20,7 @@ demo: $(VENV)/.built
 	$(BIN)/python -m pysidctx demo
 
 test: $(VENV)/.test
-	$(BIN)/pytest --numprocesses=auto --dist=loadfile $(ARGS)
+	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile $(ARGS)
 
 matrix: $(VENV)/.nox
 	$(BIN)/nox $(ARGS)

@@ -10,8 +10,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Where ccache is there, what was compiled before is taken from it, from whatever folder that was.
+COMPILER = "ccache cc" if shutil.which("ccache") else "cc"
+COMPILING = dict(os.environ, CCACHE_NOHASHDIR="1", CC=COMPILER)
 # For building the package where its speed does not matter.
-UNOPTIMIZED = dict(os.environ, CFLAGS="-O0")
+UNOPTIMIZED = dict(COMPILING, CFLAGS="-O0")
 
 
 def lack(what):
