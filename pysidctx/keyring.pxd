@@ -29,6 +29,7 @@ cdef enum Counter:
 # The keys that SSL_CTXs share. Owned by all who hold it; wiped with the last of them.
 cdef struct Keyring:
     atomic_size_t references
+    shared_pointer next       # among all Keyrings
     shared_pointer keyset     # a KeySet
     bint builtin              # OpenSSL's own for one SSL_CTX: without a lifetime
     uint64_t lifetime         # seconds, from the full handshake on
@@ -53,6 +54,8 @@ cdef void wait_for_lookups() noexcept nogil
 cdef const TicketKey *current_key(Keyring *ring, uint64_t now) noexcept nogil
 cdef const TicketKey *find_key(Keyring *ring, const unsigned char *name, uint64_t now,
                                bint *renew) noexcept nogil
+cdef const TicketKey *find_anywhere(const unsigned char *name, uint64_t now,
+                                    bint *renew) noexcept nogil
 
 cdef void count(Keyring *ring, Counter counter) noexcept nogil
 cdef size_t counted(Keyring *ring, Counter counter) noexcept nogil

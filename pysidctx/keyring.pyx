@@ -48,8 +48,10 @@ cdef extern from "pthread.h" nogil:
 # Where handshakes are that look at keys. Nobody waits at it with `changes` locked, because those
 # inside may lock that.
 cdef reader_gate gate
-# For those who change a Keyring's set.
+# For those who change a Keyring's set or the list of all Keyrings.
 cdef pthread_mutex_t changes
+# The first of all Keyrings.
+cdef shared_pointer keyrings
 # KeySets that are replaced, and freed when nobody looks at them any more.
 cdef shared_pointer retired
 
@@ -67,6 +69,10 @@ cdef Keyring *new_keyring(uint64_t lifetime) except NULL:
         raise_no_memory()
     ring.lifetime = lifetime
     atomic_fetch_add(&ring.references, 1)
+    pthread_mutex_lock(&changes)
+    shared_exchange(&ring.next, shared_load(&keyrings))
+    shared_exchange(&keyrings, ring)
+    pthread_mutex_unlock(&changes)
     return ring
 
 
@@ -81,8 +87,15 @@ cdef void hold_keyring(Keyring *ring) noexcept nogil:
 
 cdef void release_keyring(Keyring *ring) noexcept nogil:
     """Give back what new_keyring() or hold_keyring() gave; not between enter() and leave()."""
+    cdef shared_pointer *place
     if atomic_fetch_sub(&ring.references, 1) > 1:
         return
+    pthread_mutex_lock(&changes)
+    place = &keyrings
+    while shared_load(place) is not ring:
+        place = &(<Keyring *> shared_load(place)).next
+    shared_exchange(place, shared_load(&ring.next))
+    pthread_mutex_unlock(&changes)
     wait_for_lookups()
     free_set(<KeySet *> shared_load(&ring.keyset))
     OPENSSL_clear_free(ring.secret, ring.secret_length)
@@ -206,6 +219,19 @@ cdef const TicketKey *find_key(Keyring *ring, const unsigned char *name, uint64_
         if memcmp(keyset.keys[i].name, name, NAME_LENGTH) == 0:
             renew[0] = i >= keyset.current
             return &keyset.keys[i]
+    return NULL
+
+
+cdef const TicketKey *find_anywhere(const unsigned char *name, uint64_t now,
+                                    bint *renew) noexcept nogil:
+    """The same among the keys of all Keyrings."""
+    cdef Keyring *ring = <Keyring *> shared_load(&keyrings)
+    cdef const TicketKey *key
+    while ring is not NULL:
+        key = find_key(ring, name, now, renew)
+        if key is not NULL:
+            return key
+        ring = <Keyring *> shared_load(&ring.next)
     return NULL
 
 

@@ -260,7 +260,6 @@ cdef extern from "openssl/ssl.h" nogil:
     void *SSL_CTX_get_ex_data(const SSL_CTX *d, int idx)
     int SSL_set_ex_data(SSL *d, int idx, void *arg)
     void *SSL_get_ex_data(const SSL *d, int idx)
-    void *CRYPTO_get_ex_data(const CRYPTO_EX_DATA *r, int idx)
 
     enum:
         SSL_TICKET_EMPTY

@@ -2,8 +2,9 @@
 
 A ticket carries the time of its full handshake, which TLS 1.3 would forget at each renewal. The key
 callback is told neither an argument nor the SSL_CTX whose callback it is, which is the one that the
-connection was created with; that may have been switched since. So each connection notes it when it
-is created. The other two callbacks have an argument, and see to connections from before it was there.
+connection was created with; that may have been switched since. The other two callbacks have an
+argument: the one notes it on the connection before a ticket is encrypted, the other looks at what was
+decrypted without.
 """
 
 from libc.stdint cimport uint64_t
@@ -14,13 +15,12 @@ from pysidctx.contexts cimport atomic_size_t, shared_pointer
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.keyring cimport (
     ACCEPTED, EXPIRED, INVALID, ISSUED, NAME_LENGTH, Keyring, RENEWED, TicketKey, UNKNOWN_KEY, count,
-    current_key, enter, find_key, hold_keyring, leave, new_keyring, read_key,
+    current_key, enter, find_anywhere, find_key, hold_keyring, leave, new_keyring, read_key,
     release_keyring, set_keys,
 )
 from pysidctx.libssl cimport (
-    CRYPTO_EX_DATA, CRYPTO_EX_dup_from, CRYPTO_get_ex_data, ERR_clear_error, ERR_pop_to_mark,
-    ERR_set_mark, EVP_CIPHER, EVP_CIPHER_CTX, EVP_DecryptInit_ex, EVP_EncryptInit_ex,
-    OPENSSL_cleanse, OPENSSL_free, OPENSSL_zalloc, RAND_bytes, SSL, SSL_CTX, SSL_CTX_get_ex_data,
+    CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_clear_error, EVP_CIPHER, EVP_CIPHER_CTX,
+    EVP_DecryptInit_ex, EVP_EncryptInit_ex, OPENSSL_cleanse, OPENSSL_free, OPENSSL_zalloc, RAND_bytes, SSL, SSL_CTX, SSL_CTX_get_ex_data,
     SSL_CTX_get_ex_new_index, SSL_CTX_get_timeout, SSL_CTX_get_tlsext_ticket_keys,
     SSL_CTX_set_ex_data, SSL_CTX_set_session_ticket_cb, SSL_CTX_set_timeout, SSL_get_ex_data,
     SSL_get_ex_new_index, SSL_get_session, SSL_get_SSL_CTX, SSL_get_verify_mode, SSL_SESSION,
@@ -152,17 +152,6 @@ cdef inline uint64_t now() noexcept nogil:
     return <uint64_t> time(NULL)
 
 
-cdef void note_creator(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,
-                       void *argp) noexcept nogil:
-    # Called for each SSL that this process makes, with its first SSL_CTX. Where memory runs out
-    # nothing is noted; an error in the queue is for others to find, who do not expect it.
-    cdef Installed *installed = installed_on(SSL_get_SSL_CTX(<SSL *> parent))
-    if installed is not NULL:
-        ERR_set_mark()
-        note(<SSL *> parent, installed)
-        ERR_pop_to_mark()
-
-
 cdef bint note(SSL *ssl, Installed *installed) noexcept nogil:
     """Which SSL_CTX created `ssl`, for good: it lives as long as the connection."""
     return (SSL_get_ex_data(ssl, noted_index) is installed
@@ -233,6 +222,9 @@ cdef bint copy_key(SSL *ssl, const unsigned char *name, TicketKey *key,
     cdef const TicketKey *found = NULL
     if ring is not NULL:
         found = find_key(ring, name, now(), renew)
+    if found is NULL:
+        # The connection was switched before its ticket was read. on_ticket_read() knows better.
+        found = find_anywhere(name, now(), renew)
     if found is not NULL:
         key[0] = found[0]
     leave(inside)
@@ -387,16 +379,15 @@ cdef void free_installed(void *ctx, void *kept, CRYPTO_EX_DATA *ad, int index, l
     OPENSSL_free(kept)
 
 
-cdef int keep_noted(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *original,
-                    CRYPTO_EX_dup_from kept, int index, long argl, void *argp) noexcept nogil:
-    # SSL_dup() creates another connection, with the SSL_CTX that the first one was switched to: what
-    # that has noted stands.
+cdef int forget_noted(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *original,
+                      CRYPTO_EX_dup_from kept, int index, long argl, void *argp) noexcept nogil:
+    # SSL_dup() creates another connection, with the SSL_CTX that the first one was switched to.
     cdef void **place = <void **> kept
-    place[0] = CRYPTO_get_ex_data(to, index)
+    place[0] = NULL
     return 1
 
 
 cdef int installed_index = check(
     SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_installed), b"SSL_CTX_get_ex_new_index()")
 cdef int noted_index = check(
-    SSL_get_ex_new_index(0, NULL, note_creator, keep_noted, NULL), b"SSL_get_ex_new_index()")
+    SSL_get_ex_new_index(0, NULL, NULL, forget_noted, NULL), b"SSL_get_ex_new_index()")
