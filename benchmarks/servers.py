@@ -30,6 +30,7 @@ from benchmarks import native
 from benchmarks.handshakes import VERSIONS
 from benchmarks.report import about, console, processor, spread, table, verdict
 from benchmarks.tickets import KEYS
+from pysidctx.cli.processes import cpu_time
 
 ROOT = Path(__file__).resolve().parent.parent
 GUNICORN, UVICORN = "gunicorn, sync", "uvicorn"
@@ -119,20 +120,6 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]
         return port
-
-
-def cpu_time(leader: int) -> float:
-    """Seconds that the processes of a group have spent on a processor so far."""
-    spent = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            group = int(stat.read_text().rpartition(")")[2].split()[2])
-            if group == leader:
-                for task in stat.parent.glob("task/*/schedstat"):
-                    spent += int(task.read_text().split()[0])
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return spent / 1e9
 
 
 class Load:

@@ -1,43 +1,91 @@
-"""The command line: `python -m pysidctx COMMAND`."""
+"""The command line: `python -m pysidctx COMMAND`, or the script `pysidctx`."""
 
 import argparse
+import importlib
 import sys
+from types import ModuleType
+from typing import NamedTuple, Optional
 
-from pysidctx.cli import secret
+from pysidctx import __version__
 
 
-def main() -> int:
+class Command(NamedTuple):
+    """A module of pysidctx.cli with add_arguments() and run()."""
+
+    module: str
+    help: str
+    description: str
+    ends: str  # what its exit codes mean
+
+
+COMMANDS = {
+    "check": Command(
+        "check", "audit a TLS server from outside: does it resume, and does nothing cross?",
+        "Audit any TLS server, in whatever language it is written: does it resume sessions, over all of "
+        "its workers; does a session made for one name get into another; what are its tickets like? "
+        "It only shakes hands, and sends nothing to hosts that you do not name.",
+        "0: no fault; 1: a fault was found; 2: there was nothing to audit, or the command was wrong."),
+    "demo": Command(
+        "demo", "see two servers side by side: plain ssl, and pysidctx",
+        "Start two HTTPS servers on loopback, each with four worker processes and two hosts, one of which "
+        "demands client certificates: one on Python's ssl alone, one with pysidctx. Audit both, have "
+        "clients come back to both, and compare. Takes less than a minute, and leaves nothing behind.",
+        "0: all is well with pysidctx; 1: it shows a fault; 2: the command was wrong."),
+    "info": Command(
+        "info", "print versions and libraries, for a bug report",
+        "Print the versions of all that matters here, and which libssl is used. No secrets.", "0."),
+    "secret": Command(
+        "secret", "write a new secret for ticket keys, which only you can read",
+        "Write a new secret of 32 random bytes, for TicketKeys.from_secret_file() and the environment "
+        "variable PYSIDCTX_SECRET_FILE. An existing file is left as it is.",
+        "0: it was written; 1: it was not."),
+    "session": Command(
+        "session", "print what a saved session says",
+        "Print what a session says that was saved by Session.save() or `openssl s_client -sess_out`, "
+        "without its secrets.",
+        "0: it can still be resumed; 1: it cannot; 2: there is no session."),
+}
+
+
+def main(argv: Optional[list[str]] = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
-        prog="pysidctx", description="Session id contexts for Python's TLS servers."
-    )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    shown = commands.add_parser(
-        "demo",
-        help="watch OpenSSL's own client resume within an id context, and never across",
-    )
-    shown.set_defaults(run=lambda arguments: demo())
-    written = commands.add_parser(
-        "secret",
-        help="write a new secret for ticket keys, which only you can read",
-        description="Write a new secret of 32 random bytes, for TicketKeys.from_secret_file() and the "
-                    "environment variable PYSIDCTX_SECRET_FILE.",
-    )
-    written.add_argument("path", metavar="PATH", help="the new file; an existing one is left as it is")
-    written.set_defaults(run=lambda arguments: secret.run(arguments.path))
-    arguments = parser.parse_args()
-    result: int = arguments.run(arguments)
+        prog="pysidctx", description="Session id contexts for Python's TLS servers, and a look at those of "
+                                     "any TLS server.",
+        epilog="pysidctx COMMAND --help tells more.")
+    parser.add_argument("--version", action="version", version=f"pysidctx {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
+    for name, command in COMMANDS.items():
+        added = commands.add_parser(name, help=command.help, description=command.description,
+                                    epilog=f"Exit code: {command.ends}")
+        # Only what was asked for is imported: others may need packages that are not there.
+        if name in argv[:1]:
+            module = imported(command.module)
+            if module is None:
+                return 2
+            module.add_arguments(added)
+            added.set_defaults(run=module.run)
+    arguments = parser.parse_args(argv)
+    try:
+        result: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # whoever was reading has gone
+        sys.stdout = None
+        return 141
     return result
 
 
-def demo() -> int:
+def imported(name: str) -> Optional[ModuleType]:
     try:
-        from pysidctx.cli import demo
+        return importlib.import_module(f"pysidctx.cli.{name}")
     except ModuleNotFoundError as error:
-        if error.name != "rich":
+        if error.name is None or error.name.startswith("pysidctx"):
             raise
-        print("The command line needs rich: python -m pip install 'pysidctx[cli]'", file=sys.stderr)
-        return 2
-    return demo.run()
+        print(f"pysidctx {name} needs the package {error.name}: python -m pip install 'pysidctx[cli]'",
+              file=sys.stderr)
+        return None
 
 
 if __name__ == "__main__":

@@ -36,6 +36,9 @@ cdef extern from "dlfcn.h" nogil:
 cdef extern from "Python.h" nogil:
     unsigned long PyThread_get_thread_ident()
 
+cdef extern from "openssl/opensslv.h":
+    const char *OPENSSL_VERSION_TEXT
+
 
 # What an ex_data callback of the linked libssl saw being made, by this thread alone.
 cdef struct Witness:
@@ -91,6 +94,16 @@ cdef void witness(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long a
     # Other threads may be making contexts of their own meanwhile.
     if (<Witness *> argp).thread == PyThread_get_thread_ident():
         (<Witness *> argp).made = parent
+
+
+def library_files():
+    """The files of the libssl of pysidctx and of `ssl`: one, where pysidctx could be imported."""
+    return library_of_pysidctx(), library_of_interpreter()
+
+
+def built_with():
+    """The OpenSSL whose headers pysidctx was compiled with."""
+    return OPENSSL_VERSION_TEXT.decode()
 
 
 cdef object library_of_pysidctx():

@@ -1,74 +1,148 @@
-"""`python -m pysidctx demo`: right where all is well, and wrong where it is not."""
+"""`demo`: what it shows of plain ssl and of pysidctx, how it ends, and that it leaves nothing behind."""
 
-import re
+import json
+import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
-from machine import program
 
-COMMAND = [sys.executable, "-m", "pysidctx"]
+from pysidctx.cli import demo
 
-
-@pytest.fixture(scope="module", autouse=True)
-def openssl():
-    return program("openssl", "openssl")
+COMMAND = [sys.executable, "-m", "pysidctx", "demo"]
 
 
-def rows(output):
-    return re.findall(r"TLS (1\.[23])\s+(yes|no)\s+(\S+)\s+(\S+)\s+(\S+)", output)
+def run(*arguments, code=None, **options):
+    command = [sys.executable, "-c", code] if code else [*COMMAND, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, **options)
 
 
-def test_sessions_stay_within_their_id_context():
-    ran = subprocess.run([*COMMAND, "demo"], capture_output=True, text=True, timeout=100)
+def servers(folder):
+    """Those of the demo with its files in a folder that are still there."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            said = path.read_bytes()
+            if b"pysidctx.cli.demo_server" in said and os.fsencode(folder) in said:
+                found.append(path.parent.name)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    begun = time.monotonic()
+    ran = run("--plot", folder / "picture.png", env=dict(os.environ, TMPDIR=str(folder)))
     assert (ran.returncode, ran.stderr) == (0, "")
-    seen = rows(ran.stdout)
-    plain, isolated = seen[:4], seen[4:]
-    assert {row[:2] for row in plain} == {(v, t) for v in ("1.2", "1.3") for t in ("yes", "no")}
-    assert {row[2:] for row in plain} == {("Reused", "Reused", "ok")}
-    assert len(isolated) == 8
-    assert {row[2:] for row in isolated} == {("Reused", "New", "ok")}
+    assert time.monotonic() - begun < 60
+    return ran.stdout, folder
 
 
-def test_a_fault_is_seen_and_ends_in_1():
-    """With a library that sets nothing, every row that is to be isolated is wrong."""
-    code = ("import pysidctx, sys; pysidctx.set_session_id_context = lambda target, sid_ctx: None;"
-            "from pysidctx.cli import demo; sys.exit(demo.run())")
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+def test_both_servers_are_audited(shown):
+    before, _, after = shown[0].partition("pysidctx check, of the server with pysidctx")
+    assert "fault  TLS 1.2; TLS 1.3: bank.test lets in a client without a certificate" in before
+    assert "is resumed for" in before
+    assert "ok     TLS 1.2; TLS 1.3: bank.test lets in nobody without a certificate" in after
+    assert "9 of 9 returning connections were resumed" in after
+    assert "fault" not in after.partition("Clients that come back")[0].replace("faults: 0", "")
+
+
+def test_a_table_compares_them(shown):
+    rows = {line[:30].strip(): line[30:].split() for line in shown[0].splitlines()}
+    assert rows["resumed, on the same host"][2:] == ["100", "%"]
+    assert int(rows["resumed, on the same host"][0]) < 100
+    assert rows["resumed, on the wrong host"][2:] == ["0", "%"]
+    assert int(rows["resumed, on the wrong host"][0]) > 0
+    assert rows["let in without certificate"] == ["100", "%", "0", "%"]
+    for figure in demo.FIGURES:
+        plain, ours, median, *spread = rows[figure]
+        assert int(plain) > 0 and int(ours) > 0 and float(median) > 0 and len(spread) == 3
+
+
+def test_it_leaves_the_picture_alone_behind(shown):
+    folder = shown[1]
+    assert [path.name for path in folder.iterdir()] == ["picture.png"]
+    assert (folder / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_it_prints_json():
+    ran = run("--json")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    sides = json.loads(ran.stdout)
+    assert list(sides) == ["plain ssl", "pysidctx"]
+    assert sides["plain ssl"]["faults"] and not sides["pysidctx"]["faults"]
+    for side in sides.values():
+        assert set(side["shares"]) == {"resumed, on the same host", "resumed, on the wrong host",
+                                       "let in without certificate"}
+        assert len(side["turns"]) == demo.ROUNDS
+        assert {finding["grade"] for finding in side["findings"]} <= {"ok", "note", "fault"}
+
+
+def test_a_fault_with_pysidctx_ends_in_1():
+    """Where its server is a plain one."""
+    ran = run(code="import sys; from pysidctx.__main__ import main; from pysidctx.cli import demo;"
+                   "demo.KINDS[demo.OURS] = 'plain'; demo.SECONDS = 0.5; sys.exit(main(['demo']))")
     assert ran.returncode == 1
-    assert [row[4] for row in rows(ran.stdout)] == ["ok"] * 4 + ["WRONG,"] * 8
-    assert "8 of 12 rows are wrong" in ran.stdout
-
-
-def test_a_server_that_fails_is_a_wrong_cell():
-    code = ("import pysidctx, sys;"
-            "pysidctx.set_session_id_context = lambda target, sid_ctx: bytes(-1);"  # a ValueError
-            "from pysidctx.cli import demo; demo.CASES = [case for case in demo.CASES"
-            " if case.where == 'connection'][:1]; sys.exit(demo.run())")
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
-    assert ran.returncode == 1
-    assert "1 of 1 rows are wrong" in ran.stdout
+    assert "FAULT with pysidctx: " in ran.stdout
+    assert "got in without a certificate" in ran.stdout
+    assert "were not resumed" in ran.stdout
     assert "Traceback" not in ran.stderr
 
 
-def test_without_openssl_it_says_what_to_install(tmp_path):
-    code = ("import os, sys; os.environ['PATH'] = sys.argv[1];"
-            "from pysidctx.cli import demo; sys.exit(demo.run())")
-    ran = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True)
-    assert ran.returncode == 2
-    assert "apt-get install openssl" in ran.stdout
+@pytest.mark.parametrize("when", ["at once", "when they serve"])
+def test_its_servers_end_with_it(tmp_path, when):
+    """Also where it is killed, which leaves its folder behind; here that is ours to remove."""
+    process = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                               env=dict(os.environ, TMPDIR=str(tmp_path)))
+    wait_until(lambda: servers(tmp_path))
+    if when == "when they serve":
+        wait_until(lambda: len(servers(tmp_path)) == 2 * (1 + demo.WORKERS))
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not servers(tmp_path))
 
 
-def test_without_rich_it_says_what_to_install(tmp_path):
-    (tmp_path / "rich.py").write_text("raise ModuleNotFoundError('no rich', name='rich')")
-    ran = subprocess.run([*COMMAND, "demo"], capture_output=True, text=True, cwd=tmp_path)
-    assert ran.returncode == 2
-    assert "pysidctx[cli]" in ran.stderr
-    assert "Traceback" not in ran.stderr
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_it_is_stopped_without_a_trace(tmp_path, number):
+    process = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env=dict(os.environ, TMPDIR=str(tmp_path)))
+    wait_until(lambda: len(servers(tmp_path)) == 2 * (1 + demo.WORKERS))
+    process.send_signal(number)
+    said = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert "Traceback" not in said[1]
+    assert not list(tmp_path.iterdir())
+    wait_until(lambda: not servers(tmp_path))
 
 
-def test_help_names_the_commands():
-    ran = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True)
+def wait_until(done):
+    deadline = time.monotonic() + 30
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_narrow_terminal_keeps_the_figures():
+    ran = run(code="import sys; from pysidctx.__main__ import main; from pysidctx.cli import demo;"
+                   "demo.SECONDS = 0.2; sys.exit(main(['demo']))", env=dict(os.environ, COLUMNS="40"))
     assert ran.returncode == 0
-    assert "demo" in ran.stdout
-    assert subprocess.run(COMMAND, capture_output=True).returncode == 2
+    assert "let in without certificate" in ran.stdout and "ratio, by turns" in ran.stdout
+
+
+def test_a_picture_that_cannot_be_drawn(tmp_path):
+    ran = run("--plot", tmp_path / "missing" / "picture.png")
+    assert ran.returncode == 2
+    assert "is no folder to write to" in ran.stderr
+    for name in ("picture.xyz", "picture", ""):
+        ran = run("--plot", tmp_path / name)
+        assert ran.returncode == 2
+        assert "does not end as a picture does: " in ran.stderr
+    (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError('no', name='matplotlib')")
+    ran = run("--plot", tmp_path / "picture.png", cwd=tmp_path)
+    assert ran.returncode == 2
+    assert "pysidctx[plot]" in ran.stderr

@@ -37,7 +37,7 @@ def test_each_module_imports_alone(module):
 def test_the_public_names_are_the_documented_ones():
     assert {name for name in vars(pysidctx) if not name.startswith("_")} == (
         set(pysidctx.__all__)
-        | {"contexts", "errors", "fingerprint", "handles", "hkdf", "hostmap", "hosts", "keyring",
+        | {"cli", "contexts", "errors", "fingerprint", "handles", "hkdf", "hostmap", "hosts", "keyring",
            "listener", "paths", "private_files", "resumption", "routing", "serialize", "session",
            "servers", "session_host", "sharing", "sidctx", "ticket_callbacks", "tickets"}
         & set(vars(pysidctx)))

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,11 @@ from machine import ROOT, UNOPTIMIZED
 from readme import BLOCKS, README, blocks
 from server_programs import PROGRAMS
 
+from pysidctx.__main__ import main
+
 
 def test_all_blocks_are_run_below():
-    assert {language for language, _ in BLOCKS} == {"sh", "python", "c", "cython"}
+    assert {language for language, _ in BLOCKS} == {"sh", "console", "python", "c", "cython"}
     assert re.findall(r"^```(\w*)", README, re.MULTILINE).count("") == len(BLOCKS)
 
 
@@ -45,6 +48,21 @@ def test_commands(code, tmp_path):
 def test_installing(code, empty_venv, translated_copy):
     environment = dict(UNOPTIMIZED, PATH=f"{empty_venv / 'bin'}{os.pathsep}{os.environ['PATH']}")
     subprocess.run(["sh", "-ec", code], cwd=translated_copy, env=environment, check=True)
+
+
+@pytest.mark.parametrize("line", "".join(blocks("console")).splitlines())
+def test_commands_at_the_prompt(line, capsys):
+    """As far as they go: the host is nobody's."""
+    prompt, program, *arguments = shlex.split(line)
+    assert (prompt, program) == ("$", "pysidctx")
+    assert main(arguments) == 2
+    assert "the address of 'shop.example' cannot be found" in capsys.readouterr().err
+
+
+def test_the_options_of_check_are_there():
+    options = set(re.findall(r"`(--[a-z-]+)", README))
+    ran = subprocess.run([sys.executable, "-m", "pysidctx", "check", "--help"], capture_output=True, text=True)
+    assert options and all(option in ran.stdout for option in options)
 
 
 def call_on_accept(folder, function):

@@ -57,8 +57,8 @@ def test_nothing_is_left_where_the_disk_is_full(tmp_path):
         "import os, sys\n"
         "from pysidctx import private_files\n"
         "private_files.write_all = lambda stream, data: open('/dev/full', 'wb', 0).write(data)\n"
-        "from pysidctx.cli import secret\n"
-        "sys.exit(secret.run(sys.argv[1]))")
+        "from pysidctx.__main__ import main\n"
+        "sys.exit(main(['secret', sys.argv[1]]))")
     ran = subprocess.run([sys.executable, "-c", code, tmp_path / "secret"], capture_output=True,
                          text=True)
     assert ran.returncode == 1

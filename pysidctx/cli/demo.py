@@ -1,230 +1,205 @@
-"""Two applications behind one listener, and OpenSSL's client: who resumes where?
+"""`demo`: two HTTPS servers with two hosts each, plain ssl and pysidctx, audited and under load."""
 
-A server in Python's `ssl` on loopback serves the applications `shop` and `bank`, with one ticket
-key and one session cache for both. `openssl s_client` makes a session on shop, then offers it to
-shop and to bank. Three servers: without id contexts, for comparison; with one set on each
-connection; and with one set on the `SSLContext` of each application.
-"""
-
-import re
-import shutil
-import socket
+import argparse
+import json
+import os
+import signal
 import ssl
+import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
+import trustme
 from rich import box
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TextColumn
 from rich.table import Table
 
-import pysidctx
+from pysidctx.cli import check
+from pysidctx.cli.audit import Audit, Evidence, Options
+from pysidctx.cli.connection import Target
+from pysidctx.cli.demo_clients import Counts, Crowd, Server
+from pysidctx.cli.demo_server import BANK, SHOP
+from pysidctx.cli.verdicts import FAULT, Finding, findings
 
-APPLICATIONS = ("shop", "bank")
-TIMEOUT = 10  # seconds, for each step of a connection
-
-Prepare = Callable[[ssl.SSLSocket, str], None]
-
-
-class Case(NamedTuple):
-    """One row of the table: a server, and what its clients do."""
-
-    where: str  # where the id context is set
-    version: ssl.TLSVersion
-    tickets: bool
+PLAIN, OURS = "plain ssl", "pysidctx"
+KINDS = {PLAIN: "plain", OURS: "pysidctx"}
+WORKERS = 4
+ROUNDS = 3
+SECONDS = 1.5  # of a turn
 
 
-class Seen(NamedTuple):
-    """What the client was told, `New` or `Reused`, where it offered its session of shop."""
-
-    shop: str
-    bank: str
-
-
-PLACES = ("nowhere", "connection", "SSLContext")
-CASES = [
-    Case(where, version, tickets)
-    for where in PLACES
-    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
-    for tickets in (True, False)
-]
+FIGURES: dict[str, Callable[[Counts], float]] = {
+    "connections a second": lambda counts: counts.rate,
+    "server's CPU us a connection": lambda counts: counts.cpu / counts.connections * 1e6,
+}
 
 
-def expected(case: Case) -> Seen:
-    return Seen("Reused", "Reused" if case.where == "nowhere" else "New")
+class Side(NamedTuple):
+    """What was seen of one server."""
+
+    options: Options
+    evidence: Evidence
+    findings: list[Finding]
+    turns: list[Counts]
+
+    @property
+    def counts(self) -> Counts:
+        made = Counts()
+        for turn in self.turns:
+            made.add(turn)
+        return made
+
+    @property
+    def shares(self) -> dict[str, float]:
+        counts = self.counts
+        return {"resumed, on the same host": counts.resumed / counts.returned,
+                "resumed, on the wrong host": counts.crossed / counts.astray,
+                "let in without certificate": counts.let_in / counts.astray}
+
+    @property
+    def faults(self) -> list[str]:
+        """What must not be, in words."""
+        counts = self.counts
+        made = [finding.seen for finding in self.findings if finding.grade == FAULT]
+        if counts.resumed < counts.returned:
+            made.append(f"{counts.returned - counts.resumed} returning connections were not resumed")
+        if counts.crossed:
+            made.append(f"{counts.crossed} sessions were resumed on the other host")
+        if counts.let_in:
+            made.append(f"{counts.let_in} clients got in without a certificate")
+        return made
 
 
-class Certificate(NamedTuple):
-    chain: Path
-    key: Path
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--plot", metavar="FILE", help="draw the comparison (needs matplotlib)")
+    parser.add_argument("--json", action="store_true", help="print what was seen as JSON")
 
 
-def self_signed(openssl: str, folder: Path) -> Certificate:
-    made = Certificate(folder / "certificate.pem", folder / "key.pem")
-    subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-         "-nodes", "-subj", "/CN=localhost", "-days", "1",
-         "-keyout", str(made.key), "-out", str(made.chain)],
-        check=True, capture_output=True, timeout=TIMEOUT,
-    )
-    return made
+def run(arguments: argparse.Namespace) -> int:
+    """Run both servers, print what was seen; 1 if the one with pysidctx shows a fault."""
+    console = check.Screen(highlight=False, soft_wrap=True, quiet=arguments.json)
+    if arguments.plot is not None and not can_plot(arguments.plot):
+        return 2
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, frame: sys.exit(128 + received))
+    console.print(
+        f"Two HTTPS servers on loopback, {WORKERS} worker processes each, RSA-2048, Python "
+        f"{sys.version.split()[0]}, {ssl.OPENSSL_VERSION}.\n"
+        f"Hosts: {SHOP} for everybody, {BANK} for clients with a certificate.\n")
+    with tempfile.TemporaryDirectory(prefix="pysidctx-demo.") as folder, ExitStack() as stack:
+        write_certificates(Path(folder))
+        servers = {name: stack.enter_context(serving(kind, Path(folder))) for name, kind in KINDS.items()}
+        audits = {name: audited(console, name, server.port, Path(folder))
+                  for name, server in servers.items()}
+        turns = driven(console, servers)
+    sides = {name: Side(*audits[name], turns[name]) for name in KINDS}
+    if arguments.json:
+        print(json.dumps({name: as_json(side) for name, side in sides.items()}, indent=1))
+    console.width = max(console.width, 80)  # or figures would be cut off
+    console.print(drawn(sides))
+    if arguments.plot is not None:
+        from pysidctx.cli import plot
+        plot.draw(arguments.plot, {name: side.shares for name, side in sides.items()},
+                  {name: [turn.rate for turn in side.turns] for name, side in sides.items()})
+    faults = sides[OURS].faults
+    for fault in faults:
+        console.print(f"FAULT with pysidctx: {fault}", style="bold red", markup=False)
+    return int(bool(faults))
 
 
-def make_context(certificate: Certificate, case: Case) -> ssl.SSLContext:
-    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ctx.load_cert_chain(certificate.chain, certificate.key)
-    ctx.minimum_version = ctx.maximum_version = case.version
-    if not case.tickets:
-        ctx.options |= ssl.OP_NO_TICKET
-    return ctx
+def can_plot(path: str) -> bool:
+    try:
+        from pysidctx.cli import plot
+    except ModuleNotFoundError:
+        print("--plot needs matplotlib: python -m pip install 'pysidctx[plot]'", file=sys.stderr)
+        return False
+    folder = Path(path).absolute().parent
+    if not os.access(folder, os.W_OK):
+        print(f"--plot: {str(folder)!r} is no folder to write to", file=sys.stderr)
+    elif Path(path).is_dir() or Path(path).suffix[1:] not in plot.formats():
+        print(f"--plot: {path!r} does not end as a picture does: {', '.join(plot.formats())}",
+              file=sys.stderr)
+    else:
+        return True
+    return False
 
 
-def preparation(certificate: Certificate, case: Case) -> Prepare:
-    """What the server does with a connection for an application, before its handshake."""
-    sid_ctxs = {name: pysidctx.derive_session_id_context("demo", name) for name in APPLICATIONS}
-    contexts = {name: make_context(certificate, case) for name in APPLICATIONS}
-
-    def on_connection(connection: ssl.SSLSocket, application: str) -> None:
-        pysidctx.set_session_id_context(connection, sid_ctxs[application])
-
-    # The connection is made by the listener's SSLContext, so its ticket keys and its cache serve
-    # every application: what keeps the sessions apart is the id context alone.
-    def switch(connection: ssl.SSLSocket, application: str) -> None:
-        connection.context = contexts[application]
-
-    if case.where == "connection":
-        return on_connection
-    if case.where == "SSLContext":
-        for name in APPLICATIONS:
-            pysidctx.set_session_id_context(contexts[name], sid_ctxs[name])
-    return switch
+def write_certificates(folder: Path) -> None:
+    ca = trustme.CA(key_type=trustme.KeyType.RSA)
+    ca.cert_pem.write_to_path(str(folder / "ca.pem"))
+    for name in (SHOP, BANK, "client@bank.test"):
+        issued = ca.issue_cert(name, key_type=trustme.KeyType.RSA)
+        path = folder / ("client.pem" if "@" in name else f"{name}.pem")
+        issued.private_key_and_cert_chain_pem.write_to_path(str(path))
 
 
 @contextmanager
-def serving(listener: ssl.SSLContext, prepare: Prepare) -> Iterator[dict[str, int]]:
-    """Serve each application on a port of its own; yields the ports by application."""
-    sockets = {name: socket.create_server(("127.0.0.1", 0)) for name in APPLICATIONS}
-    threads = [
-        threading.Thread(target=serve, args=(listener, accepting, prepare, name))
-        for name, accepting in sockets.items()
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        yield {name: accepting.getsockname()[1] for name, accepting in sockets.items()}
-    finally:
-        for accepting in sockets.values():
-            accepting.shutdown(socket.SHUT_RDWR)
-        for thread in threads:
-            thread.join()
-        for accepting in sockets.values():
-            accepting.close()
+def serving(kind: str, folder: Path) -> Iterator[Server]:
+    """A server. It ends when its standard input does, so also with this process."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "pysidctx.cli.demo_server", kind, str(folder), str(WORKERS)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            raise OSError(f"the server {kind!r} of the demo did not start")
+        yield Server(int(line), process.pid)
 
 
-def serve(
-    listener: ssl.SSLContext, accepting: socket.socket, prepare: Prepare, application: str
-) -> None:
-    while True:
-        try:
-            plain, _ = accepting.accept()
-        except OSError:  # the listening socket was shut down
-            return
-        plain.settimeout(TIMEOUT)
-        try:
-            answer(listener, plain, prepare, application)
-        except (OSError, ValueError) as error:  # the client gets no answer: a wrong cell
-            print(f"server: {error}", file=sys.stderr)
+def audited(console: Console, name: str, port: int, folder: Path
+            ) -> tuple[Options, Evidence, list[Finding]]:
+    target = Target("127.0.0.1", port, "127.0.0.1")
+    options = Options(names=(SHOP, BANK), demanding=frozenset([BANK]), ca_file=str(folder / "ca.pem"),
+                      client_cert=str(folder / "client.pem"), most_seconds=15)
+    with check.progress(console, False) as tell:
+        evidence = Audit(target, options, lambda doing: tell(f"{name}: {doing}")).run()
+    found = findings(evidence, options)
+    console.print(f"pysidctx check, of the server with {name}:", style="bold")
+    check.show(console, target, options, evidence, found)
+    console.print()
+    return options, evidence, found
 
 
-def answer(
-    listener: ssl.SSLContext, plain: socket.socket, prepare: Prepare, application: str
-) -> None:
-    with plain, listener.wrap_socket(
-        plain, server_side=True, do_handshake_on_connect=False
-    ) as connection:
-        prepare(connection, application)
-        connection.do_handshake()
-        connection.recv(100)
-        connection.sendall(f"hello from {application}\n".encode())
-        connection.unwrap().close()
+def driven(console: Console, servers: dict[str, Server]) -> dict[str, list[Counts]]:
+    """Returning clients at both, in turns, so that what slows the machine slows both."""
+    crowds = {name: Crowd(server) for name, server in servers.items()}
+    turns: dict[str, list[Counts]] = {name: [] for name in crowds}
+    with Progress(TextColumn("{task.description}"), console=console, transient=True) as bar:
+        line = bar.add_task("")
+        for _ in range(ROUNDS):
+            for name, crowd in crowds.items():
+                def tell(counts: Counts, name: str = name) -> None:
+                    bar.update(line, description=(
+                        f"{name}: {counts.connections} connections, {counts.rate:.0f} a second, "
+                        f"{counts.resumed} of {counts.returned} resumed"))
+
+                turns[name].append(crowd.turn(SECONDS, tell))
+    return turns
 
 
-def offer(
-    openssl: str, port: int, case: Case, *, made: Optional[Path] = None,
-    offered: Optional[Path] = None,
-) -> str:
-    """Connect with `openssl s_client`; returns `New` or `Reused` as its output says."""
-    files = ["-sess_out", str(made)] if made else ["-sess_in", str(offered)]
-    version = "-tls1_2" if case.version == ssl.TLSVersion.TLSv1_2 else "-tls1_3"
-    try:
-        ran = subprocess.run(
-            [openssl, "s_client", "-connect", f"127.0.0.1:{port}", "-ign_eof", version, *files],
-            input="hello\n", capture_output=True, text=True, timeout=TIMEOUT,
-        )
-    except subprocess.TimeoutExpired:
-        return f"failed: no end after {TIMEOUT} seconds"
-    said = re.search(r"^(New|Reused), TLS", ran.stdout, re.MULTILINE)
-    return said.group(1) if said else f"failed: {ran.stderr.strip() or ran.stdout.strip()}"
+def drawn(sides: dict[str, Side]) -> Table:
+    made = Table(box=box.SIMPLE, title="Clients that come back, as fast as they go")
+    made.add_column("", no_wrap=True)
+    for name in (*sides, "ratio, by turns"):
+        made.add_column(name, justify="right", no_wrap=True)
+    for share in sides[PLAIN].shares:
+        made.add_row(share, *(f"{100 * side.shares[share]:.0f} %" for side in sides.values()))
+    for heading, figure in FIGURES.items():
+        ratios = [figure(ours) / figure(plain)
+                  for plain, ours in zip(sides[PLAIN].turns, sides[OURS].turns)]
+        made.add_row(heading, *(f"{figure(side.counts):.0f}" for side in sides.values()),
+                     f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+    return made
 
 
-def look(openssl: str, folder: Path, certificate: Certificate, case: Case) -> Seen:
-    session = folder / "session.pem"
-    listener = make_context(certificate, case)
-    with serving(listener, preparation(certificate, case)) as ports:
-        said = []
-        for name in APPLICATIONS:
-            # A new one each time: a session of TLS 1.3 without a ticket can be used only once.
-            session.unlink(missing_ok=True)
-            offer(openssl, ports["shop"], case, made=session)
-            said.append(offer(openssl, ports[name], case, offered=session))
-    return Seen(*said)
-
-
-def table(results: dict[Case, Seen]) -> Table:
-    drawn = Table(box=box.SIMPLE, title="A session made on shop is offered ...")
-    for heading in ("id context set on", "version", "tickets", "to shop", "to bank", "as expected"):
-        drawn.add_column(heading)
-    for case, seen in results.items():
-        drawn.add_row(
-            {"nowhere": "nothing: plain ssl"}.get(case.where, f"the {case.where}"),
-            {"TLSv1_2": "TLS 1.2", "TLSv1_3": "TLS 1.3"}[case.version.name],
-            "yes" if case.tickets else "no",
-            *seen,
-            "ok" if seen == expected(case) else f"WRONG, not {' and '.join(expected(case))}",
-            end_section=case.version == ssl.TLSVersion.TLSv1_3 and not case.tickets,
-        )
-    return drawn
-
-
-def run() -> int:
-    """Look at every case, print what was seen; 1 where a session went astray."""
-    console = Console()
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        console.print("The demo needs the program openssl as its client: install it "
-                      "(apt-get install openssl on Debian and Ubuntu).", soft_wrap=True)
-        return 2
-    version = subprocess.run([openssl, "version"], capture_output=True, text=True).stdout
-    console.print(f"Server: Python {sys.version.split()[0]} with {ssl.OPENSSL_VERSION}. "
-                  f"Client: {version.split('(')[0].strip()}, s_client.", highlight=False,
-                  soft_wrap=True)
-    results = {}
-    with tempfile.TemporaryDirectory() as name, Progress(console=console, transient=True) as bar:
-        certificate = self_signed(openssl, Path(name))
-        for case in bar.track(CASES, description="connecting"):
-            results[case] = look(openssl, Path(name), certificate, case)
-    console.print(table(results), highlight=False)
-    wrong = sum(seen != expected(case) for case, seen in results.items())
-    if wrong:
-        console.print(f"{wrong} of {len(results)} rows are wrong.")
-        return 1
-    console.print(
-        "Plain ssl resumes the session of one application on the other.\n"
-        "With id contexts it is resumed where it was made, and nowhere else.", highlight=False)
-    return 0
+def as_json(side: Side) -> dict[str, object]:
+    return {"findings": [finding._asdict() for finding in side.findings], "faults": side.faults,
+            "shares": side.shares, "turns": [vars(turn) for turn in side.turns],
+            **{heading: figure(side.counts) for heading, figure in FIGURES.items()}}

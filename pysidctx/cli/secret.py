@@ -1,5 +1,6 @@
 """`secret`: writes a new secret for ticket keys."""
 
+import argparse
 import secrets
 import sys
 
@@ -8,7 +9,12 @@ from pysidctx import private_files
 LENGTH = 32  # bytes
 
 
-def run(path: str) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", help="the new file")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    path: str = arguments.path
     try:
         private_files.create(path, secrets.token_bytes(LENGTH))
     except FileExistsError:

@@ -1,0 +1,263 @@
+"""`check`: an outside audit of any TLS server: does it resume, and does nothing cross?"""
+
+import argparse
+import contextlib
+import ipaddress
+import json
+import re
+import socket
+import ssl
+import sys
+from collections.abc import Callable, Iterator
+from typing import NoReturn, Optional
+
+from cryptography import x509
+from rich.console import Console
+from rich.text import Text
+
+from pysidctx.cli.audit import Audit, Evidence, Options
+from pysidctx.cli.connection import TIMEOUTS, Client, Seen, Target, load_certificate, visit
+from pysidctx.cli.verdicts import FAULT, NOTE, OK, Finding, findings
+
+STYLES = {OK: "green", NOTE: "yellow", FAULT: "bold red"}
+MOST_NAMES = 5  # that are taken from a certificate
+NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.ASCII)
+
+
+class Unreachable(Exception):
+    """There is nothing to audit; the message is for people."""
+
+
+class Screen(Console):
+    """Leaves it to main() what a reader means that has gone away: no fault of the server's."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        raise BrokenPipeError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("host", metavar="HOST[:PORT]", help="the server, also as [IPv6]:PORT; the port is 443 if none is given")
+    parser.add_argument("--name", action="append", default=[], dest="names", metavar="NAME",
+                        help="a server name to ask for, once for each; the first is the main one (default: "
+                             f"HOST, and the names in its certificate, at most {MOST_NAMES} in all)")
+    parser.add_argument("--address", action="append", default=[], dest="addresses", metavar="ADDRESS",
+                        help="another address of the same host: do its sessions survive a move there?")
+    parser.add_argument("--demands", action="append", default=[], metavar="NAME",
+                        help="a name that is to let in nobody without a client's certificate")
+    parser.add_argument("--client-cert", metavar="FILE",
+                        help="a client's certificate chain and key in PEM, for names that ask for one")
+    parser.add_argument("--ca-file", metavar="FILE", help="CAs to verify the server's certificate with")
+    parser.add_argument("--connections", type=at_least(2), default=10, metavar="N",
+                        help="connections of a client that comes back, for each way of resumption "
+                             "(default: 10)")
+    parser.add_argument("--delay", type=seconds, default=0.0, metavar="SECONDS",
+                        help="wait between connections (default: 0)")
+    parser.add_argument("--timeout", type=some_seconds, default=5.0, metavar="SECONDS",
+                        help="for each connection (default: 5)")
+    parser.add_argument("--most-connections", type=at_least(1), default=500, metavar="N",
+                        help="end after so many (default: 500)")
+    parser.add_argument("--most-seconds", type=some_seconds, default=60.0, metavar="SECONDS",
+                        help="end after so long (default: 60)")
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+        return value
+    return number
+
+
+def seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
+    return value
+
+
+def some_seconds(text: str) -> float:
+    value = seconds(text)
+    if not value:
+        raise argparse.ArgumentTypeError("0 seconds are none")
+    return value
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Audit, print, and return 1 for a fault, 2 where there is nothing to audit, else 0."""
+    console = Screen(highlight=False, soft_wrap=True)
+    try:
+        target, options = asked(arguments)
+        with progress(console, arguments.json) as tell:
+            evidence = Audit(target, options, tell).run()
+        refuse_silence(target, options, evidence)
+    except Unreachable as error:
+        if arguments.json:
+            print(json.dumps({"target": arguments.host, "error": str(error)}))
+        else:
+            print(f"pysidctx check: {error}", file=sys.stderr)
+        return 2
+    found = findings(evidence, options)
+    if arguments.json:
+        print(json.dumps(as_json(target, options, evidence, found), indent=1))
+    else:
+        show(console, target, options, evidence, found)
+    return int(any(finding.grade == FAULT for finding in found))
+
+
+def asked(arguments: argparse.Namespace) -> tuple[Target, Options]:
+    """What the arguments mean, once it is known that a server answers; Unreachable."""
+    check_file(arguments.client_cert, load_certificate)
+    check_file(arguments.ca_file, lambda ctx, path: ctx.load_verify_locations(path))
+    addresses = tuple(map(checked_address, arguments.addresses))
+    demanding = tuple(map(checked_name, arguments.demands))
+    said = tuple(dict.fromkeys((*map(checked_name, arguments.names), *demanding)))
+    host, port = split(arguments.host)
+    main = said[0] if said else None if is_address(host) else checked_name(host)
+    target, seen = reached(host, port, main, arguments.timeout)
+    in_certificate = names_in(seen.certificate) if seen.certificate and not said else []
+    names = said or tuple(dict.fromkeys([*([main] if main else []), *in_certificate]))[:MOST_NAMES]
+    return target, Options(
+        names=names, addresses=addresses, demanding=frozenset(demanding), client_cert=arguments.client_cert,
+        ca_file=arguments.ca_file, connections=arguments.connections, delay=arguments.delay,
+        timeout=arguments.timeout, most_connections=arguments.most_connections,
+        most_seconds=arguments.most_seconds)
+
+
+def refuse_silence(target: Target, options: Options, evidence: Evidence) -> None:
+    """Nothing is right about a server that nothing was seen of."""
+    hosts = [host for of_version in evidence.hosts.values() for host in of_version]
+    if hosts and not any(host.answers for host in hosts):
+        raise Unreachable(
+            f"{target} shakes hands with nobody, in TLS 1.2 and 1.3: {hosts[-1].seen.refusal}. "
+            + ("Is this a name that it serves?" if options.names else "Name one that it serves with --name."))
+
+
+def checked_name(text: str) -> str:
+    name = text.lower().rstrip(".")
+    if not NAME.fullmatch(name):
+        raise Unreachable(f"{text!r} is not a host name: write international names as A-labels")
+    return name
+
+
+def check_file(path: Optional[str], load: Callable[[ssl.SSLContext, str], None]) -> None:
+    if path is not None:
+        try:
+            load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), path)
+        except OSError as error:
+            raise Unreachable(f"{path!r} cannot be used: {error.strerror or error}") from None
+
+
+def checked_address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise Unreachable(f"--address takes an IP address, not {text!r}") from None
+
+
+def split(text: str) -> tuple[str, int]:
+    """HOST, HOST:PORT, an IPv6 address, or [IPv6]:PORT."""
+    host, colon, port = text.rpartition(":")
+    if text.startswith("[") and text.endswith("]"):
+        host, port = text, "443"
+    elif not colon or (":" in host and not host.endswith("]")):
+        host, port = text, "443"
+    if "/" in text:
+        raise Unreachable(f"{text!r} is not HOST or HOST:PORT: leave out what makes it a URL")
+    if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise Unreachable(f"{port!r} is not a port: say HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+def is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def addresses_of(host: str, port: int) -> list[str]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise Unreachable(f"the address of {host!r} cannot be found: {said}") from None
+    return [str(each[4][0]) for each in found]
+
+
+def reached(host: str, port: int, name: Optional[str], timeout: float) -> tuple[Target, Seen]:
+    """The first address that answers, to which all connections go then; Unreachable."""
+    failed: OSError = OSError("it has no address")
+    for address in addresses_of(host, port):
+        target = Target(host, port, address)
+        try:
+            seen = visit(target, name, Client(timeout=timeout))
+        except OSError as error:
+            failed = error
+            continue
+        if not seen.heard:
+            what = {"no answer in time": f"accepts connections, but said nothing in {timeout:g} s",
+                    "the connection was closed": "closes connections at once",
+                    }.get(seen.refusal, "does not speak TLS")
+            raise Unreachable(f"{target} {what}: is it a TLS server, and is this its port?")
+        return target, seen
+    said = (f"no answer in {timeout:g} s" if isinstance(failed, TIMEOUTS) else failed.strerror or failed)
+    raise Unreachable(f"{Target(host, port, host)} cannot be reached: {said}")
+
+
+def names_in(certificate: bytes) -> list[str]:
+    """The DNS names of a certificate that can be asked for: no wildcards, and whatever else is none."""
+    try:
+        extensions = x509.load_der_x509_certificate(certificate).extensions
+        found = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except Exception:  # of cryptography's, which has many for what others wrote
+        return []
+    lowered = (name.lower() for name in found.get_values_for_type(x509.DNSName))
+    return [name for name in lowered if NAME.fullmatch(name)]
+
+
+@contextlib.contextmanager
+def progress(console: Console, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """A line that tells what is going on, where somebody looks at a terminal."""
+    if quiet or not console.is_terminal:
+        yield lambda doing: None
+    else:
+        with console.status("connecting") as status:
+            yield lambda doing: status.update(Text(doing))
+
+
+def as_json(target: Target, options: Options, evidence: Evidence,
+            found: list[Finding]) -> dict[str, object]:
+    return {"target": str(target), "address": target.address, "names": options.names,
+            "connections": evidence.connections, "seconds": round(evidence.seconds, 3),
+            "finished": not evidence.unfinished, "faults": sum(each.grade == FAULT for each in found),
+            "findings": [finding._asdict() for finding in found]}
+
+
+def merged(found: list[Finding]) -> list[Finding]:
+    """One for all versions and ways of which the same is to be said."""
+    where: dict[Finding, list[str]] = {}
+    for finding in found:
+        where.setdefault(finding._replace(where=""), []).append(finding.where)
+    return [finding._replace(where="; ".join(filter(None, places))) for finding, places in where.items()]
+
+
+def show(console: Console, target: Target, options: Options, evidence: Evidence,
+         found: list[Finding]) -> None:
+    names = f", names {', '.join(options.names)}" if options.names else ", without a name"
+    address = f" at {target.address}" if target.host != target.address else ""
+    console.print(f"{target}{address}{names}", markup=False)
+    found = merged(found)
+    for finding in found:
+        line = Text(f"{finding.grade:<5}", style=STYLES[finding.grade])
+        line.append(f"  {finding.where}: {finding.seen}" if finding.where else f"  {finding.seen}",
+                    style="default not bold")
+        console.print(line)
+        for heading, text in (("why", finding.why), ("do", finding.do)):
+            if text:
+                console.print(f"       {heading}: {text}", markup=False)
+    grades = [finding.grade for finding in found]
+    console.print(f"faults: {grades.count(FAULT)}, notes: {grades.count(NOTE)}; {evidence.connections} "
+                  f"connections in {evidence.seconds:.1f} s")

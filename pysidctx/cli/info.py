@@ -1,0 +1,71 @@
+"""`info`: versions and libraries, for a bug report."""
+
+import argparse
+import ctypes
+import json
+import platform
+import ssl
+import sys
+import sysconfig
+from importlib import metadata
+
+import pysidctx
+from pysidctx import handles
+
+# What pysidctx uses, or makes do without: from OpenSSL 1.1.1, 3.0 and 3.3 on, and what a build may lack.
+FUNCTIONS = ("SSL_CTX_set_client_hello_cb", "SSL_CTX_set_session_ticket_cb",
+             "SSL_CTX_set_tlsext_ticket_key_evp_cb", "X509_STORE_get1_objects",
+             "SSL_CTX_set_psk_server_callback")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    found = gathered()
+    if arguments.json:
+        print(json.dumps(found, indent=1))
+        return 0
+    for heading, value in found.items():
+        if isinstance(value, dict):
+            print(f"{heading}:")
+            for name, each in value.items():
+                print(f"  {name}: {said(each)}")
+        else:
+            print(f"{heading}: {said(value)}")
+    return 0
+
+
+def said(value: object) -> str:
+    return {True: "yes", False: "no", None: "not installed"}.get(value, str(value))  # type: ignore[call-overload, no-any-return]
+
+
+def gathered() -> dict[str, object]:
+    ours, interpreter = handles.library_files()
+    library = ctypes.CDLL(ours)
+    return {
+        "pysidctx": pysidctx.__version__,
+        "pysidctx is in": str(pysidctx.__path__[0]),
+        "Python": f"{platform.python_implementation()} {sys.version.split()[0]}",
+        "free-threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+        "platform": platform.platform(),
+        "OpenSSL": ssl.OPENSSL_VERSION,
+        "OpenSSL when pysidctx was built": handles.built_with(),
+        "libssl of ssl": interpreter,
+        "libssl of pysidctx": ours,
+        # What proves both when handles.pyx is imported refuses to go on otherwise.
+        "one libssl": True,
+        "layout of ssl's objects": "as expected",
+        "this libssl has": {name: hasattr(library, name) for name in FUNCTIONS},
+        "other packages": {name: version_of(name) for name in (
+            "rich", "cryptography", "trustme", "gunicorn", "uvicorn", "hypercorn", "uvloop", "aiohttp",
+            "pyOpenSSL")},
+    }
+
+
+def version_of(package: str) -> "str | None":
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,79 @@
+"""`session`: what a saved session says, without its secrets."""
+
+import argparse
+import json
+import stat
+import sys
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from pysidctx.errors import Error
+from pysidctx.session import Session
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="as Session.save() or `openssl s_client -sess_out` "
+                                                     "writes it (PEM)")
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print it; 1 for a session that cannot be resumed any more, 2 for what is no session."""
+    path = Path(arguments.file)
+    try:
+        shared = bool(stat.S_IMODE(path.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO))
+        session = Session.load(path, id_context=None, shared=True)
+    except OSError as error:
+        return refused(error)
+    except Error as error:
+        return refused(f"{arguments.file!r}: {error}")
+    found = described(session)
+    if shared:
+        found["file"] = "other users have access to it: they can know its secret"
+    if arguments.json:
+        print(json.dumps(found, indent=1))
+    else:
+        width = max(map(len, found)) + 1
+        for name, value in found.items():
+            print(f"{name + ':':<{width}} {said(value)}")
+    return 0 if found["valid"] and found["resumable"] else 1
+
+
+def refused(why: object) -> int:
+    print(f"pysidctx session: {why}", file=sys.stderr)
+    return 2
+
+
+def said(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else str(value)
+
+
+def described(session: Session) -> dict[str, object]:
+    timeout = session.timeout
+    if session.protocol == "TLSv1.3" and session.ticket_lifetime_hint:  # after which clients offer none
+        timeout = min(timeout, timedelta(seconds=session.ticket_lifetime_hint))
+    ends = session.time + timeout
+    return {
+        "protocol": session.protocol,
+        "cipher": session.cipher,
+        "host": session.hostname,
+        "id": session.id.hex(),
+        "id context": session.id_context.hex(),
+        "id context as text": text_of(session.id_context),
+        "made": session.time.isoformat(),
+        "ends": ends.isoformat(),
+        "valid": datetime.now(timezone.utc) < ends,
+        "resumable": session.resumable,
+        "ticket": session.has_ticket,
+        "ticket lifetime hint": session.ticket_lifetime_hint,
+        "peer certificate": None if session.peer_certificate is None
+        else f"{len(session.peer_certificate)} bytes",
+    }
+
+
+def text_of(id_context: bytes) -> "str | None":
+    """If that is what it was made of."""
+    text = id_context.rstrip(b"\0").decode("ascii", "replace")
+    return text if text and text.isprintable() else None

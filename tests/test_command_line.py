@@ -1,0 +1,174 @@
+"""The command line: help, exit codes, `info` and `session`, and what it needs."""
+
+import json
+import os
+import re
+import ssl
+import subprocess
+import sys
+import sysconfig
+import time
+from datetime import datetime
+from pathlib import Path
+
+import libssl
+import pytest
+from handshakes import VERSIONS, connect, pair, shake
+
+import pysidctx
+from pysidctx import Session
+from pysidctx.__main__ import COMMANDS, main
+
+COMMAND = [sys.executable, "-m", "pysidctx"]
+
+
+def run(*arguments, **options):
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=60,
+                          **options)
+
+
+@pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS)], ids=lambda words: " ".join(words))
+def test_help(arguments):
+    ran = run(*arguments, "--help")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert f"usage: pysidctx {' '.join(arguments)}".strip() in ran.stdout
+    if arguments:
+        assert "Exit code: 0" in ran.stdout
+    else:
+        assert all(f"    {name} " in ran.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("arguments", [[], ["nothing"], ["check"], ["session"], ["secret"], ["info", "x"]])
+def test_a_wrong_command_ends_in_2(arguments):
+    ran = run(*arguments)
+    assert ran.returncode == 2
+    assert "usage:" in ran.stderr and "Traceback" not in ran.stderr
+
+
+def test_the_script_is_installed():
+    script = Path(sys.executable).parent / "pysidctx"
+    ran = subprocess.run([script, "--version"], capture_output=True, text=True)
+    assert ran.stdout == f"pysidctx {pysidctx.__version__}\n"
+
+
+@pytest.mark.parametrize("command, package", [
+    (["demo"], "rich"), (["demo"], "trustme"), (["check", "127.0.0.1:9"], "cryptography")])
+def test_what_is_missing_is_named(tmp_path, command, package):
+    (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError('none', name={package!r})")
+    ran = run(*command, cwd=tmp_path)
+    assert ran.returncode == 2
+    assert ran.stderr == (f"pysidctx {command[0]} needs the package {package}: python -m pip install "
+                          "'pysidctx[cli]'\n")
+
+
+@pytest.mark.parametrize("command", ["info", "session"])
+def test_some_commands_need_nothing_else(command, tmp_path, session_file):
+    for package in ("rich", "trustme", "cryptography"):
+        (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError('none', name={package!r})")
+    arguments = [session_file] if command == "session" else []
+    assert run(command, *arguments, cwd=tmp_path).returncode == 0
+
+
+def test_a_reader_that_goes_away():
+    reader, writer = os.pipe()
+    os.close(reader)
+    ran = subprocess.run([*COMMAND, "info"], stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (ran.returncode, ran.stderr) == (141, b"")
+
+
+def test_info():
+    ran = run("info")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    for line in (f"pysidctx: {pysidctx.__version__}", f"OpenSSL: {ssl.OPENSSL_VERSION}", "one libssl: yes",
+                 f"Python: CPython {sys.version.split()[0]}", "layout of ssl's objects: as expected",
+                 f"libssl of ssl: {libssl.file_of('libssl')}",
+                 f"libssl of pysidctx: {libssl.file_of('libssl')}",
+                 "  SSL_CTX_set_client_hello_cb: yes"):
+        assert line in ran.stdout.splitlines()
+    found = json.loads(run("info", "--json").stdout)
+    assert found["free-threaded"] == bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+    assert found["this libssl has"]["SSL_CTX_set_tlsext_ticket_key_evp_cb"] == (
+        ssl.OPENSSL_VERSION_INFO >= (3,))
+    assert found["OpenSSL when pysidctx was built"].startswith("OpenSSL ")
+    assert re.match(r"\d", found["other packages"]["rich"])
+
+
+@pytest.fixture
+def session(server_ctx, make_client_ctx):
+    client = connect(server_ctx, make_client_ctx(VERSIONS[1])).client
+    return Session.of(client).with_id_context(b"shop/v1")
+
+
+@pytest.fixture
+def session_file(session, tmp_path):
+    session.save(tmp_path / "session.pem")
+    return tmp_path / "session.pem"
+
+
+def test_session(session, session_file):
+    ran = run("session", session_file)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    lines = dict(re.split(r": +", line, maxsplit=1) for line in ran.stdout.splitlines())
+    assert lines["protocol"] == "TLSv1.3" and lines["cipher"] == session.cipher
+    assert lines["host"] == "a.test"
+    assert lines["id"] == session.id.hex()
+    assert lines["id context"] == b"shop/v1".hex()
+    assert lines["id context as text"] == "shop/v1"
+    assert datetime.fromisoformat(lines["ends"]) - datetime.fromisoformat(lines["made"]) == session.timeout
+    assert lines["valid"] == lines["resumable"] == lines["ticket"] == "yes"
+    assert "file" not in lines
+    found = json.loads(run("session", session_file, "--json").stdout)
+    assert found["ticket lifetime hint"] == session.ticket_lifetime_hint
+
+
+def test_no_secret_of_a_session_is_shown(session, session_file):
+    key = libssl.master_key(session.to_der())
+    ticket = libssl.ticket(session.to_der())
+    for options in ([], ["--json"]):
+        said = run("session", session_file, *options).stdout
+        assert key.hex() not in said.lower() and ticket.hex()[:32] not in said.lower()
+
+
+def test_a_session_that_others_can_read(session_file):
+    session_file.chmod(0o644)
+    ran = run("session", session_file)
+    assert ran.returncode == 0
+    assert "other users have access to it" in ran.stdout
+
+
+def test_a_session_that_has_ended(session, session_file, capsys):
+    with libssl.session_from(session.to_der()) as old:
+        libssl.SSL_SESSION_set_time(old, 1000)
+        Session.from_der(libssl.der_of(old), id_context=None, host="a.test").save(session_file)
+    assert main(["session", str(session_file)]) == 1
+    assert re.search(r"^valid: +no$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_a_ticket_that_the_server_keeps_for_less(session, session_file, capsys):
+    """Clients of TLS 1.3 do not offer it later."""
+    with libssl.session_from(session.to_der()) as old:
+        libssl.SSL_SESSION_set_time(old, int(time.time()) - session.ticket_lifetime_hint - 10)
+        libssl.SSL_SESSION_set_timeout(old, 10 * session.ticket_lifetime_hint)
+        Session.from_der(libssl.der_of(old), id_context=None, host="a.test").save(session_file)
+    assert main(["session", str(session_file)]) == 1
+
+
+def test_a_session_without_a_ticket_or_an_id(server_ctx, make_client_ctx, tmp_path, capsys):
+    ends = shake(pair(server_ctx, make_client_ctx(VERSIONS[0])))
+    Session.of(ends.server).save(tmp_path / "server.pem")
+    assert main(["session", str(tmp_path / "server.pem")]) == 1
+
+
+@pytest.mark.parametrize("content, said", [
+    (None, "No such file"), (b"", "no whole block of PEM"), (b"\0" * 100, "no whole block of PEM")],
+    ids=["missing", "empty", "zeros"])
+def test_what_is_no_session(tmp_path, content, said):
+    path = tmp_path / "session.pem"
+    if content is not None:
+        path.touch(0o600)
+        path.write_bytes(content)
+    ran = run("session", path)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("pysidctx session: ") and ran.stderr.count("\n") == 1
+    assert said in ran.stderr and str(path) in ran.stderr
