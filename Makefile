@@ -1,6 +1,6 @@
 # Everything a developer runs; each target first makes a virtual environment with what it needs.
 #
-#   make demo      watch sessions stay within their id contexts, with OpenSSL's own client
+#   make demo      see plain ssl and pysidctx side by side
 #   make test      run the tests
 #   make matrix    run the tests on every CPython from 3.9 to 3.13 that is found
 #   make bench     measure
