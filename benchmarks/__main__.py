@@ -1,13 +1,19 @@
-"""The command line: `python -m benchmarks [call|hostmap|session|tickets|servers] [--quick]`."""
+"""The command line: `python -m benchmarks [PART] [--quick]`.
+
+Each part writes its figures to PART.json, and all that were measured make report.md, with pictures.
+"""
 
 import argparse
+import os
 import sys
+import time
 from pathlib import Path
 
-from benchmarks import call, hostmap, servers, session, tickets
+from benchmarks import call, connections, handshake, hostmap, peers, session
+from benchmarks.report import Part, about, console, markdown, processor
 
-PARTS = {"call": call.run, "hostmap": hostmap.run, "session": session.run,
-         "tickets": tickets.run, "servers": servers.run}
+PARTS = {"call": call.run, "session": session.run, "hostmap": hostmap.run, "handshake": handshake.run,
+         "connections": connections.run, "peers": peers.run}
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
@@ -18,9 +24,28 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER",
                         help="where the files go (default: benchmarks/results)")
     arguments = parser.parse_args()
-    for part in [arguments.part] if arguments.part else PARTS:
-        PARTS[part](arguments.results, quick=arguments.quick)
+    results = arguments.results
+    results.mkdir(parents=True, exist_ok=True)
+    screen = console()
+    machine = about(processor(), str(os.cpu_count()))
+    screen.print(machine, soft_wrap=True, highlight=False)
+    measured: list[Part] = []
+    for name in [arguments.part] if arguments.part else PARTS:
+        begun = time.monotonic()
+        part = PARTS[name](results, quick=arguments.quick)
+        measured.append(part)
+        screen.print(*part.tables, *part.notes, f"{name}: {time.monotonic() - begun:.0f} s", highlight=False)
+        # After each, so that what was measured is there, whatever becomes of the next.
+        (results / "report.md").write_text(report(machine, measured, arguments.quick))
+    screen.print(f"The report: {results / 'report.md'}", soft_wrap=True, highlight=False)
     return 0
+
+
+def report(machine: str, measured: list[Part], quick: bool) -> str:
+    kind = "One short round, so that the figures are rough." if quick else (
+        "Sides that are compared were measured in one run, in turns; figures are the median of the rounds, with "
+        "the least and the most.")
+    return "\n".join(["# Benchmarks", "", f"{machine}. {kind}", "", *map(markdown, measured)])
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from benchmarks import call_worker as worker
 from benchmarks import rounds
+from benchmarks.report import Part
 from benchmarks.rounds import Ratio
 
 RATIOS = (
@@ -17,12 +18,9 @@ RATIOS = (
     Ratio(worker.CIMPORT_SSL, (worker.OPENSSL_SSL_ALL,), 1.1),
     Ratio(worker.HEADER_CTX, (worker.OPENSSL_CTX,)),
     Ratio(worker.HEADER_SSL, (worker.OPENSSL_SSL,)),
-    Ratio(worker.PYOPENSSL, (worker.CONTEXT,), 20, at_least=True),
-    Ratio(worker.CTYPES, (worker.CONTEXT,)),
-    Ratio(worker.CFFI, (worker.CONTEXT,)),
 )
 
 
-def run(results: Path, quick: bool) -> None:
-    """Measure, print the tables, write what pyperf has to `call.json` in the folder `results`."""
-    rounds.run("call_worker", RATIOS, results / "call.json", quick, loops=20_000)
+def run(results: Path, quick: bool) -> Part:
+    """Measure; what pyperf has goes to `call.json` in the folder `results`."""
+    return Part("call", __doc__, rounds.run("call_worker", RATIOS, results / "call.json", quick, loops=6_000))

@@ -5,7 +5,6 @@ rounds follow each other, and in each of them every side is measured.
 """
 
 import json
-import os
 import random
 import ssl
 import statistics
@@ -31,7 +30,7 @@ from benchmarks.hostmap_handshakes import (
     in_map,
     switched_in_map,
 )
-from benchmarks.report import about, console, processor, spread, table, verdict
+from benchmarks.report import Part, spread, table, verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 SWITCH = "SSL_set_SSL_CTX() alone"
@@ -47,7 +46,7 @@ class Effort(NamedTuple):
     loops: int
 
 
-FULL = Effort((10, 10_000, 1_000_000), 7, 1500, 20, 1000)
+FULL = Effort((10, 10_000, 1_000_000), 5, 250, 20, 1000)
 QUICK = Effort((10, 1_000, 20_000), 1, 20, 2, 100)
 
 
@@ -182,27 +181,24 @@ def verdicts(measured: Measured) -> Table:
     return drawn
 
 
-def run(results: Path, quick: bool) -> None:
-    """Measure, print the tables, write the figures of each round to `hostmap.json` in `results`."""
+def run(results: Path, quick: bool) -> Part:
+    """Measure; the figures of each round go to `hostmap.json` in `results`."""
     native.build()
     effort = QUICK if quick else FULL
     chance = random.Random(0)
-    screen = console()
     measured = Measured(effort)
     servers, refusing = Servers(effort.sizes), Servers(effort.sizes)
     for ctx in (refusing.host, *refusing.listeners.values()):
         ctx.minimum_version = ssl.TLSVersion.TLSv1_3
     hello = refused_client_hello(refusing)
     clients = {name: Clients(servers, version) for name, version in VERSIONS.items()}
-    with Progress(console=screen, transient=True) as bar:
+    with Progress(transient=True) as bar:
         for _ in bar.track(range(effort.rounds), description="hostmap"):
             measured.shake_hands(clients, chance)
             measured.call_back(refusing, hello, chance)
             measured.look_up(servers, chance)
             measured.load()
-    results.mkdir(parents=True, exist_ok=True)
     (results / "hostmap.json").write_text(json.dumps({
         "handshakes": measured.handshakes, "callback": measured.callback,
         "loading": measured.loading, "threads": measured.threads}, indent=1))
-    screen.print(about(processor(), str(os.cpu_count())), soft_wrap=True, highlight=False)
-    screen.print(nanoseconds(measured), verdicts(measured), highlight=False)
+    return Part("hostmap", __doc__, [nanoseconds(measured), verdicts(measured)])

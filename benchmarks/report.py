@@ -5,11 +5,21 @@ import ssl
 import statistics
 import sys
 from collections.abc import Iterable
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+
+
+class Part(NamedTuple):
+    """What was measured in one part of the benchmarks."""
+
+    name: str
+    about: Optional[str]             # the part's docstring
+    tables: list[Table]
+    plots: tuple[str, ...] = ()      # the files of pictures, beside the report
+    notes: tuple[str, ...] = ()      # what has to be said besides
 
 
 def spread(values: Iterable[float], form: str) -> str:
@@ -50,3 +60,20 @@ def processor() -> str:
     with open("/proc/cpuinfo") as file:
         names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+def markdown(part: Part) -> str:
+    """A section of the report."""
+    lines = [f"## {part.name}", "", (part.about or "").strip(), ""]
+    for drawn in part.tables:
+        headings = [str(column.header) for column in drawn.columns]
+        lines += [f"### {drawn.title}", "", row(headings), row(["---"] * len(headings))]
+        lines += [row(cells) for cells in zip(*(list(column.cells) for column in drawn.columns))]
+        lines.append("")
+    lines += [line for note in part.notes for line in (note, "")]
+    lines += [line for name in part.plots for line in (f"![{part.name}]({name})", "")]
+    return "\n".join(lines)
+
+
+def row(cells: "Iterable[object]") -> str:
+    return f"| {' | '.join(str(cell).replace('|', '/') for cell in cells)} |"

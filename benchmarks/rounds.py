@@ -17,7 +17,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks import native
-from benchmarks.report import about, console, spread, table, verdict
+from benchmarks.report import spread, table, verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -70,25 +70,19 @@ def ratios(rounds: list[Round], asked: Sequence[Ratio]) -> Table:
     return drawn
 
 
-def run(script: str, asked: Sequence[Ratio], target: Path, quick: bool, loops: int) -> None:
-    """Measure, print the tables, write what pyperf has to `target`."""
+def run(script: str, asked: Sequence[Ratio], target: Path, quick: bool, loops: int) -> list[Table]:
+    """Measure; the tables. What pyperf has goes to `target`."""
     native.build()
-    screen = console()
     effort = ["--values=2", f"--loops={max(loops // 20, 1)}"] if quick else [
-        "--values=5", f"--loops={loops}"]
+        "--values=3", f"--loops={loops}"]
     total = None
     rounds = []
-    for _ in track(range(1 if quick else 7), description=target.stem, console=screen,
-                   transient=True):
+    for _ in track(range(1 if quick else 5), description=target.stem, transient=True):
         suite = measure(script, effort)
         rounds.append(medians(suite))
         if total is None:
             total = suite
         else:
             total.add_runs(suite)
-    target.parent.mkdir(parents=True, exist_ok=True)
     total.dump(str(target), replace=True)
-    metadata = total.get_metadata()
-    screen.print(about(metadata.get("cpu_model_name", "unknown CPU"),
-                       str(metadata.get("cpu_count", "?"))), soft_wrap=True, highlight=False)
-    screen.print(costs(rounds), ratios(rounds, asked), highlight=False)
+    return [costs(rounds), ratios(rounds, asked)]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from benchmarks import rounds
 from benchmarks import session_worker as worker
+from benchmarks.report import Part
 from benchmarks.rounds import Ratio
 
 RATIOS = tuple(
@@ -16,6 +17,6 @@ RATIOS = tuple(
 )
 
 
-def run(results: Path, quick: bool) -> None:
-    """Measure, print the tables, write what pyperf has to `session.json` in the folder `results`."""
-    rounds.run("session_worker", RATIOS, results / "session.json", quick, loops=400)
+def run(results: Path, quick: bool) -> Part:
+    """Measure; what pyperf has goes to `session.json` in the folder `results`."""
+    return Part("session", __doc__, rounds.run("session_worker", RATIOS, results / "session.json", quick, loops=150))

@@ -1,12 +1,16 @@
 """`python -m benchmarks`: it runs, and its results have the shape that it says. No times."""
 
 import json
+import ssl
 import subprocess
 import sys
 
 import pyperf
 import pytest
-from machine import ROOT
+from benchmarks import callgrind
+from benchmarks.__main__ import report
+from benchmarks.report import Part, table
+from machine import ROOT, program
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +43,7 @@ def measured_sessions(results):
 def test_a_table_names_every_ratio(measured):
     assert measured.returncode == 0, measured.stderr
     for text in ("empty Cython function", "set_session_id_context(SSLSocket)", "pysidctx.h",
-                 "cimport", "pyOpenSSL", "ctypes", "cffi", "at most 1.25", "at least 20", "cores"):
+                 "cimport", "100 in turn", "at most 1.25", "at most 1.1", "cores"):
         assert text in measured.stdout, text
 
 
@@ -47,7 +51,7 @@ def test_the_file_is_pyperf_s(measured, results):
     path = results / "call.json"
     assert json.loads(path.read_text())
     suite = pyperf.BenchmarkSuite.load(str(path))
-    assert len(suite.get_benchmark_names()) == 18
+    assert len(suite.get_benchmark_names()) == 15
     assert all(suite.get_benchmark(name).median() > 0 for name in suite.get_benchmark_names())
 
 
@@ -79,31 +83,75 @@ def test_the_table_of_sessions_has_both_sides(measured_sessions, results):
     assert len(suite.get_benchmark_names()) == 12
 
 
-def test_the_table_of_tickets_has_all_sides(results):
-    measured = run_quickly("tickets", results)
+def test_the_tables_of_handshakes_have_all_sides(results):
+    program("valgrind", "valgrind")
+    measured = run_quickly("handshake", results)
     assert measured.returncode == 0, measured.stderr
-    for text in ("TLS 1.2, ECDSA P-256", "TLS 1.3, RSA-2048, client", "OpenSSL's own keys",
-                 "resumable()", "at most 1.02", "cores"):
+    for text in ("TLS 1.2, ECDSA P-256, resumed", "TLS 1.3, ECDSA P-256, full", "OpenSSL without Python",
+                 "set_session_id_context() each", "HostMap of 1,000", "sni_callback", "TicketKeys",
+                 "resumable()", "at most 1.02", "from the cache", "callgrind", "at most 0.7", "cores"):
         assert text in measured.stdout, text
-    found = json.loads((results / "tickets.json").read_text())
-    assert len(found) == 8
-    assert all(len(sides) == 4 for rounds in found.values() for sides in rounds)
+    found = json.loads((results / "handshake.json").read_text())
+    assert len(found["rounds"]) == 4 and len(found["payoff"]) == 2
+    for rounds in found["rounds"].values():
+        assert [len(sides) for sides in rounds] == [8]
+    for counted in found["instructions"].values():
+        assert counted["handshake"] > counted["pysidctx"] > 0
 
 
 @pytest.mark.timeout(200)
-def test_the_table_of_servers_has_both_sides(results):
-    measured = run_quickly("servers", results)
+def test_the_tables_of_connections_have_all_sides(results):
+    program("nginx", "nginx-light")
+    measured = run_quickly("connections", results)
     assert measured.returncode == 0, measured.stderr
-    for text in ("gunicorn, sync", "TLS 1.3, RSA-2048, client", "0 / 100", "at least 1.6", "cores"):
+    for text in ("uvloop, 2, TLS 1.2", "uvloop, 2, TLS 1.3", "plain / pysidctx / nginx", "p99, ms",
+                 "clients' share of CPU", "at least 0.75", "HostMap of a million", "at least 0.99"):
         assert text in measured.stdout, text
-    found = json.loads((results / "servers.json").read_text())
-    assert len(found) == 8
-    for case in found:
-        assert [sides["pysidctx"]["resumed"] for sides in case["rounds"]] == [1.0]
+    found = json.loads((results / "connections.json").read_text())
+    assert len(found["servers"]) == 4 and len(found["cost"]) == 4
+    for case in found["servers"]:
+        for sides in case["rounds"]:
+            assert sides.keys() == {"plain", "pysidctx", "nginx"}
+            ours = sides["pysidctx"]
+            assert ours["resumed"] == ours["offered"] == (16 if case["returning"] == 100 else 0)
+            assert all(0 < turn["generator"] < 1 and turn["p99"] > 0 for turn in sides.values())
+    report = (results / "report.md").read_text()
+    assert "![connections](connections.svg)" in report
+    assert (results / "connections.svg").read_text().startswith("<?xml")
+
+
+def test_the_table_of_peers_names_all(results):
+    measured = run_quickly("peers", results)
+    assert measured.returncode == 0, measured.stderr
+    for text in ("pyOpenSSL", "M2Crypto", "ctypes", "cffi", "at least 20"):
+        assert text in measured.stdout, text
+
+
+def test_the_report_is_markdown(measured, results):
+    """Of the part that was measured last, with the machine; each table has as many cells in each row."""
+    made = report("a machine", [Part("part", "About it.", [table("Title", "one", "two | three")],
+                                     ("picture.svg",), ("A note.",))], True)
+    assert made.startswith("# Benchmarks\n\na machine. One short round")
+    for text in ("## part", "About it.", "### Title", "| one | two / three |", "| --- | --- |",
+                 "![part](picture.svg)", "A note."):
+        assert text in made
+    text = (results / "report.md").read_text()
+    assert f"CPython {sys.version.split()[0]}, {ssl.OPENSSL_VERSION}" in text
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert rows and all(line.endswith("|") for line in rows)
+
+
+def test_what_callgrind_says_is_read_right():
+    said = ("1,234,567 (50.00%)  ???:0x0001 [/lib/x.so]\n"
+            "  900,000 (40.00%)  /a/b.c:__pyx_f_8pysidctx_8listener_on_client_hello [/a/listener.so]\n"
+            "  800,000 (30.00%)  build/h.c:server_step [/a/handshake.so]\n"
+            "   10,000 ( 1.00%)  build/other.c:server_step [/a/handshake.so]\n")
+    assert callgrind.inclusive(said, callgrind.CALLBACK) == 900_000
+    assert callgrind.inclusive(said, callgrind.SERVER) == 800_000
 
 
 def test_help_names_the_parts():
     ran = subprocess.run([sys.executable, "-m", "benchmarks", "--help"], cwd=ROOT,
                          capture_output=True, text=True)
     assert ran.returncode == 0
-    assert "{call,hostmap,servers,session,tickets}" in ran.stdout
+    assert "{call,connections,handshake,hostmap,peers,session}" in ran.stdout

@@ -9,7 +9,7 @@ HERE = Path(__file__).resolve().parent
 BUILT = HERE.parent.parent / "build" / "benchmarks" / sys.implementation.cache_tag
 MODULES = {"call_c": "call_c.c", "call_cython": "call_cython.pyx",
            "hostmap_cython": "hostmap_cython.pyx", "session_c": "session_c.c",
-           "load_cython": "load_cython.pyx"}
+           "load_cython": "load_cython.pyx", "handshake_cython": "handshake_cython.pyx"}
 
 
 def build() -> None:

@@ -1,5 +1,6 @@
-"""A client that comes back to a server over and over, in C and without the GIL."""
+"""Clients that come back to a server over and over, in C and without the GIL."""
 
+from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 cimport pysidctx
@@ -7,6 +8,9 @@ from pysidctx.libssl cimport (
     ERR_clear_error, SSL, SSL_CTX, SSL_free, SSL_get1_session, SSL_new, SSL_SESSION,
     SSL_SESSION_free, SSL_session_reused, SSL_set_options, SSL_set_session,
 )
+
+cdef extern from "timing.h" nogil:
+    double seconds()
 
 cdef extern from "openssl/ssl.h" nogil:
     int SSL_set_fd(SSL *ssl, int fd)
@@ -58,30 +62,53 @@ cdef enum:
 
 
 cdef class Client:
-    """Keeps the last session that it got."""
+    """One thread's clients: a share of them comes back with the last session that was got."""
 
     cdef SSL_SESSION *session
+    cdef int owed  # hundredths of a returning connection
 
     def __dealloc__(self):
         SSL_SESSION_free(self.session)
 
-    def visits(self, context, unsigned short port, int count):
-        """Connect so often, asking for a page each time; how many were resumed."""
+    def visits(self, context, str name, unsigned short port, int count, int returning):
+        """Connect so often, asking for a page each time.
+
+        `returning`: percent of the connections that offer a session. Returns how many were offered, how
+        many resumed, and the seconds that each connection took.
+        """
         cdef SSL_CTX *ctx = pysidctx.SSL_CTX_from(context)
-        cdef int resumed = 0, found = 0, i
+        cdef bytes encoded = name.encode()
+        cdef const char *host = encoded
+        cdef int resumed = 0, offered = 0, found = 0, i
+        cdef bint offer
+        cdef double *taken = <double *> calloc(count, sizeof(double))
+        cdef double start
+        if taken is NULL:
+            raise MemoryError
         with nogil:
             for i in range(count):
-                found = visit(ctx, port, &self.session)
+                self.owed += returning
+                offer = self.owed >= 100
+                if offer:
+                    self.owed -= 100
+                start = seconds()
+                found = visit(ctx, host, port, &self.session, offer)
+                taken[i] = seconds() - start
                 if found < 0:
                     break
+                offered += offer
                 resumed += found
-        if found < 0:
-            raise OSError("the server did not answer")
-        return resumed
+        try:
+            if found < 0:
+                raise OSError("the server did not answer")
+            return offered, resumed, [taken[i] for i in range(count)]
+        finally:
+            free(taken)
 
 
-cdef int visit(SSL_CTX *ctx, unsigned short port, SSL_SESSION **session) noexcept nogil:
-    """Whether it was resumed; -1 where it failed."""
+cdef int visit(SSL_CTX *ctx, const char *name, unsigned short port, SSL_SESSION **session,
+               bint offer) noexcept nogil:
+    """Whether it was resumed; -1 where it failed. Keeps the session if there is none, or it was renewed."""
     cdef sockaddr_in address
     cdef char answer[4096]
     cdef int result = -1
@@ -99,16 +126,17 @@ cdef int visit(SSL_CTX *ctx, unsigned short port, SSL_SESSION **session) noexcep
     # server's acknowledgement.
     setsockopt(file, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))
     if (connect(file, <sockaddr *> &address, sizeof(address)) == 0 and SSL_set_fd(ssl, file)
-            and SSL_set_tlsext_host_name(ssl, b"localhost")
-            and (session[0] is NULL or SSL_set_session(ssl, session[0]))
+            and SSL_set_tlsext_host_name(ssl, name)
+            and (not offer or session[0] is NULL or SSL_set_session(ssl, session[0]))
             and SSL_connect(ssl) == 1
             and SSL_write(ssl, REQUEST, REQUEST_LENGTH) == REQUEST_LENGTH
             and SSL_read(ssl, answer, sizeof(answer)) > 0):
         while SSL_read(ssl, answer, sizeof(answer)) > 0:
             pass
         result = SSL_session_reused(ssl)
-        SSL_SESSION_free(session[0])
-        session[0] = SSL_get1_session(ssl)
+        if offer or session[0] is NULL:
+            SSL_SESSION_free(session[0])
+            session[0] = SSL_get1_session(ssl)
         SSL_shutdown(ssl)
     SSL_free(ssl)
     close(file)

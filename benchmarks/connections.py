@@ -1,0 +1,360 @@
+"""Real servers at the highest rate they take: connections a second, CPU, resumption, latency.
+
+Each server twice, with pysidctx and without, and nginx beside them; every connection is a new one, and a
+share of the clients comes back. The clients, in C and without the GIL, load one server after the other in
+turns. RSA-2048, on loopback.
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import ssl
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple, Optional
+
+import trustme
+from rich.progress import Progress
+from rich.table import Table
+
+from benchmarks import native
+from benchmarks.handshakes import VERSIONS
+from benchmarks.report import Part, spread, table, verdict
+from pysidctx.cli.processes import cpu_time
+
+ROOT = Path(__file__).resolve().parent.parent
+PLAIN, OURS, NGINX = "plain", "pysidctx", "nginx"
+EACH, MAP = "an id context for each connection", "HostMap of a million"
+SERVERS = ("threads", "asyncio", "uvloop", "gunicorn", "uvicorn", "hypercorn")
+CLIENTS = 8  # at once
+
+APP = """
+def wsgi(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "6")])
+    return [b"hello\\n"]
+
+async def asgi(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            said = (await receive())["type"]
+            await send({"type": said + ".complete"})
+            if said == "lifespan.shutdown":
+                return
+    headers = [(b"content-length", b"6"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"hello\\n"})
+"""
+HOOK = "from pysidctx.servers import ssl_context_factory as ssl_context\n"
+NGINX_CONF = """
+daemon off; worker_processes {workers}; pid {folder}/pid; error_log stderr crit; {user}
+events {{ worker_connections 1024; }}
+http {{
+    access_log off; client_body_temp_path {folder}/1; proxy_temp_path {folder}/2;
+    fastcgi_temp_path {folder}/3; uwsgi_temp_path {folder}/4; scgi_temp_path {folder}/5;
+    ssl_protocols TLSv1.2 TLSv1.3; ssl_session_ticket_key ticket.key; keepalive_timeout 0;
+    server {{
+        listen 127.0.0.1:{port} ssl backlog=1024; ssl_certificate server.pem; ssl_certificate_key server.pem;
+        location / {{ return 200 "hello\\n"; }}
+    }}
+}}
+"""
+
+
+class Case(NamedTuple):
+    server: str
+    workers: int
+    version: str
+    returning: int  # percent of the connections
+
+    def __str__(self) -> str:
+        return f"{self.server}, {self.workers}, {self.version}"
+
+
+class Effort(NamedTuple):
+    servers: tuple[str, ...]
+    workers: tuple[int, ...]   # of which the last is measured with every share
+    shares: tuple[int, ...]
+    rounds: int
+    connections: int           # in a turn
+    cost_rounds: int
+
+
+FULL = Effort(SERVERS, (1, 2, 4), (0, 50, 90, 100), 3, 96, 8)
+QUICK = Effort(("uvloop",), (2,), (0, 100), 1, 16, 1)
+
+
+class Turn(NamedTuple):
+    """What came of one server's turn."""
+
+    rate: float        # connections a second
+    cpu: float         # us of the server for each
+    generator: float   # the clients' share of all the CPU time
+    offered: int
+    resumed: int
+    p99: float         # ms
+
+
+class Running(NamedTuple):
+    process: "subprocess.Popen[bytes]"
+    port: int
+
+
+def command(server: str, workers: int, port: int, how: str, folder: Path) -> list[str]:
+    if server == NGINX:
+        user = "user root;" if os.geteuid() == 0 else ""
+        path = folder / f"nginx.{port}.conf"
+        path.write_text(NGINX_CONF.format(workers=workers, port=port, folder=folder, user=user))
+        return [str(shutil.which("nginx")), "-p", str(folder), "-c", str(path)]
+    if server == "gunicorn":
+        return [sys.executable, "-m", "gunicorn", "--config", "hook.py" if how == "keys" else "none.py",
+                "--workers", str(workers), "--bind", f"127.0.0.1:{port}", "--certfile", "server.pem",
+                "--log-level", "warning", "app:wsgi"]
+    if server in ("uvicorn", "hypercorn"):
+        return [sys.executable, "-m", f"benchmarks.programs.with_{server}", str(workers), str(port), how]
+    return [sys.executable, "-m", "benchmarks.programs.own", server, str(workers), str(port), how]
+
+
+@contextmanager
+def started(server: str, workers: int, how: str, folder: Path) -> Iterator[Running]:
+    port = free_port()
+    with open(folder / "log", "ab") as log:
+        process = subprocess.Popen(
+            command(server, workers, port, how, folder), cwd=folder, start_new_session=True, stdout=log,
+            stderr=log, env=dict(os.environ, PYSIDCTX_SECRET_FILE="secret",
+                                 PYTHONPATH=f"{ROOT}{os.pathsep}."))
+    try:
+        yield Running(process, port)
+    finally:
+        for sent in (signal.SIGTERM, signal.SIGKILL):  # the second for what it has left
+            try:
+                os.killpg(process.pid, sent)
+                process.wait(10)
+            except (ProcessLookupError, subprocess.TimeoutExpired):
+                continue
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port
+
+
+class Load:
+    """Clients of one server, each in a thread, with the sessions that they got last."""
+
+    def __init__(self, ctx: ssl.SSLContext, server: Running, pool: ThreadPoolExecutor, folder: Path) -> None:
+        self.ctx, self.server, self.pool, self.folder = ctx, server, pool, folder
+        self.clients = [native.load("load_cython").Client() for _ in range(CLIENTS)]
+        self.wait()
+
+    def wait(self) -> None:
+        """Until the server answers, and each client has a session."""
+        end = time.monotonic() + 60
+        for client in self.clients:
+            while True:
+                try:
+                    client.visits(self.ctx, "localhost", self.server.port, 1, 100)
+                    break
+                except OSError:
+                    if time.monotonic() > end or self.server.process.poll() is not None:
+                        raise AssertionError((self.folder / "log").read_text()) from None
+                    time.sleep(0.1)
+
+    def turn(self, connections: int, returning: int) -> Turn:
+        spent, own, start = cpu_time(self.server.process.pid), time.process_time(), time.perf_counter()
+        each = list(self.pool.map(
+            lambda client: client.visits(self.ctx, "localhost", self.server.port, connections // CLIENTS,
+                                         returning), self.clients))
+        taken, own = time.perf_counter() - start, time.process_time() - own
+        spent = cpu_time(self.server.process.pid) - spent
+        latencies = sorted(seconds for _, _, found in each for seconds in found)
+        count = len(latencies)
+        return Turn(count / taken, spent / count * 1e6, own / (own + spent),
+                    sum(offered for offered, _, _ in each), sum(resumed for _, resumed, _ in each),
+                    1000 * latencies[min(count - 1, count * 99 // 100)])
+
+
+Rounds = list[dict[str, Turn]]
+
+
+class Bench:
+    """The folder and the clients' contexts of one run."""
+
+    def __init__(self, folder: Path, pool: ThreadPoolExecutor, chance: random.Random) -> None:
+        self.folder, self.pool, self.chance = folder, pool, chance
+        self.ca = trustme.CA(key_type=trustme.KeyType.RSA)
+        self.ca.issue_cert("localhost", key_type=trustme.KeyType.RSA
+                           ).private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
+        for name, text in (("app.py", APP), ("hook.py", HOOK), ("none.py", "")):
+            (folder / name).write_text(text)
+        (folder / "ticket.key").write_bytes(os.urandom(80))
+        subprocess.run([sys.executable, "-m", "pysidctx", "secret", folder / "secret"], cwd=ROOT, check=True)
+        self.contexts = {version: self.client_context(version) for version in VERSIONS}
+
+    def client_context(self, version: str) -> ssl.SSLContext:
+        ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        ctx.minimum_version = ctx.maximum_version = VERSIONS[version]
+        ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE  # it is the servers that are to work
+        return ctx
+
+    @contextmanager
+    def sides(self, server: str, workers: int, hows: dict[str, str]) -> Iterator[dict[str, Running]]:
+        with ExitStack() as stack:
+            running = {name: stack.enter_context(started(
+                NGINX if name == NGINX else server, workers, how, self.folder)) for name, how in hows.items()}
+            yield running
+
+    def measure(self, running: dict[str, Running], version: str, returning: int, rounds: int,
+                connections: int) -> Rounds:
+        loads = {name: Load(self.contexts[version], server, self.pool, self.folder)
+                 for name, server in running.items()}
+        made = []
+        for _ in range(rounds):
+            order = list(loads)
+            self.chance.shuffle(order)
+            made.append({name: loads[name].turn(connections, returning) for name in order})
+        return made
+
+
+def run(results: Path, quick: bool) -> Part:
+    """Measure; the figures of each round go to `connections.json` in `results`."""
+    native.build()
+    effort = QUICK if quick else FULL
+    measured: dict[Case, Rounds] = {}
+    hows = {PLAIN: "plain", OURS: "keys", **({NGINX: ""} if shutil.which("nginx") else {})}
+    costs: dict[str, Rounds] = {}
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(CLIENTS) as pool, \
+            Progress(transient=True) as bar:
+        bench = Bench(Path(folder), pool, random.Random(0))
+        pairs = list(product(effort.servers, effort.workers))
+        line = bar.add_task("connections", total=len(pairs) + 1)
+        for server, workers in pairs:
+            with bench.sides(server, workers, hows) as running:
+                for version, returning in product(
+                        VERSIONS, effort.shares if workers == effort.workers[-1] else (100,)):
+                    measured[Case(server, workers, version, returning)] = bench.measure(
+                        running, version, returning, effort.rounds, effort.connections)
+            bar.advance(line)
+        with bench.sides("threads", 1, {PLAIN: "plain", EACH: "each", MAP: "map"}) as running:
+            for version, returning in product(VERSIONS, (0, 100)):
+                costs[f"{version}, {returning} % come back"] = bench.measure(
+                    running, version, returning, effort.cost_rounds, effort.connections)
+        bar.advance(line)
+    (results / "connections.json").write_text(json.dumps({
+        "servers": [{**case._asdict(), "rounds": as_json(rounds)} for case, rounds in measured.items()],
+        "cost": {name: as_json(rounds) for name, rounds in costs.items()}}, indent=1))
+    tables = [drawn(measured), gains(measured), yardstick(measured), cost(costs)]
+    return Part("connections", __doc__, tables, plotted(results, measured))
+
+
+def as_json(rounds: Rounds) -> list[dict[str, dict[str, float]]]:
+    return [{name: turn._asdict() for name, turn in each.items()} for each in rounds]
+
+
+def median(rounds: Rounds, side: str, figure: str) -> float:
+    return statistics.median(getattr(each[side], figure) for each in rounds)
+
+
+def ratio(rounds: Rounds, figure: str, side: str = OURS, baseline: str = PLAIN) -> list[float]:
+    return [getattr(each[side], figure) / getattr(each[baseline], figure) for each in rounds]
+
+
+def share(rounds: Rounds, side: str) -> Optional[float]:
+    """Of the sessions that were offered, percent."""
+    offered = sum(each[side].offered for each in rounds)
+    return 100 * sum(each[side].resumed for each in rounds) / offered if offered else None
+
+
+def drawn(measured: dict[Case, Rounds]) -> Table:
+    made = table(f"Medians: {PLAIN} / {OURS} / {NGINX}", "server, workers, version", "returning, %",
+                 "of these resumed, %", "connections a second", "server CPU us", "p99, ms",
+                 "clients' share of CPU, %")
+    for case, rounds in measured.items():
+        shares = [share(rounds, side) for side in (PLAIN, OURS, NGINX) if side in rounds[0]]
+        made.add_row(str(case), str(case.returning),
+                     " / ".join("-" if each is None else f"{each:.0f}" for each in shares),
+                     *(" / ".join(format(scale * median(rounds, side, figure), form)
+                                  for side in (PLAIN, OURS, NGINX) if side in rounds[0])
+                       for figure, form, scale in (("rate", ".0f", 1), ("cpu", ".0f", 1), ("p99", ".1f", 1),
+                                                   ("generator", ".0f", 100))))
+    return made
+
+
+def gains(measured: dict[Case, Rounds]) -> Table:
+    made = table(f"{OURS} over {PLAIN}, all clients come back: median (least to most)",
+                 "server, workers, version", "connections a second", "server CPU", "resumed, % (plain)",
+                 "wanted", "", "resumed, %", "wanted", "")
+    for case, rounds in measured.items():
+        if case.returning == 100:
+            plain, ours = share(rounds, PLAIN) or 0, share(rounds, OURS) or 0
+            made.add_row(str(case), spread(ratio(rounds, "rate"), ".2f"), spread(ratio(rounds, "cpu"), ".2f"),
+                         f"{plain:.0f}", *(verdict(plain, 25) if case.workers == 4 else ("", "")),
+                         f"{ours:.0f}", *(verdict(ours, 100, True) if case.workers == 4 else ("", "")))
+    return made
+
+
+def yardstick(measured: dict[Case, Rounds]) -> Table:
+    made = table(f"{OURS} over {NGINX}, all clients come back: connections a second, median (least to most)",
+                 "server, workers, version", "ratio", "wanted", "")
+    for case, rounds in measured.items():
+        if case.returning == 100 and case.server in ("asyncio", "uvloop"):
+            if NGINX not in rounds[0]:
+                made.add_row(str(case), "nginx is missing: apt-get install nginx-light", "", "")
+                continue
+            values = ratio(rounds, "rate", OURS, NGINX)
+            made.add_row(str(case), spread(values, ".2f"),
+                         *(verdict(statistics.median(values), 0.75, True) if case.server == "uvloop"
+                           else ("", "")))
+    return made
+
+
+def cost(costs: dict[str, Rounds]) -> Table:
+    made = table("What choosing costs: threads, 1 worker, over the same server without: median (least to most)",
+                 "", "with", "connections a second", "wanted", "", "server CPU")
+    for name, rounds in costs.items():
+        for side in (EACH, MAP):
+            values = ratio(rounds, "rate", side)
+            made.add_row(name, side, spread(values, ".3f"),
+                         *verdict(statistics.median(values), 0.99, True),
+                         spread(ratio(rounds, "cpu", side), ".3f"))
+    return made
+
+
+def plotted(results: Path, measured: dict[Case, Rounds]) -> tuple[str, ...]:
+    """A picture of what each server makes of clients that come back, and of how it grows with their share."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    most = max(case.workers for case in measured)
+    chosen = {case.server: rounds for case, rounds in measured.items()
+              if (case.returning, case.version, case.workers) == (100, "TLS 1.2", most)}
+    for number, side in enumerate((PLAIN, OURS, NGINX)):
+        found = {server: rounds for server, rounds in chosen.items() if side in rounds[0]}
+        left.bar([place + 0.27 * (number - 1) for place in range(len(found))],
+                 [median(rounds, side, "rate") for rounds in found.values()], 0.27, label=side)
+    left.set_xticks(range(len(chosen)), list(chosen))
+    left.set_title(f"TLS 1.2, {most} workers, all come back")
+    left.set_ylabel("connections a second")
+    left.legend()
+    for (server, version), side in product(product(("uvloop", "gunicorn"), VERSIONS), (PLAIN, OURS)):
+        points = [(case.returning, median(rounds, side, "rate")) for case, rounds in measured.items()
+                  if (case.server, case.version, case.workers) == (server, version, most)]
+        if points:
+            right.plot(*zip(*sorted(points)), marker="o", label=f"{server}, {version}, {side}",
+                       linestyle="--" if side == PLAIN else "-")
+    right.set_xlabel("% of the connections that come back")
+    right.legend(fontsize="small")
+    figure.savefig(results / "connections.svg")
+    return ("connections.svg",)

@@ -1,0 +1,121 @@
+"""Handshakes with OpenSSL on both sides and nothing else: the floor for what any server takes."""
+
+cimport pysidctx
+from pysidctx.libssl cimport (
+    BIO, BIO_METHOD, BIO_free, BIO_new, ERR_clear_error, SSL, SSL_CTX, SSL_free, SSL_get1_session,
+    SSL_new, SSL_SESSION, SSL_SESSION_free, SSL_session_reused, SSL_set_session,
+    SSL_set_session_id_context,
+)
+
+cdef extern from "timing.h" nogil:
+    double seconds()
+
+cdef extern from "openssl/ssl.h" nogil:
+    const BIO_METHOD *BIO_s_mem()
+    int BIO_up_ref(BIO *a)
+    void SSL_set_bio(SSL *ssl, BIO *rbio, BIO *wbio)
+    int SSL_accept(SSL *ssl)
+    int SSL_connect(SSL *ssl)
+    int SSL_read(SSL *ssl, void *buf, int num)
+    int SSL_shutdown(SSL *ssl)
+    int SSL_set_tlsext_host_name(const SSL *s, const char *name)
+
+cdef extern from *:
+    """
+    #if __has_include(<valgrind/callgrind.h>)
+    #include <valgrind/callgrind.h>
+    #else
+    #define CALLGRIND_START_INSTRUMENTATION
+    #define CALLGRIND_STOP_INSTRUMENTATION
+    #endif
+    #include <openssl/ssl.h>
+
+    static void start_counting(void) { CALLGRIND_START_INSTRUMENTATION; }
+    static void stop_counting(void) { CALLGRIND_STOP_INSTRUMENTATION; }
+
+    /* A function of its own, by which the server's instructions are told from the client's. */
+    static __attribute__((noinline)) int server_step(SSL *ssl)
+    {
+        volatile int result = SSL_accept(ssl);
+
+        return result;
+    }
+    """
+    int server_step(SSL *ssl) nogil
+    void start_counting() nogil
+    void stop_counting() nogil
+
+
+cdef class Floor:
+    """Handshakes of a server's SSLContext with a client's, which keeps its session for each name."""
+
+    cdef object contexts  # which own the next two
+    cdef SSL_CTX *listener
+    cdef SSL_CTX *client
+    cdef SSL_SESSION *session
+
+    def __init__(self, listener, client):
+        self.contexts = listener, client
+        self.listener = pysidctx.SSL_CTX_from(listener)
+        self.client = pysidctx.SSL_CTX_from(client)
+
+    def __dealloc__(self):
+        SSL_SESSION_free(self.session)
+
+    def server_time(self, str name, bint resume):
+        """The nanoseconds that the server took. A full handshake leaves the session to resume."""
+        cdef bytes encoded = name.encode()
+        cdef const char *host = encoded
+        cdef double taken
+        with nogil:
+            taken = self.handshake(host, resume)
+        if taken < 0:
+            raise AssertionError("this was to be a resumed handshake" if resume else "no handshake")
+        return taken * 1e9
+
+    def counted(self, list names, int loops):
+        """So many resumed handshakes with each name while valgrind counts instructions."""
+        cdef double taken = 0
+        cdef bytes encoded
+        start_counting()
+        for _ in range(loops):
+            for name in names:
+                encoded = name.encode()
+                taken = min(taken, self.handshake(encoded, True))
+        stop_counting()
+        if taken < 0:
+            raise AssertionError("these were to be resumed handshakes")
+
+    cdef double handshake(self, const char *name, bint resume) noexcept nogil:
+        cdef SSL *server = SSL_new(self.listener)
+        cdef SSL *client = SSL_new(self.client)
+        cdef BIO *to_server = BIO_new(BIO_s_mem())
+        cdef BIO *to_client = BIO_new(BIO_s_mem())
+        cdef char nothing
+        cdef double taken = 0, start
+        cdef int done = 0
+        BIO_up_ref(to_server)
+        BIO_up_ref(to_client)
+        SSL_set_bio(server, to_server, to_client)
+        SSL_set_bio(client, to_client, to_server)
+        SSL_set_session_id_context(server, b"Python", 7)  # as CPython does
+        SSL_set_tlsext_host_name(client, name)
+        if resume:
+            SSL_set_session(client, self.session)
+        for _ in range(2):
+            SSL_connect(client)
+            start = seconds()
+            done = server_step(server)
+            taken += seconds() - start
+        if done != 1 or SSL_connect(client) != 1 or (resume and not SSL_session_reused(server)):
+            taken = -1
+        elif not resume:
+            SSL_read(client, &nothing, 1)  # the tickets of TLS 1.3
+            SSL_SESSION_free(self.session)
+            self.session = SSL_get1_session(client)
+        SSL_shutdown(client)
+        SSL_shutdown(server)
+        SSL_free(client)
+        SSL_free(server)
+        ERR_clear_error()
+        return taken

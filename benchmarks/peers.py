@@ -1,0 +1,26 @@
+"""Setting a session id context by pysidctx and by other ways from Python, on what each of them has.
+
+pyOpenSSL and M2Crypto have contexts and connections of their own; ctypes and cffi are given pointers that
+were found beforehand.
+"""
+
+from pathlib import Path
+
+from benchmarks import peers_worker as worker
+from benchmarks import rounds
+from benchmarks.report import Part
+from benchmarks.rounds import Ratio
+
+MISSING = "M2Crypto is missing here: apt-get install swig, then python -m pip install M2Crypto."
+
+
+def run(results: Path, quick: bool) -> Part:
+    """Measure; what pyperf has goes to `peers.json` in the folder `results`."""
+    ratios = [Ratio(worker.PYOPENSSL, (worker.CONTEXT,), 20, at_least=True),
+              Ratio(worker.CTYPES, (worker.CONTEXT,)), Ratio(worker.CTYPES_CONNECTION, (worker.CONNECTION,)),
+              Ratio(worker.CFFI, (worker.CONTEXT,))]
+    if worker.SSL is not None:
+        ratios += [Ratio(worker.M2CRYPTO, (worker.CONTEXT,)),
+                   Ratio(worker.M2CRYPTO_CONNECTION, (worker.CONNECTION,))]
+    tables = rounds.run("peers_worker", ratios, results / "peers.json", quick, loops=400)
+    return Part("peers", __doc__, tables, notes=() if worker.SSL is not None else (MISSING,))

@@ -1,0 +1,54 @@
+"""What one call costs in each way: a pyperf script, run round by round by `benchmarks.peers`."""
+
+import _ssl
+import ctypes
+import ssl
+
+import OpenSSL.SSL
+import pyperf
+
+import pysidctx
+from benchmarks import native
+from benchmarks.calls import SID_CTX, call, pointer_of
+
+try:
+    from M2Crypto import SSL
+except ModuleNotFoundError:
+    SSL = None
+
+CONTEXT = "pysidctx, SSLContext"
+CONNECTION = "pysidctx, SSLObject"
+PYOPENSSL = "pyOpenSSL, Context.set_session_id()"
+M2CRYPTO = "M2Crypto, Context.set_session_id_ctx()"
+M2CRYPTO_CONNECTION = "M2Crypto, Connection.set_session_id_ctx()"
+CTYPES = "ctypes, SSL_CTX_set_session_id_context()"
+CTYPES_CONNECTION = "ctypes, SSL_set_session_id_context()"
+CFFI = "cffi, SSL_CTX_set_session_id_context()"
+
+
+def main() -> None:
+    runner = pyperf.Runner(program_args=("-m", "benchmarks.peers_worker"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    connection = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
+    for name, target in ((CONTEXT, context), (CONNECTION, connection)):
+        call(runner, name, pysidctx.set_session_id_context, target, SID_CTX)
+    # The others are given what they need once, outside of what is timed.
+    call(runner, PYOPENSSL, OpenSSL.SSL.Context(OpenSSL.SSL.TLS_METHOD).set_session_id, SID_CTX)
+    library = ctypes.CDLL(_ssl.__file__)
+    for name, function, target in (
+        (CTYPES, library.SSL_CTX_set_session_id_context, pointer_of(context)),
+        (CTYPES_CONNECTION, library.SSL_set_session_id_context, pointer_of(connection)),
+    ):
+        function.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint]
+        call(runner, name, function, target, SID_CTX, len(SID_CTX))
+    cffi = native.load("call_cffi")
+    call(runner, CFFI, cffi.lib.SSL_CTX_set_session_id_context,
+         cffi.ffi.cast("SSL_CTX *", pointer_of(context)), SID_CTX, len(SID_CTX))
+    if SSL is not None:
+        theirs = SSL.Context("tls")
+        call(runner, M2CRYPTO, theirs.set_session_id_ctx, SID_CTX)
+        call(runner, M2CRYPTO_CONNECTION, SSL.Connection(theirs).set_session_id_ctx, SID_CTX)
+
+
+if __name__ == "__main__":
+    main()

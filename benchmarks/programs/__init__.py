@@ -1,0 +1,1 @@
+"""The servers that are put under load, each a program of its own."""

@@ -1,0 +1,87 @@
+"""HTTPS in Python without a framework: `python -m benchmarks.programs.own KIND WORKERS PORT HOW`, in a folder.
+
+KIND is threads (one for each connection), asyncio or uvloop. HOW is plain, or keys: resumable(); each: an id
+context set on each connection; map: a HostMap of a million.
+"""
+
+import asyncio
+import os
+import socket
+import ssl
+import sys
+import threading
+from contextlib import suppress
+
+from pysidctx import HostMap, TicketKeys, resumable, set_session_id_context
+
+ANSWER = b"HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nhello\n"
+HOSTS = 1_000_000
+
+
+def context(how: str) -> ssl.SSLContext:
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ctx.load_cert_chain("server.pem")
+    if how == "keys":
+        resumable(ctx, TicketKeys.from_secret_file(os.environ["PYSIDCTX_SECRET_FILE"]))
+    elif how == "map":
+        HostMap({"localhost": b"benchmark",
+                 **{f"host{number}.example.org": b"benchmark" for number in range(HOSTS)}}).install(ctx)
+    return ctx
+
+
+def serve_threads(accepting: socket.socket, how: str) -> None:
+    ctx = context(how)
+    while True:
+        plain, _ = accepting.accept()
+        threading.Thread(target=answer, args=(plain, ctx, how == "each"), daemon=True).start()
+
+
+def answer(plain: socket.socket, ctx: ssl.SSLContext, each: bool) -> None:
+    with suppress(OSError), plain:
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with ctx.wrap_socket(plain, server_side=True, do_handshake_on_connect=False) as connection:
+            if each:
+                set_session_id_context(connection, b"benchmark")
+            connection.do_handshake()
+            connection.recv(4096)  # clients write their requests at once
+            connection.sendall(ANSWER)
+            connection.unwrap()
+
+
+async def answer_on_loop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError, asyncio.IncompleteReadError):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(ANSWER)
+        writer.close()
+        await writer.wait_closed()
+
+
+async def serve_on_loop(accepting: socket.socket, how: str) -> None:
+    server = await asyncio.start_server(answer_on_loop, sock=accepting, ssl=context(how))
+    await server.serve_forever()
+
+
+def serve(kind: str, accepting: socket.socket, how: str) -> None:
+    if kind == "threads":
+        serve_threads(accepting, how)
+    elif kind == "uvloop":
+        import uvloop
+        uvloop.run(serve_on_loop(accepting, how))
+    else:
+        asyncio.run(serve_on_loop(accepting, how))
+
+
+def main(kind: str, workers: int, port: int, how: str) -> None:
+    # Said to be TCP's: asyncio sets TCP_NODELAY only where it is.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as accepting:
+        accepting.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        accepting.bind(("127.0.0.1", port))
+        accepting.listen(1024)
+        for _ in range(workers - 1):
+            if os.fork() == 0:
+                break
+        serve(kind, accepting, how)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
