@@ -1,10 +1,11 @@
 """The command line: `python -m benchmarks [PART] [--quick]`.
 
-Each part writes its figures to PART.json, and all that were measured make report.md, with pictures.
+Each part writes its figures to PART.json. All of them make report.md, with pictures; one alone PART.md.
 """
 
 import argparse
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -30,14 +31,16 @@ def main() -> int:
     machine = about(processor(), str(os.cpu_count()))
     screen.print(machine, soft_wrap=True, highlight=False)
     measured: list[Part] = []
+    target = results / f"{arguments.part or 'report'}.md"
+    signal.signal(signal.SIGTERM, lambda received, frame: sys.exit(128 + received))  # ends the servers, too
     for name in [arguments.part] if arguments.part else PARTS:
         begun = time.monotonic()
         part = PARTS[name](results, quick=arguments.quick)
         measured.append(part)
         screen.print(*part.tables, *part.notes, f"{name}: {time.monotonic() - begun:.0f} s", highlight=False)
         # After each, so that what was measured is there, whatever becomes of the next.
-        (results / "report.md").write_text(report(machine, measured, arguments.quick))
-    screen.print(f"The report: {results / 'report.md'}", soft_wrap=True, highlight=False)
+        target.write_text(report(machine, measured, arguments.quick))
+    screen.print(f"The report: {target}", soft_wrap=True, highlight=False)
     return 0
 
 

@@ -2,7 +2,8 @@
 
 Each server twice, with pysidctx and without, and nginx beside them; every connection is a new one, and a
 share of the clients comes back. The clients, in C and without the GIL, load one server after the other in
-turns. RSA-2048, on loopback.
+turns. RSA-2048, on loopback. uvicorn has uvloop and h11 here, hypercorn asyncio. Where the clients take a
+large share of the processors, the servers could do more.
 """
 
 import json
@@ -22,22 +23,26 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import trustme
+from matplotlib.figure import Figure
 from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks import native
 from benchmarks.handshakes import VERSIONS
+from benchmarks.programs.own import HOSTS
 from benchmarks.report import Part, spread, table, verdict
 from pysidctx.cli.processes import cpu_time
 
 ROOT = Path(__file__).resolve().parent.parent
 PLAIN, OURS, NGINX = "plain", "pysidctx", "nginx"
+AGAIN = "the same again: the noise"
 EACH, MAP = "an id context for each connection", "HostMap of a million"
 SERVERS = ("threads", "asyncio", "uvloop", "gunicorn", "uvicorn", "hypercorn")
 CLIENTS = 8  # at once
+NGINX_PROGRAM = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 
 APP = """
 def wsgi(environ, start_response):
@@ -88,10 +93,11 @@ class Effort(NamedTuple):
     rounds: int
     connections: int           # in a turn
     cost_rounds: int
+    cost_connections: int
 
 
-FULL = Effort(SERVERS, (1, 2, 4), (0, 50, 90, 100), 3, 96, 8)
-QUICK = Effort(("uvloop",), (2,), (0, 100), 1, 16, 1)
+FULL = Effort(SERVERS, (1, 2, 4), (0, 50, 90, 100), 3, 96, 16, 128)
+QUICK = Effort(("uvloop",), (2,), (0, 100), 1, 16, 1, 16)
 
 
 class Turn(NamedTuple):
@@ -102,7 +108,7 @@ class Turn(NamedTuple):
     generator: float   # the clients' share of all the CPU time
     offered: int
     resumed: int
-    p99: float         # ms
+    latencies: list[float]  # ms, of whole visits: connecting, handshake, answer, closing
 
 
 class Running(NamedTuple):
@@ -115,7 +121,7 @@ def command(server: str, workers: int, port: int, how: str, folder: Path) -> lis
         user = "user root;" if os.geteuid() == 0 else ""
         path = folder / f"nginx.{port}.conf"
         path.write_text(NGINX_CONF.format(workers=workers, port=port, folder=folder, user=user))
-        return [str(shutil.which("nginx")), "-p", str(folder), "-c", str(path)]
+        return [str(NGINX_PROGRAM), "-p", str(folder), "-c", str(path)]
     if server == "gunicorn":
         return [sys.executable, "-m", "gunicorn", "--config", "hook.py" if how == "keys" else "none.py",
                 "--workers", str(workers), "--bind", f"127.0.0.1:{port}", "--certfile", "server.pem",
@@ -153,9 +159,11 @@ def free_port() -> int:
 class Load:
     """Clients of one server, each in a thread, with the sessions that they got last."""
 
-    def __init__(self, ctx: ssl.SSLContext, server: Running, pool: ThreadPoolExecutor, folder: Path) -> None:
+    def __init__(self, ctx: ssl.SSLContext, server: Running, pool: ThreadPoolExecutor, folder: Path,
+                 hosts: int) -> None:
         self.ctx, self.server, self.pool, self.folder = ctx, server, pool, folder
-        self.clients = [native.load("load_cython").Client() for _ in range(CLIENTS)]
+        self.clients = [native.load("load_cython").Client(number, CLIENTS, hosts)
+                        for number in range(CLIENTS)]
         self.wait()
 
     def wait(self) -> None:
@@ -178,14 +186,26 @@ class Load:
                                          returning), self.clients))
         taken, own = time.perf_counter() - start, time.process_time() - own
         spent = cpu_time(self.server.process.pid) - spent
-        latencies = sorted(seconds for _, _, found in each for seconds in found)
+        latencies = [1000 * seconds for _, _, found in each for seconds in found]
         count = len(latencies)
         return Turn(count / taken, spent / count * 1e6, own / (own + spent),
                     sum(offered for offered, _, _ in each), sum(resumed for _, resumed, _ in each),
-                    1000 * latencies[min(count - 1, count * 99 // 100)])
+                    latencies)
 
 
 Rounds = list[dict[str, Turn]]
+
+
+def settle(servers: list[Running]) -> None:
+    """Until all workers have started: until the servers hardly run any more."""
+    end, spent = time.monotonic() + 60, 0.0
+    while time.monotonic() < end:
+        time.sleep(0.5)
+        now = sum(cpu_time(server.process.pid) for server in servers)
+        if spent and now - spent < 0.03:
+            return
+        spent = now
+    raise AssertionError("the servers do not come to rest")
 
 
 class Bench:
@@ -193,9 +213,9 @@ class Bench:
 
     def __init__(self, folder: Path, pool: ThreadPoolExecutor, chance: random.Random) -> None:
         self.folder, self.pool, self.chance = folder, pool, chance
-        self.ca = trustme.CA(key_type=trustme.KeyType.RSA)
-        self.ca.issue_cert("localhost", key_type=trustme.KeyType.RSA
-                           ).private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
+        ca = trustme.CA(key_type=trustme.KeyType.RSA)
+        ca.issue_cert("localhost", key_type=trustme.KeyType.RSA
+                      ).private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
         for name, text in (("app.py", APP), ("hook.py", HOOK), ("none.py", "")):
             (folder / name).write_text(text)
         (folder / "ticket.key").write_bytes(os.urandom(80))
@@ -213,12 +233,15 @@ class Bench:
         with ExitStack() as stack:
             running = {name: stack.enter_context(started(
                 NGINX if name == NGINX else server, workers, how, self.folder)) for name, how in hows.items()}
+            settle(list(running.values()))
             yield running
 
     def measure(self, running: dict[str, Running], version: str, returning: int, rounds: int,
-                connections: int) -> Rounds:
-        loads = {name: Load(self.contexts[version], server, self.pool, self.folder)
+                connections: int, hosts: int = 0) -> Rounds:
+        loads = {name: Load(self.contexts[version], server, self.pool, self.folder, hosts)
                  for name, server in running.items()}
+        for load in loads.values():
+            load.turn(4 * CLIENTS, 100)  # what is done once
         made = []
         for _ in range(rounds):
             order = list(loads)
@@ -232,7 +255,7 @@ def run(results: Path, quick: bool) -> Part:
     native.build()
     effort = QUICK if quick else FULL
     measured: dict[Case, Rounds] = {}
-    hows = {PLAIN: "plain", OURS: "keys", **({NGINX: ""} if shutil.which("nginx") else {})}
+    hows = {PLAIN: "plain", OURS: "keys", **({NGINX: ""} if NGINX_PROGRAM else {})}
     costs: dict[str, Rounds] = {}
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(CLIENTS) as pool, \
             Progress(transient=True) as bar:
@@ -246,19 +269,24 @@ def run(results: Path, quick: bool) -> Part:
                     measured[Case(server, workers, version, returning)] = bench.measure(
                         running, version, returning, effort.rounds, effort.connections)
             bar.advance(line)
-        with bench.sides("threads", 1, {PLAIN: "plain", EACH: "each", MAP: "map"}) as running:
+            write(results, measured, costs)
+        with bench.sides("threads", 1, {PLAIN: "plain", AGAIN: "plain", EACH: "each", MAP: "map"}) as running:
             for version, returning in product(VERSIONS, (0, 100)):
                 costs[f"{version}, {returning} % come back"] = bench.measure(
-                    running, version, returning, effort.cost_rounds, effort.connections)
+                    running, version, returning, effort.cost_rounds, effort.cost_connections, HOSTS)
         bar.advance(line)
-    (results / "connections.json").write_text(json.dumps({
-        "servers": [{**case._asdict(), "rounds": as_json(rounds)} for case, rounds in measured.items()],
-        "cost": {name: as_json(rounds) for name, rounds in costs.items()}}, indent=1))
+    write(results, measured, costs)
     tables = [drawn(measured), gains(measured), yardstick(measured), cost(costs)]
     return Part("connections", __doc__, tables, plotted(results, measured))
 
 
-def as_json(rounds: Rounds) -> list[dict[str, dict[str, float]]]:
+def write(results: Path, measured: dict[Case, Rounds], costs: dict[str, Rounds]) -> None:
+    (results / "connections.json").write_text(json.dumps({
+        "servers": [{**case._asdict(), "rounds": as_json(rounds)} for case, rounds in measured.items()],
+        "cost": {name: as_json(rounds) for name, rounds in costs.items()}}, indent=1))
+
+
+def as_json(rounds: Rounds) -> list[dict[str, dict[str, Any]]]:
     return [{name: turn._asdict() for name, turn in each.items()} for each in rounds]
 
 
@@ -270,6 +298,12 @@ def ratio(rounds: Rounds, figure: str, side: str = OURS, baseline: str = PLAIN) 
     return [getattr(each[side], figure) / getattr(each[baseline], figure) for each in rounds]
 
 
+def percentile99(rounds: Rounds, side: str) -> float:
+    """Of all visits, ms."""
+    values = sorted(each for turn in rounds for each in turn[side].latencies)
+    return values[len(values) * 99 // 100]
+
+
 def share(rounds: Rounds, side: str) -> Optional[float]:
     """Of the sessions that were offered, percent."""
     offered = sum(each[side].offered for each in rounds)
@@ -277,28 +311,32 @@ def share(rounds: Rounds, side: str) -> Optional[float]:
 
 
 def drawn(measured: dict[Case, Rounds]) -> Table:
-    made = table(f"Medians: {PLAIN} / {OURS} / {NGINX}", "server, workers, version", "returning, %",
-                 "of these resumed, %", "connections a second", "server CPU us", "p99, ms",
+    made = table(f"{PLAIN} / {OURS} / {NGINX}: medians, whose ratios and spread are below", "server, workers, version",
+                 "returning, %", "of these resumed, %", "connections a second", "server CPU us", "p99, ms",
                  "clients' share of CPU, %")
     for case, rounds in measured.items():
-        shares = [share(rounds, side) for side in (PLAIN, OURS, NGINX) if side in rounds[0]]
+        sides = [side for side in (PLAIN, OURS, NGINX) if side in rounds[0]]
+        shares = [share(rounds, side) for side in sides]
         made.add_row(str(case), str(case.returning),
                      " / ".join("-" if each is None else f"{each:.0f}" for each in shares),
-                     *(" / ".join(format(scale * median(rounds, side, figure), form)
-                                  for side in (PLAIN, OURS, NGINX) if side in rounds[0])
-                       for figure, form, scale in (("rate", ".0f", 1), ("cpu", ".0f", 1), ("p99", ".1f", 1),
-                                                   ("generator", ".0f", 100))))
+                     " / ".join(f"{median(rounds, side, 'rate'):.0f}" for side in sides),
+                     " / ".join(f"{median(rounds, side, 'cpu'):.0f}" for side in sides),
+                     " / ".join(f"{percentile99(rounds, side):.1f}" for side in sides),
+                     " / ".join(f"{100 * median(rounds, side, 'generator'):.0f}" for side in sides))
     return made
 
 
 def gains(measured: dict[Case, Rounds]) -> Table:
     made = table(f"{OURS} over {PLAIN}, all clients come back: median (least to most)",
-                 "server, workers, version", "connections a second", "server CPU", "resumed, % (plain)",
-                 "wanted", "", "resumed, %", "wanted", "")
+                 "server, workers, version", "connections a second", "wanted", "", "server CPU",
+                 "resumed, % (plain)", "wanted", "", "resumed, %", "wanted", "")
     for case, rounds in measured.items():
         if case.returning == 100:
             plain, ours = share(rounds, PLAIN) or 0, share(rounds, OURS) or 0
-            made.add_row(str(case), spread(ratio(rounds, "rate"), ".2f"), spread(ratio(rounds, "cpu"), ".2f"),
+            rates = ratio(rounds, "rate")
+            made.add_row(str(case), spread(rates, ".2f"),
+                         *verdict(statistics.median(rates), 1.6 if case.server == "gunicorn" else None, True),
+                         spread(ratio(rounds, "cpu"), ".2f"),
                          f"{plain:.0f}", *(verdict(plain, 25) if case.workers == 4 else ("", "")),
                          f"{ours:.0f}", *(verdict(ours, 100, True) if case.workers == 4 else ("", "")))
     return made
@@ -306,16 +344,16 @@ def gains(measured: dict[Case, Rounds]) -> Table:
 
 def yardstick(measured: dict[Case, Rounds]) -> Table:
     made = table(f"{OURS} over {NGINX}, all clients come back: connections a second, median (least to most)",
-                 "server, workers, version", "ratio", "wanted", "")
+                 "server, workers, version", "ratio", "wanted", "", "server CPU")
     for case, rounds in measured.items():
         if case.returning == 100 and case.server in ("asyncio", "uvloop"):
             if NGINX not in rounds[0]:
-                made.add_row(str(case), "nginx is missing: apt-get install nginx-light", "", "")
+                made.add_row(str(case), "nginx is missing: apt-get install nginx-light", "", "", "")
                 continue
             values = ratio(rounds, "rate", OURS, NGINX)
             made.add_row(str(case), spread(values, ".2f"),
                          *(verdict(statistics.median(values), 0.75, True) if case.server == "uvloop"
-                           else ("", "")))
+                           else ("", "")), spread(ratio(rounds, "cpu", OURS, NGINX), ".2f"))
     return made
 
 
@@ -323,18 +361,16 @@ def cost(costs: dict[str, Rounds]) -> Table:
     made = table("What choosing costs: threads, 1 worker, over the same server without: median (least to most)",
                  "", "with", "connections a second", "wanted", "", "server CPU")
     for name, rounds in costs.items():
-        for side in (EACH, MAP):
+        for side in (AGAIN, EACH, MAP):
             values = ratio(rounds, "rate", side)
             made.add_row(name, side, spread(values, ".3f"),
-                         *verdict(statistics.median(values), 0.99, True),
+                         *verdict(statistics.median(values), None if side == AGAIN else 0.99, True),
                          spread(ratio(rounds, "cpu", side), ".3f"))
     return made
 
 
 def plotted(results: Path, measured: dict[Case, Rounds]) -> tuple[str, ...]:
     """A picture of what each server makes of clients that come back, and of how it grows with their share."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     most = max(case.workers for case in measured)
@@ -342,8 +378,9 @@ def plotted(results: Path, measured: dict[Case, Rounds]) -> tuple[str, ...]:
               if (case.returning, case.version, case.workers) == (100, "TLS 1.2", most)}
     for number, side in enumerate((PLAIN, OURS, NGINX)):
         found = {server: rounds for server, rounds in chosen.items() if side in rounds[0]}
-        left.bar([place + 0.27 * (number - 1) for place in range(len(found))],
-                 [median(rounds, side, "rate") for rounds in found.values()], 0.27, label=side)
+        if found:
+            left.bar([place + 0.27 * (number - 1) for place in range(len(found))],
+                     [median(rounds, side, "rate") for rounds in found.values()], 0.27, label=side)
     left.set_xticks(range(len(chosen)), list(chosen))
     left.set_title(f"TLS 1.2, {most} workers, all come back")
     left.set_ylabel("connections a second")
@@ -354,6 +391,7 @@ def plotted(results: Path, measured: dict[Case, Rounds]) -> tuple[str, ...]:
         if points:
             right.plot(*zip(*sorted(points)), marker="o", label=f"{server}, {version}, {side}",
                        linestyle="--" if side == PLAIN else "-")
+    right.set_ylabel("connections a second")
     right.set_xlabel("% of the connections that come back")
     right.legend(fontsize="small")
     figure.savefig(results / "connections.svg")

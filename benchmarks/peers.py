@@ -1,4 +1,4 @@
-"""Setting a session id context by pysidctx and by other ways from Python, on what each of them has.
+"""What setting a session id context costs with pysidctx, and with other libraries.
 
 pyOpenSSL and M2Crypto have contexts and connections of their own; ctypes and cffi are given pointers that
 were found beforehand.

@@ -21,7 +21,7 @@ def results(tmp_path_factory):
 def run_quickly(part, results):
     return subprocess.run(
         [sys.executable, "-m", "benchmarks", part, "--quick", "--results", results], cwd=ROOT,
-        capture_output=True, text=True, timeout=110,
+        capture_output=True, text=True, timeout=280,
     )
 
 
@@ -99,13 +99,12 @@ def test_the_tables_of_handshakes_have_all_sides(results):
         assert counted["handshake"] > counted["pysidctx"] > 0
 
 
-@pytest.mark.timeout(200)
 def test_the_tables_of_connections_have_all_sides(results):
     program("nginx", "nginx-light")
     measured = run_quickly("connections", results)
     assert measured.returncode == 0, measured.stderr
     for text in ("uvloop, 2, TLS 1.2", "uvloop, 2, TLS 1.3", "plain / pysidctx / nginx", "p99, ms",
-                 "clients' share of CPU", "at least 0.75", "HostMap of a million", "at least 0.99"):
+                 "clients' share of CPU", "at least 0.75", "HostMap of a million", "at least 0.99", "the noise"):
         assert text in measured.stdout, text
     found = json.loads((results / "connections.json").read_text())
     assert len(found["servers"]) == 4 and len(found["cost"]) == 4
@@ -114,8 +113,8 @@ def test_the_tables_of_connections_have_all_sides(results):
             assert sides.keys() == {"plain", "pysidctx", "nginx"}
             ours = sides["pysidctx"]
             assert ours["resumed"] == ours["offered"] == (16 if case["returning"] == 100 else 0)
-            assert all(0 < turn["generator"] < 1 and turn["p99"] > 0 for turn in sides.values())
-    report = (results / "report.md").read_text()
+            assert all(0 < turn["generator"] < 1 and len(turn["latencies"]) == 16 for turn in sides.values())
+    report = (results / "connections.md").read_text()
     assert "![connections](connections.svg)" in report
     assert (results / "connections.svg").read_text().startswith("<?xml")
 
@@ -128,17 +127,17 @@ def test_the_table_of_peers_names_all(results):
 
 
 def test_the_report_is_markdown(measured, results):
-    """Of the part that was measured last, with the machine; each table has as many cells in each row."""
+    """It names the machine; a table has as many cells in each row."""
     made = report("a machine", [Part("part", "About it.", [table("Title", "one", "two | three")],
                                      ("picture.svg",), ("A note.",))], True)
     assert made.startswith("# Benchmarks\n\na machine. One short round")
     for text in ("## part", "About it.", "### Title", "| one | two / three |", "| --- | --- |",
                  "![part](picture.svg)", "A note."):
         assert text in made
-    text = (results / "report.md").read_text()
+    text = (results / "call.md").read_text()
     assert f"CPython {sys.version.split()[0]}, {ssl.OPENSSL_VERSION}" in text
-    rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert rows and all(line.endswith("|") for line in rows)
+    tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
+    assert tables and all(len({line.count("|") for line in lines}) == 1 for lines in tables)
 
 
 def test_what_callgrind_says_is_read_right():
@@ -146,8 +145,10 @@ def test_what_callgrind_says_is_read_right():
             "  900,000 (40.00%)  /a/b.c:__pyx_f_8pysidctx_8listener_on_client_hello [/a/listener.so]\n"
             "  800,000 (30.00%)  build/h.c:server_step [/a/handshake.so]\n"
             "   10,000 ( 1.00%)  build/other.c:server_step [/a/handshake.so]\n")
-    assert callgrind.inclusive(said, callgrind.CALLBACK) == 900_000
+    assert callgrind.inclusive(said, callgrind.CALLBACKS[0]) == 900_000
     assert callgrind.inclusive(said, callgrind.SERVER) == 800_000
+    with pytest.raises(AssertionError, match="has not seen"):
+        callgrind.inclusive(said, callgrind.CALLBACKS[1])
 
 
 def test_help_names_the_parts():

@@ -6,7 +6,9 @@ from pathlib import Path
 from types import ModuleType
 
 HERE = Path(__file__).resolve().parent
-BUILT = HERE.parent.parent / "build" / "benchmarks" / sys.implementation.cache_tag
+# Apart, with and without valgrind's header, which decides what is compiled.
+COUNTS = Path("/usr/include/valgrind/callgrind.h").exists()
+BUILT = HERE.parent.parent / "build" / "benchmarks" / (sys.implementation.cache_tag + COUNTS * "-counts")
 MODULES = {"call_c": "call_c.c", "call_cython": "call_cython.pyx",
            "hostmap_cython": "hostmap_cython.pyx", "session_c": "session_c.c",
            "load_cython": "load_cython.pyx", "handshake_cython": "handshake_cython.pyx"}

@@ -1,7 +1,9 @@
 """Clients that come back to a server over and over, in C and without the GIL."""
 
+from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memcmp, memset
+from posix.time cimport timeval
 
 cimport pysidctx
 from pysidctx.libssl cimport (
@@ -11,6 +13,9 @@ from pysidctx.libssl cimport (
 
 cdef extern from "timing.h" nogil:
     double seconds()
+
+cdef extern from "<stdlib.h>" nogil:
+    int rand_r(unsigned int *seed)
 
 cdef extern from "openssl/ssl.h" nogil:
     int SSL_set_fd(SSL *ssl, int fd)
@@ -32,6 +37,9 @@ cdef extern from "<arpa/inet.h>" nogil:
     enum:
         AF_INET
         SOCK_STREAM
+        SOL_SOCKET
+        SO_RCVTIMEO
+        SO_SNDTIMEO
         INADDR_LOOPBACK
     unsigned short htons(unsigned short number)
     unsigned int htonl(unsigned int number)
@@ -65,7 +73,14 @@ cdef class Client:
     """One thread's clients: a share of them comes back with the last session that was got."""
 
     cdef SSL_SESSION *session
-    cdef int owed  # hundredths of a returning connection
+    cdef int owed   # hundredths of a returning connection
+    cdef int hosts  # of which one is drawn for each connection; 0: all go to the one that is named
+    cdef unsigned int seed
+
+    def __init__(self, int number, int clients, int hosts):
+        self.owed = number * 100 // clients  # so that not all come back at once
+        self.hosts = hosts
+        self.seed = number
 
     def __dealloc__(self):
         SSL_SESSION_free(self.session)
@@ -83,6 +98,7 @@ cdef class Client:
         cdef bint offer
         cdef double *taken = <double *> calloc(count, sizeof(double))
         cdef double start
+        cdef char drawn[64]
         if taken is NULL:
             raise MemoryError
         with nogil:
@@ -91,6 +107,9 @@ cdef class Client:
                 offer = self.owed >= 100
                 if offer:
                     self.owed -= 100
+                if self.hosts:
+                    snprintf(drawn, sizeof(drawn), b"host%d.example.org", rand_r(&self.seed) % self.hosts)
+                    host = drawn
                 start = seconds()
                 found = visit(ctx, host, port, &self.session, offer)
                 taken[i] = seconds() - start
@@ -113,6 +132,7 @@ cdef int visit(SSL_CTX *ctx, const char *name, unsigned short port, SSL_SESSION 
     cdef char answer[4096]
     cdef int result = -1
     cdef int on = 1
+    cdef timeval patience
     cdef int file = socket(AF_INET, SOCK_STREAM, 0)
     cdef SSL *ssl = SSL_new(ctx)
     # Servers leave without a close_notify, for which OpenSSL would give up the session; as it would for
@@ -125,12 +145,15 @@ cdef int visit(SSL_CTX *ctx, const char *name, unsigned short port, SSL_SESSION 
     # As browsers do: where the client speaks last in a handshake, its request would wait for the
     # server's acknowledgement.
     setsockopt(file, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))
+    patience.tv_sec, patience.tv_usec = 30, 0
+    setsockopt(file, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience))
+    setsockopt(file, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience))
     if (connect(file, <sockaddr *> &address, sizeof(address)) == 0 and SSL_set_fd(ssl, file)
             and SSL_set_tlsext_host_name(ssl, name)
             and (not offer or session[0] is NULL or SSL_set_session(ssl, session[0]))
             and SSL_connect(ssl) == 1
             and SSL_write(ssl, REQUEST, REQUEST_LENGTH) == REQUEST_LENGTH
-            and SSL_read(ssl, answer, sizeof(answer)) > 0):
+            and SSL_read(ssl, answer, sizeof(answer)) > 12 and memcmp(answer + 9, b"200", 3) == 0):
         while SSL_read(ssl, answer, sizeof(answer)) > 0:
             pass
         result = SSL_session_reused(ssl)
