@@ -110,7 +110,9 @@ def test_its_servers_end_with_it(tmp_path, when):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_it_is_stopped_without_a_trace(tmp_path, number):
     process = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               env=dict(os.environ, TMPDIR=str(tmp_path)))
+                               env=dict(os.environ, TMPDIR=str(tmp_path)),
+                               # What was started in the background of a shell ignores it.
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     wait_until(lambda: len(servers(tmp_path)) == 2 * (1 + demo.WORKERS))
     process.send_signal(number)
     said = process.communicate(timeout=30)
