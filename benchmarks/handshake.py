@@ -19,6 +19,7 @@ from rich.table import Table
 
 from benchmarks import callgrind, native
 from benchmarks.handshakes import VERSIONS, server_time
+from benchmarks.hostmap_handshakes import looked_up
 from benchmarks.report import Part, spread, table, verdict
 from pysidctx import HostMap, TicketKeys, resumable, set_session_id_context
 
@@ -157,10 +158,6 @@ def sides_of(case: Case, made: Certificates, maps: Maps) -> "dict[str, Side | Fl
     for side in sides.values():
         side.shake(maps.name(0), False)
     return sides
-
-
-def looked_up(found: dict[str, ssl.SSLContext], name: str) -> None:
-    found.get(name)
 
 
 def measured(sides: "dict[str, Side | FloorSide]", maps: Maps, resumed: bool, groups: int,

@@ -20,8 +20,9 @@ from pysidctx.keyring cimport (
 )
 from pysidctx.libssl cimport (
     CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_clear_error, EVP_CIPHER, EVP_CIPHER_CTX,
-    EVP_DecryptInit_ex, EVP_EncryptInit_ex, OPENSSL_cleanse, OPENSSL_free, OPENSSL_zalloc, RAND_bytes, SSL, SSL_CTX, SSL_CTX_get_ex_data,
-    SSL_CTX_get_ex_new_index, SSL_CTX_get_timeout, SSL_CTX_get_tlsext_ticket_keys,
+    EVP_DecryptInit_ex, EVP_EncryptInit_ex, OPENSSL_cleanse, OPENSSL_free, OPENSSL_zalloc,
+    RAND_bytes, SSL, SSL_CTX, SSL_CTX_get_ex_data, SSL_CTX_get_ex_new_index,
+    SSL_CTX_get_timeout, SSL_CTX_get_tlsext_ticket_keys,
     SSL_CTX_set_ex_data, SSL_CTX_set_session_ticket_cb, SSL_CTX_set_timeout, SSL_get_ex_data,
     SSL_get_ex_new_index, SSL_get_session, SSL_get_SSL_CTX, SSL_get_verify_mode, SSL_SESSION,
     SSL_SESSION_get0_peer, SSL_SESSION_get0_ticket_appdata, SSL_SESSION_get_time,
