@@ -102,6 +102,28 @@ def test_what_is_no_tls_server(run, greeting, said):
     assert time.monotonic() - begun < 20
 
 
+@pytest.mark.parametrize("version", connection.VERSIONS)
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_in_any_message_ends_the_visit(server, monkeypatch, version, interrupt):
+    """Though OpenSSL is asked for more at the time, and says that it wants it."""
+    target, client = Target("127.0.0.1", server, "127.0.0.1"), Client(version)
+    for number in itertools.count():
+        messages = itertools.count()
+
+        def interrupted(*said):
+            if next(messages) == number:
+                raise interrupt
+
+        monkeypatch.setattr(connection.Messages, "__call__", interrupted)
+        try:
+            visit(target, A, client)
+        except interrupt:
+            continue
+        assert next(messages) <= number  # there were no more
+        assert number > 5
+        break
+
+
 def test_a_server_that_hangs_in_the_handshake(run):
     """It is there at first: the audit ends in bounded time all the same."""
     connections = []

@@ -155,6 +155,18 @@ def load_certificate(ctx: ssl.SSLContext, path: str) -> None:
     ctx.load_cert_chain(path, password=refuse)
 
 
+def once(call: Callable[[], T]) -> T:
+    """What a call of OpenSSL returns or raises, unless it was interrupted."""
+    try:
+        return call()
+    except OSError as error:
+        # A signal that arrives in the message callback is raised there; CPython makes it the context of
+        # the call's own error, such as that more is to be read, behind which it would be lost.
+        if isinstance(error.__context__, (KeyboardInterrupt, SystemExit)):
+            raise error.__context__ from None
+        raise
+
+
 class Exchange:
     """The bytes between a socket and its TLS, until a deadline."""
 
@@ -168,7 +180,7 @@ class Exchange:
         """Send and receive as the call needs; ssl.SSLError, OSError."""
         while True:
             try:
-                return call()
+                return once(call)
             except ssl.SSLWantReadError:
                 self.send()
                 self.receive()
@@ -228,7 +240,7 @@ def settle(exchange: Exchange, messages: Messages) -> str:
     try:
         while True:
             with suppress(ssl.SSLWantReadError):
-                exchange.tls.read(1)
+                once(lambda: exchange.tls.read(1))
                 return ""  # it has begun to talk, or has said that it has nothing to say
             if messages.tickets:
                 return ""
@@ -255,6 +267,6 @@ def left_with(exchange: Exchange) -> Optional[Session]:
     exchange.deadline = time.monotonic() + SETTLE
     with suppress(OSError):
         with suppress(ssl.SSLWantReadError):
-            exchange.tls.unwrap()
+            once(exchange.tls.unwrap)
         exchange.send()
     return session if session.resumable else None
