@@ -1,17 +1,19 @@
-"""The instructions of a resumed handshake, and pysidctx's share of them, as valgrind's callgrind counts them.
+"""The instructions of a resumed handshake, as valgrind's callgrind counts them: what of them is pysidctx's.
 
-They do not depend on how busy the machine is. That valgrind runs is callgrind_worker.py. What freeing a
-connection takes is in neither figure; and valgrind's processor may lack what speeds up a real one's
-cryptography, where the share is larger then.
+They do not depend on how busy the machine is, so that several counts run at once. That valgrind runs is
+callgrind_worker.py. What freeing a connection takes is in no figure; and valgrind's processor may lack what
+speeds up a real one's cryptography, where shares are larger then.
 """
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from rich.table import Table
 
@@ -22,16 +24,32 @@ ROOT = Path(__file__).resolve().parent.parent
 WANTED = {"TLS 1.2": 0.7, "TLS 1.3": 0.2}  # percent
 SERVER, CALLBACKS = "server_step", ("listener_on_client_hello", "routing_on_server_name")
 
-Counts = dict[str, Optional[dict[str, float]]]  # by version and hosts; None: valgrind is missing
+MISSING = "valgrind is missing: apt-get install valgrind"
+OWN_KEYS, KEYS = "ssl", "TicketKeys"
+WANTED_OF_KEYS = 1.02
 
 
-def run(versions: tuple[str, ...], sizes: tuple[int, ...], loops: int) -> Counts:
-    return {f"{version}, {size:,} hosts": count(version, size, loops)
-            for version in versions for size in sizes}
+class Count(NamedTuple):
+    """A kind of resumed handshake, with ECDSA P-256."""
+
+    version: str
+    side: str  # a number of hosts, whose HostMap the listener has; or whose ticket keys it has
+    client_certificate: bool = False
 
 
-def count(version: str, hosts: int, loops: int) -> Optional[dict[str, float]]:
-    """Instructions of a server's resumed handshake, and of pysidctx's callbacks with all that they call."""
+Counts = dict[Count, Optional[dict[str, float]]]  # None: valgrind is missing
+
+
+def run(versions: tuple[str, ...], sizes: tuple[int, ...], certificates: tuple[bool, ...], loops: int) -> Counts:
+    wanted = [Count(version, str(size)) for version in versions for size in sizes]
+    wanted += [Count(version, side, certificate) for version in versions for certificate in certificates
+               for side in (OWN_KEYS, KEYS)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip(wanted, pool.map(lambda each: count(each, loops), wanted)))
+
+
+def count(wanted: Count, loops: int) -> Optional[dict[str, float]]:
+    """Instructions of a server's resumed handshake, and of a HostMap's callbacks with all that they call."""
     valgrind = shutil.which("valgrind")
     if valgrind is None or not native.COUNTS:
         return None
@@ -39,11 +57,14 @@ def count(version: str, hosts: int, loops: int) -> Optional[dict[str, float]]:
         out = Path(folder, "out")
         subprocess.run(
             [valgrind, "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}",
-             sys.executable, "-m", "benchmarks.callgrind_worker", version, str(hosts), str(loops)],
+             sys.executable, "-m", "benchmarks.callgrind_worker", wanted.version, wanted.side,
+             "client" if wanted.client_certificate else "none", str(loops)],
             cwd=ROOT, check=True, capture_output=True)
         said = subprocess.run(["callgrind_annotate", "--inclusive=yes", "--threshold=100", out],
                               check=True, capture_output=True, text=True).stdout
-    return {"handshake": inclusive(said, SERVER) / loops, "pysidctx": sum(inclusive(said, each) for each in CALLBACKS) / loops}
+    callbacks = CALLBACKS if wanted.side.isdecimal() else ()
+    return {"handshake": inclusive(said, SERVER) / loops,
+            "callbacks": sum(inclusive(said, each) for each in callbacks) / loops}
 
 
 def inclusive(annotated: str, function: str) -> int:
@@ -54,14 +75,38 @@ def inclusive(annotated: str, function: str) -> int:
     return max(int(number.replace(",", "")) for number in found)
 
 
-def drawn(counts: Counts) -> Table:
+def drawn(counts: Counts) -> list[Table]:
+    return [shares(counts), ratios(counts)]
+
+
+def shares(counts: Counts) -> Table:
     made = table("Instructions of a resumed handshake, without Python (callgrind)",
                  "", "handshake", "pysidctx's callbacks", "share, %", "wanted", "")
-    for name, found in counts.items():
-        if found is None:
-            made.add_row(name, "valgrind is missing: apt-get install valgrind", "", "", "", "")
+    for each, found in counts.items():
+        if not each.side.isdecimal():
             continue
-        share = found["pysidctx"] / found["handshake"]
-        made.add_row(name, f"{found['handshake']:,.0f}", f"{found['pysidctx']:,.0f}", f"{100 * share:.2f}",
-                     *verdict(100 * share, WANTED[name[:7]]))
+        name = f"{each.version}, {int(each.side):,} hosts"
+        if found is None:
+            made.add_row(name, MISSING, "", "", "", "")
+            continue
+        share = found["callbacks"] / found["handshake"]
+        made.add_row(name, f"{found['handshake']:,.0f}", f"{found['callbacks']:,.0f}", f"{100 * share:.2f}",
+                     *verdict(100 * share, WANTED[each.version]))
+    return made
+
+
+def ratios(counts: Counts) -> Table:
+    made = table("Instructions of a handshake resumed by ticket, without Python (callgrind)",
+                 "", "OpenSSL's own keys", KEYS, "ratio", "wanted", "")
+    for each, ours in counts.items():
+        if each.side != KEYS:
+            continue
+        name = f"{each.version}, client" if each.client_certificate else each.version
+        theirs = counts[each._replace(side=OWN_KEYS)]
+        if ours is None or theirs is None:
+            made.add_row(name, MISSING, "", "", "", "")
+            continue
+        ratio = ours["handshake"] / theirs["handshake"]
+        made.add_row(name, f"{theirs['handshake']:,.0f}", f"{ours['handshake']:,.0f}", f"{ratio:.3f}",
+                     *verdict(ratio, WANTED_OF_KEYS))
     return made

@@ -1,19 +1,31 @@
-"""Handshakes without Python on both sides, with a listener that has a HostMap: what valgrind runs.
+"""Resumed handshakes without Python on both sides: what valgrind runs.
 
-`python -m benchmarks.callgrind_worker VERSION HOSTS LOOPS`.
+`python -m benchmarks.callgrind_worker VERSION SIDE CERTIFICATE LOOPS`. SIDE is a number of hosts, whose HostMap
+the listener has; TicketKeys; or ssl, for OpenSSL's own ticket keys. CERTIFICATE is client, or none.
 """
 
 import random
+import ssl
 import sys
 
 from benchmarks import native
+from benchmarks.callgrind import KEYS
 from benchmarks.handshake import Case, Certificates, Maps, in_map
+from pysidctx import TicketKeys
 
 
-def main(version: str, hosts: int, loops: int) -> None:
-    case, certificates, maps = Case(version, "ECDSA P-256", False), Certificates(), Maps((hosts,))
+def prepare(listener: ssl.SSLContext, side: str, maps: Maps) -> None:
+    if side.isdecimal():
+        maps.made[in_map(int(side))].install(listener)
+    elif side == KEYS:
+        TicketKeys().install(listener)
+
+
+def main(version: str, side: str, certificate: str, loops: int) -> None:
+    hosts = int(side) if side.isdecimal() else 1
+    case, certificates, maps = Case(version, "ECDSA P-256", certificate == "client"), Certificates(), Maps((hosts,))
     listener = certificates.listener(case)
-    maps.made[in_map(hosts)].install(listener)
+    prepare(listener, side, maps)
     floor = native.load("handshake_cython").Floor(listener, certificates.client_context(case))
     floor.server_time(maps.name(0), False)
     chance = random.Random(0)
@@ -23,4 +35,4 @@ def main(version: str, hosts: int, loops: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(*sys.argv[1:4], int(sys.argv[4]))

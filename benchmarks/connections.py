@@ -2,8 +2,8 @@
 
 Each server twice, with pysidctx and without, and nginx beside them; every connection is a new one, and a
 share of the clients comes back. The clients, in C and without the GIL, load one server after the other in
-turns. RSA-2048, on loopback. uvicorn has uvloop and h11 here, hypercorn asyncio. Where the clients take a
-large share of the processors, the servers could do more.
+turns. On loopback, with RSA-2048 where nothing else is said. uvicorn has uvloop and h11 here, hypercorn asyncio.
+Where the clients take a large share of the processors, the servers could do more.
 """
 
 import json
@@ -31,6 +31,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks import native
+from benchmarks.handshake import CERTIFICATES
 from benchmarks.handshakes import VERSIONS
 from benchmarks.programs.own import HOSTS
 from benchmarks.report import Part, spread, table, verdict
@@ -61,6 +62,7 @@ async def asgi(scope, receive, send):
     await send({"type": "http.response.body", "body": b"hello\\n"})
 """
 HOOK = "from pysidctx.servers import ssl_context_factory as ssl_context\n"
+DEMANDING = "cert_reqs = 2\nca_certs = 'ca.pem'\n"
 NGINX_CONF = """
 daemon off; worker_processes {workers}; pid {folder}/pid; error_log stderr crit; {user}
 events {{ worker_connections 1024; }}
@@ -76,14 +78,30 @@ http {{
 """
 
 
+class Kind(NamedTuple):
+    """What servers show, and what they demand of clients."""
+
+    key: str
+    client_certificate: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.key}, client" if self.client_certificate else self.key
+
+
+RSA = Kind("RSA-2048")
+OTHERS = Kind("RSA-2048", True), Kind("ECDSA P-256"), Kind("ECDSA P-256", True)
+
+
 class Case(NamedTuple):
     server: str
     workers: int
     version: str
     returning: int  # percent of the connections
+    kind: Kind = RSA
 
     def __str__(self) -> str:
-        return f"{self.server}, {self.workers}, {self.version}"
+        said = f"{self.server}, {self.workers}, {self.version}"
+        return said if self.kind == RSA else f"{said}, {self.kind}"
 
 
 class Effort(NamedTuple):
@@ -94,10 +112,11 @@ class Effort(NamedTuple):
     connections: int           # in a turn
     cost_rounds: int
     cost_connections: int
+    kinds: tuple[Kind, ...]    # measured with gunicorn, besides RSA
 
 
-FULL = Effort(SERVERS, (1, 2, 4), (0, 50, 90, 100), 3, 96, 16, 128)
-QUICK = Effort(("uvloop",), (2,), (0, 100), 1, 16, 1, 16)
+FULL = Effort(SERVERS, (1, 2, 4), (0, 50, 90, 100), 3, 96, 16, 128, OTHERS)
+QUICK = Effort(("uvloop",), (2,), (0, 100), 1, 16, 1, 16, OTHERS[2:])
 
 
 class Turn(NamedTuple):
@@ -209,14 +228,18 @@ def settle(servers: list[Running]) -> None:
 
 
 class Bench:
-    """The folder and the clients' contexts of one run."""
+    """The folder and the clients' contexts for servers of one kind."""
 
-    def __init__(self, folder: Path, pool: ThreadPoolExecutor, chance: random.Random) -> None:
-        self.folder, self.pool, self.chance = folder, pool, chance
-        ca = trustme.CA(key_type=trustme.KeyType.RSA)
-        ca.issue_cert("localhost", key_type=trustme.KeyType.RSA
-                      ).private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
-        for name, text in (("app.py", APP), ("hook.py", HOOK), ("none.py", "")):
+    def __init__(self, folder: Path, pool: ThreadPoolExecutor, chance: random.Random, kind: Kind = RSA) -> None:
+        self.folder, self.pool, self.chance, self.kind = folder, pool, chance, kind
+        folder.mkdir()
+        ca = trustme.CA(key_type=CERTIFICATES[kind.key])
+        ca.cert_pem.write_to_path(str(folder / "ca.pem"))
+        self.issued = [ca.issue_cert(name, key_type=CERTIFICATES[kind.key])
+                       for name in ("localhost", "client@localhost")]
+        self.issued[0].private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
+        demands = DEMANDING if kind.client_certificate else ""
+        for name, text in (("app.py", APP), ("hook.py", HOOK + demands), ("none.py", demands)):
             (folder / name).write_text(text)
         (folder / "ticket.key").write_bytes(os.urandom(80))
         subprocess.run([sys.executable, "-m", "pysidctx", "secret", folder / "secret"], cwd=ROOT, check=True)
@@ -226,6 +249,8 @@ class Bench:
         ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         ctx.minimum_version = ctx.maximum_version = VERSIONS[version]
         ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE  # it is the servers that are to work
+        if self.kind.client_certificate:
+            self.issued[1].configure_cert(ctx)
         return ctx
 
     @contextmanager
@@ -255,34 +280,47 @@ def run(results: Path, quick: bool) -> Part:
     native.build()
     effort = QUICK if quick else FULL
     measured: dict[Case, Rounds] = {}
-    hows = {PLAIN: "plain", OURS: "keys", **({NGINX: ""} if NGINX_PROGRAM else {})}
     costs: dict[str, Rounds] = {}
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(CLIENTS) as pool, \
             Progress(transient=True) as bar:
-        bench = Bench(Path(folder), pool, random.Random(0))
-        pairs = list(product(effort.servers, effort.workers))
-        line = bar.add_task("connections", total=len(pairs) + 1)
-        for server, workers in pairs:
-            with bench.sides(server, workers, hows) as running:
-                for version, returning in product(
-                        VERSIONS, effort.shares if workers == effort.workers[-1] else (100,)):
-                    measured[Case(server, workers, version, returning)] = bench.measure(
-                        running, version, returning, effort.rounds, effort.connections)
+        chance = random.Random(0)
+        bench = Bench(Path(folder, "RSA"), pool, chance)
+        others = [Bench(Path(folder, str(kind)), pool, chance, kind) for kind in effort.kinds]
+        turns = [*product([bench], effort.servers, effort.workers), *product(others, ["gunicorn"], effort.workers)]
+        line = bar.add_task("connections", total=len(turns) + 1)
+        for place, server, workers in turns:
+            measured.update(compared(place, server, workers, effort))
             bar.advance(line)
             write(results, measured, costs)
-        with bench.sides("threads", 1, {PLAIN: "plain", AGAIN: "plain", EACH: "each", MAP: "map"}) as running:
-            for version, returning in product(VERSIONS, (0, 100)):
-                costs[f"{version}, {returning} % come back"] = bench.measure(
-                    running, version, returning, effort.cost_rounds, effort.cost_connections, HOSTS)
+        costs.update(chosen(bench, effort))
         bar.advance(line)
     write(results, measured, costs)
     tables = [drawn(measured), gains(measured), yardstick(measured), cost(costs)]
     return Part("connections", __doc__, tables, plotted(results, measured))
 
 
+def compared(bench: Bench, server: str, workers: int, effort: Effort) -> dict[Case, Rounds]:
+    """A server with pysidctx and without, and nginx where the server is to be held against it."""
+    hows = {PLAIN: "plain", OURS: "keys", **({NGINX: ""} if NGINX_PROGRAM and bench.kind == RSA else {})}
+    shares = effort.shares if bench.kind == RSA and workers == effort.workers[-1] else (100,)
+    with bench.sides(server, workers, hows) as running:
+        return {Case(server, workers, version, returning, bench.kind): bench.measure(
+            running, version, returning, effort.rounds, effort.connections)
+            for version, returning in product(VERSIONS, shares)}
+
+
+def chosen(bench: Bench, effort: Effort) -> dict[str, Rounds]:
+    """What choosing id contexts costs."""
+    hows = {PLAIN: "plain", AGAIN: "plain", EACH: "each", MAP: "map"}
+    with bench.sides("threads", 1, hows) as running:
+        return {f"{version}, {returning} % come back": bench.measure(
+            running, version, returning, effort.cost_rounds, effort.cost_connections, HOSTS)
+            for version, returning in product(VERSIONS, (0, 100))}
+
+
 def write(results: Path, measured: dict[Case, Rounds], costs: dict[str, Rounds]) -> None:
     (results / "connections.json").write_text(json.dumps({
-        "servers": [{**case._asdict(), "rounds": as_json(rounds)} for case, rounds in measured.items()],
+        "servers": [{**case._asdict(), "kind": str(case.kind), "rounds": as_json(rounds)} for case, rounds in measured.items()],
         "cost": {name: as_json(rounds) for name, rounds in costs.items()}}, indent=1))
 
 
@@ -374,20 +412,20 @@ def plotted(results: Path, measured: dict[Case, Rounds]) -> tuple[str, ...]:
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     most = max(case.workers for case in measured)
-    chosen = {case.server: rounds for case, rounds in measured.items()
-              if (case.returning, case.version, case.workers) == (100, "TLS 1.2", most)}
+    bars = {case.server: rounds for case, rounds in measured.items()
+            if case == Case(case.server, most, "TLS 1.2", 100)}
     for number, side in enumerate((PLAIN, OURS, NGINX)):
-        found = {server: rounds for server, rounds in chosen.items() if side in rounds[0]}
+        found = {server: rounds for server, rounds in bars.items() if side in rounds[0]}
         if found:
             left.bar([place + 0.27 * (number - 1) for place in range(len(found))],
                      [median(rounds, side, "rate") for rounds in found.values()], 0.27, label=side)
-    left.set_xticks(range(len(chosen)), list(chosen))
+    left.set_xticks(range(len(bars)), list(bars))
     left.set_title(f"TLS 1.2, {most} workers, all come back")
     left.set_ylabel("connections a second")
     left.legend()
     for (server, version), side in product(product(("uvloop", "gunicorn"), VERSIONS), (PLAIN, OURS)):
         points = [(case.returning, median(rounds, side, "rate")) for case, rounds in measured.items()
-                  if (case.server, case.version, case.workers) == (server, version, most)]
+                  if case == Case(server, most, version, case.returning)]
         if points:
             right.plot(*zip(*sorted(points)), marker="o", label=f"{server}, {version}, {side}",
                        linestyle="--" if side == PLAIN else "-")

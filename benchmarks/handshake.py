@@ -54,12 +54,13 @@ class Effort(NamedTuple):
     groups: int   # of handshakes, in a round
     counted: int  # handshakes that callgrind counts, in each of its runs
     versions: tuple[str, ...]  # of these runs
+    with_certificate: tuple[bool, ...]  # of a client, in those of ticket keys
     kinds: tuple[Case, ...]
 
 
 KINDS = tuple(Case(*parts) for parts in product(VERSIONS, CERTIFICATES, (False, True)))
-FULL = Effort((10, 1_000_000), 5, 40, 100, tuple(VERSIONS), KINDS)
-QUICK = Effort((10, 1_000), 1, 2, 3, ("TLS 1.2",), KINDS[::4])
+FULL = Effort((10, 1_000_000), 5, 40, 100, tuple(VERSIONS), (False, True), KINDS)
+QUICK = Effort((10, 1_000), 1, 2, 3, ("TLS 1.2",), (False,), KINDS[::4])
 
 
 def in_map(hosts: int) -> str:
@@ -246,7 +247,8 @@ def run(results: Path, quick: bool) -> Part:
     figures: dict[str, object] = {"rounds": {str(case): found for case, found in rounds.items()},
                                   "payoff": {str(case): found for case, found in saved.items()}}
     (results / "handshake.json").write_text(json.dumps(figures, indent=1))
-    counts = callgrind.run(effort.versions, effort.hosts, effort.counted)
-    (results / "handshake.json").write_text(json.dumps({**figures, "instructions": counts}, indent=1))
+    counts = callgrind.run(effort.versions, effort.hosts, effort.with_certificate, effort.counted)
+    figures["instructions"] = [{**each._asdict(), "found": found} for each, found in counts.items()]
+    (results / "handshake.json").write_text(json.dumps(figures, indent=1))
     return Part("handshake", __doc__, [drawn(rounds, True), drawn(rounds, False),
-                                       payoff(saved), callgrind.drawn(counts)])
+                                       payoff(saved), *callgrind.drawn(counts)])
