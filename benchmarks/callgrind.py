@@ -1,16 +1,18 @@
 """The instructions of a resumed handshake, as valgrind's callgrind counts them: what of them is pysidctx's.
 
-They do not depend on how busy the machine is, so that several counts run at once. That valgrind runs is
-callgrind_worker.py. What freeing a connection takes is in no figure; and valgrind's processor may lack what
+They do not depend on how busy the machine is, so that several counts run at once. What valgrind runs is
+callgrind_worker.py, without Python, and callgrind_python.py, where the interpreter's count too. What freeing a connection takes is in no figure; and valgrind's processor may lack what
 speeds up a real one's cryptography, where shares are larger then.
 """
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -24,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WANTED = {"TLS 1.2": 0.7, "TLS 1.3": 0.2}  # percent
 SERVER, CALLBACKS = "server_step", ("listener_on_client_hello", "routing_on_server_name")
 
+PRESENT = shutil.which("valgrind") is not None and native.COUNTS
 MISSING = "valgrind is missing: apt-get install valgrind"
 OWN_KEYS, KEYS = "ssl", "TicketKeys"
 WANTED_OF_KEYS = 1.02
@@ -38,6 +41,7 @@ class Count(NamedTuple):
 
 
 Counts = dict[Count, Optional[dict[str, float]]]  # None: valgrind is missing
+Sides = dict[tuple[str, bool], float]             # instructions by side, and whether resumed
 
 
 def run(versions: tuple[str, ...], sizes: tuple[int, ...], certificates: tuple[bool, ...], loops: int) -> Counts:
@@ -50,21 +54,45 @@ def run(versions: tuple[str, ...], sizes: tuple[int, ...], certificates: tuple[b
 
 def count(wanted: Count, loops: int) -> Optional[dict[str, float]]:
     """Instructions of a server's resumed handshake, and of a HostMap's callbacks with all that they call."""
-    valgrind = shutil.which("valgrind")
-    if valgrind is None or not native.COUNTS:
+    if not PRESENT:
         return None
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "out")
-        subprocess.run(
-            [valgrind, "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}",
-             sys.executable, "-m", "benchmarks.callgrind_worker", wanted.version, wanted.side,
-             "client" if wanted.client_certificate else "none", str(loops)],
-            cwd=ROOT, check=True, capture_output=True)
+        valgrind(out, [], "callgrind_worker", wanted.version, wanted.side,
+                 "client" if wanted.client_certificate else "none", str(loops))
         said = subprocess.run(["callgrind_annotate", "--inclusive=yes", "--threshold=100", out],
                               check=True, capture_output=True, text=True).stdout
     callbacks = CALLBACKS if wanted.side.isdecimal() else ()
     return {"handshake": inclusive(said, SERVER) / loops,
             "callbacks": sum(inclusive(said, each) for each in callbacks) / loops}
+
+
+def run_python(versions: tuple[str, ...], sizes: tuple[int, ...], loops: int) -> dict[str, Optional[Sides]]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip(versions, pool.map(lambda version: count_python(version, sizes, loops), versions)))
+
+
+def count_python(version: str, sizes: tuple[int, ...], loops: int) -> Optional[Sides]:
+    """Instructions of a server's handshake on each side of the comparison."""
+    if not PRESENT:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        valgrind(Path(folder, "out"), ["--collect-atstart=no"], "callgrind_python", version, str(loops),
+                 *map(str, sizes))
+        found: Sides = {}
+        for path in sorted(Path(folder).glob("out.*"), key=lambda path: int(path.suffix[1:])):
+            dumped = re.search(r"^desc: Trigger: Client Request: ([^\n]*)$.*^totals: (\d+)$", path.read_text(),
+                               re.MULTILINE | re.DOTALL)
+            if dumped:
+                name, resumed = json.loads(dumped[1])
+                found[name, resumed] = int(dumped[2]) / loops
+    return found
+
+
+def valgrind(out: Path, options: list[str], module: str, *arguments: str) -> None:
+    subprocess.run(["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}", *options,
+                    sys.executable, "-m", f"benchmarks.{module}", *arguments],
+                   cwd=ROOT, check=True, capture_output=True)
 
 
 def inclusive(annotated: str, function: str) -> int:
@@ -109,4 +137,21 @@ def ratios(counts: Counts) -> Table:
         ratio = ours["handshake"] / theirs["handshake"]
         made.add_row(name, f"{theirs['handshake']:,.0f}", f"{ours['handshake']:,.0f}", f"{ratio:.3f}",
                      *verdict(ratio, WANTED_OF_KEYS))
+    return made
+
+
+def drawn_python(counts: dict[str, Optional[Sides]], plain: str,
+                 wanted: Callable[[str, bool], Optional[float]]) -> Table:
+    made = table(f"Instructions of a server's handshake, Python's with them (callgrind), and ratio to {plain}",
+                 "handshake", "side", "instructions", "ratio", "wanted", "")
+    for version, found in counts.items():
+        if found is None:
+            made.add_row(version, MISSING, "", "", "", "")
+            continue
+        for resumed in (True, False):
+            sides = {side: value for (side, kind), value in found.items() if kind == resumed}
+            for side in sorted(sides, key=lambda each: each != plain):
+                ratio = sides[side] / sides[plain]
+                made.add_row(f"{version}, {'resumed' if resumed else 'full'}" if side == plain else "", side,
+                             f"{sides[side]:,.0f}", f"{ratio:.4f}", *verdict(ratio, wanted(side, resumed)))
     return made

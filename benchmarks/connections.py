@@ -115,7 +115,7 @@ class Effort(NamedTuple):
     kinds: tuple[Kind, ...]    # measured with gunicorn, besides RSA
 
 
-FULL = Effort(SERVERS, (1, 2, 4), (0, 50, 90, 100), 3, 96, 16, 128, OTHERS)
+FULL = Effort(SERVERS, (1, 2, 4), (0, 50, 90, 100), 3, 96, 8, 128, OTHERS)
 QUICK = Effort(("uvloop",), (2,), (0, 100), 1, 16, 1, 16, OTHERS[2:])
 
 

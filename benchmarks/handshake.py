@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from time import perf_counter_ns
 from typing import NamedTuple, Optional
 
 import trustme
@@ -89,10 +90,11 @@ class Side:
                  prepare: Optional[Callable[[ssl.SSLObject], None]] = None) -> None:
         self.listener, self.client_ctx, self.prepare = listener, client_ctx, prepare
         self.session: "Optional[ssl.SSLSession]" = None
+        self.clock: Callable[[], int] = perf_counter_ns
 
     def shake(self, name: str, resume: bool) -> float:
         taken, client = server_time(self.listener, self.client_ctx, name,
-                                    self.session if resume else None, self.prepare)
+                                    self.session if resume else None, self.prepare, self.clock)
         if self.session is None:
             self.session = client.session
         return taken
@@ -248,7 +250,18 @@ def run(results: Path, quick: bool) -> Part:
                                   "payoff": {str(case): found for case, found in saved.items()}}
     (results / "handshake.json").write_text(json.dumps(figures, indent=1))
     counts = callgrind.run(effort.versions, effort.hosts, effort.with_certificate, effort.counted)
+    with_python = callgrind.run_python(effort.versions, effort.hosts, effort.counted // 4 + 1)
     figures["instructions"] = [{**each._asdict(), "found": found} for each, found in counts.items()]
+    figures["instructions with Python"] = {
+        version: found and [[*side, value] for side, value in found.items()] for version, found in with_python.items()}
     (results / "handshake.json").write_text(json.dumps(figures, indent=1))
-    return Part("handshake", __doc__, [drawn(rounds, True), drawn(rounds, False),
-                                       payoff(saved), *callgrind.drawn(counts)])
+    return Part("handshake", __doc__, [
+        drawn(rounds, True), drawn(rounds, False), payoff(saved), *callgrind.drawn(counts),
+        callgrind.drawn_python(with_python, PLAIN, wanted_instructions)])
+
+
+def wanted_instructions(side: str, resumed: bool) -> Optional[float]:
+    """At most so many, in instructions of plain ssl."""
+    if side == PER_CONNECTION or side in map(in_map, (*FULL.hosts, *QUICK.hosts)):
+        return 1.01
+    return WANTED.get(side) if resumed else None

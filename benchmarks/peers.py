@@ -11,7 +11,7 @@ from benchmarks import rounds
 from benchmarks.report import Part
 from benchmarks.rounds import Ratio
 
-MISSING = "M2Crypto is missing here: apt-get install swig, then python -m pip install M2Crypto."
+MISSING = "M2Crypto is missing here: `make bench` installs it, with what builds it."
 
 
 def run(results: Path, quick: bool) -> Part:

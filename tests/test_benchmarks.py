@@ -89,28 +89,36 @@ def test_the_tables_of_handshakes_have_all_sides(results):
     assert measured.returncode == 0, measured.stderr
     for text in ("TLS 1.2, ECDSA P-256, resumed", "TLS 1.3, ECDSA P-256, full", "OpenSSL without Python",
                  "set_session_id_context() each", "HostMap of 1,000", "sni_callback", "TicketKeys",
-                 "resumable()", "at most 1.02", "from the cache", "callgrind", "at most 0.7", "cores"):
+                 "resumable()", "at most 1.02", "from the cache", "callgrind", "at most 0.7", "OpenSSL's own keys",
+                 "Python's with them", "at most 1.01", "cores"):
         assert text in measured.stdout, text
     found = json.loads((results / "handshake.json").read_text())
     assert len(found["rounds"]) == 4 and len(found["payoff"]) == 2
     for rounds in found["rounds"].values():
         assert [len(sides) for sides in rounds] == [8]
-    for counted in found["instructions"].values():
-        assert counted["handshake"] > counted["pysidctx"] > 0
+    assert [counted["side"] for counted in found["instructions"]] == ["10", "1000", "ssl", "TicketKeys"]
+    for counted in found["instructions"]:
+        assert (counted["found"]["callbacks"] > 0) == counted["side"].isdecimal()
+        assert counted["found"]["handshake"] > 10 * counted["found"]["callbacks"]
+    (counts,) = found["instructions with Python"].values()
+    assert len(counts) == 14
+    instructions = {(side, resumed): number for side, resumed, number in counts}
+    for side, _ in instructions:
+        assert 0 < instructions[side, True] < instructions[side, False]
 
 
 def test_the_tables_of_connections_have_all_sides(results):
     program("nginx", "nginx-light")
     measured = run_quickly("connections", results)
     assert measured.returncode == 0, measured.stderr
-    for text in ("uvloop, 2, TLS 1.2", "uvloop, 2, TLS 1.3", "plain / pysidctx / nginx", "p99, ms",
+    for text in ("uvloop, 2, TLS 1.2", "uvloop, 2, TLS 1.3", "gunicorn, 2, TLS 1.2, ECDSA P-256, client", "plain / pysidctx / nginx", "p99, ms",
                  "clients' share of CPU", "at least 0.75", "HostMap of a million", "at least 0.99", "the noise"):
         assert text in measured.stdout, text
     found = json.loads((results / "connections.json").read_text())
-    assert len(found["servers"]) == 4 and len(found["cost"]) == 4
+    assert len(found["servers"]) == 6 and len(found["cost"]) == 4
     for case in found["servers"]:
         for sides in case["rounds"]:
-            assert sides.keys() == {"plain", "pysidctx", "nginx"}
+            assert sides.keys() == {"plain", "pysidctx"} | ({"nginx"} if case["kind"] == "RSA-2048" else set())
             ours = sides["pysidctx"]
             assert ours["resumed"] == ours["offered"] == (16 if case["returning"] == 100 else 0)
             assert all(0 < turn["generator"] < 1 and len(turn["latencies"]) == 16 for turn in sides.values())

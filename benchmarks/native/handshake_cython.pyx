@@ -27,11 +27,15 @@ cdef extern from *:
     #else
     #define CALLGRIND_START_INSTRUMENTATION
     #define CALLGRIND_STOP_INSTRUMENTATION
+    #define CALLGRIND_TOGGLE_COLLECT
+    #define CALLGRIND_DUMP_STATS_AT(name) ((void) (name))
     #endif
     #include <openssl/ssl.h>
 
     static void start_counting(void) { CALLGRIND_START_INSTRUMENTATION; }
     static void stop_counting(void) { CALLGRIND_STOP_INSTRUMENTATION; }
+    static void toggle_collecting(void) { CALLGRIND_TOGGLE_COLLECT; }
+    static void dump_counts(const char *name) { CALLGRIND_DUMP_STATS_AT(name); }
 
     /* A function of its own, by which the server's instructions are told from the client's. */
     static __attribute__((noinline)) int server_step(SSL *ssl)
@@ -44,6 +48,25 @@ cdef extern from *:
     int server_step(SSL *ssl) nogil
     void start_counting() nogil
     void stop_counting() nogil
+    void toggle_collecting() nogil
+    void dump_counts(const char *name) nogil
+
+
+def count():
+    """Have valgrind follow every instruction from here on."""
+    start_counting()
+
+
+def toggle():
+    """Have valgrind add up instructions, or leave it again; the same number each time, as a clock stands still."""
+    toggle_collecting()
+    return 0
+
+
+def dump(str name):
+    """Have valgrind write what it has added up, under a name, and begin anew."""
+    cdef bytes encoded = name.encode()
+    dump_counts(encoded)
 
 
 cdef class Floor:

@@ -1,0 +1,35 @@
+"""Handshakes of Python's ssl with each way of choosing an id context: what valgrind runs.
+
+`python -m benchmarks.callgrind_python VERSION LOOPS HOSTS [HOSTS ...]`. The instructions of the servers go to
+one dump for each side, full and resumed, under a name that is [side, resumed] as JSON.
+"""
+
+import gc
+import json
+import random
+import sys
+from itertools import product
+
+from benchmarks import native
+from benchmarks.handshake import Case, Certificates, Maps, Side, sides_of
+
+
+def main(version: str, loops: int, sizes: tuple[int, ...]) -> None:
+    counting = native.load("handshake_cython")
+    maps, chance = Maps(sizes), random.Random(0)
+    sides = {name: side for name, side in sides_of(Case(version, "ECDSA P-256", False), Certificates(), maps).items()
+             if isinstance(side, Side)}
+    for name, side in sides.items():
+        side.shake(maps.random_name(name, chance), True)  # what is done once
+    gc.disable()
+    counting.count()
+    for side in sides.values():
+        side.clock = counting.toggle
+    for (name, side), resumed in product(sides.items(), (False, True)):
+        for _ in range(loops):
+            side.shake(maps.random_name(name, chance), resumed)
+        counting.dump(json.dumps([name, resumed]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), tuple(map(int, sys.argv[3:])))
