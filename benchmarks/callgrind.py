@@ -1,8 +1,9 @@
 """The instructions of a resumed handshake, as valgrind's callgrind counts them: what of them is pysidctx's.
 
 They do not depend on how busy the machine is, so that several counts run at once. What valgrind runs is
-callgrind_worker.py, without Python, and callgrind_python.py, where the interpreter's count too. What freeing a connection takes is in no figure; and valgrind's processor may lack what
-speeds up a real one's cryptography, where shares are larger then.
+callgrind_worker.py, without Python, and callgrind_python.py, where the interpreter's count too. What freeing
+a connection takes is in no figure; and valgrind's processor may lack what speeds up a real one's cryptography,
+where shares are larger then.
 """
 
 import json

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import sysconfig
@@ -90,6 +91,10 @@ except ImportError as error:
     assert f"{foreign_copy}/foreign-libssl" in message
     assert f": {libssl.file_of('libssl')}. " in message
     assert "PYSIDCTX_OPENSSL_DIR" in message
+    # What a bug report needs then: no command can run.
+    ran = subprocess.run([sys.executable, "-m", "pysidctx", "info"], cwd=foreign_copy, capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert message.strip() in ran.stderr and ssl.OPENSSL_VERSION in message
 
 
 def test_another_layout_is_refused():

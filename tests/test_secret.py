@@ -1,5 +1,6 @@
 """`python -m pysidctx secret PATH`: a new file for its owner alone."""
 
+import json
 import os
 import stat
 import subprocess
@@ -10,8 +11,8 @@ import pytest
 from pysidctx import TicketKeys
 
 
-def run(path, **options):
-    return subprocess.run([sys.executable, "-m", "pysidctx", "secret", path], capture_output=True,
+def run(*arguments, **options):
+    return subprocess.run([sys.executable, "-m", "pysidctx", "secret", *arguments], capture_output=True,
                           text=True, timeout=60, **options)
 
 
@@ -24,6 +25,13 @@ def test_a_new_secret(tmp_path):
         assert len(path.read_bytes()) == 32
         TicketKeys.from_secret_file(path)
     assert paths[0].read_bytes() != paths[1].read_bytes()
+
+
+def test_what_was_written_as_json(tmp_path):
+    ran = run("secret", "--json", cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert json.loads(ran.stdout) == {"file": str(tmp_path / "secret"), "bytes": 32}
+    assert (tmp_path / "secret").stat().st_size == 32
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "dangling link", "folder"])

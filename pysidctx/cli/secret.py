@@ -1,6 +1,8 @@
 """`secret`: writes a new secret for ticket keys."""
 
 import argparse
+import json
+import os
 import secrets
 import sys
 
@@ -11,6 +13,7 @@ LENGTH = 32  # bytes
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", help="the new file")
+    parser.add_argument("--json", action="store_true", help="print what was written, but for the secret, as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -24,4 +27,6 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         print(f"no secret was written: {error}", file=sys.stderr)
         return 1
+    if arguments.json:
+        print(json.dumps({"file": os.path.abspath(path), "bytes": LENGTH}))
     return 0
