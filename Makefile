@@ -15,6 +15,9 @@ BIN := $(VENV)/bin
 WORKERS := $(shell expr 2 \* $$(nproc))
 SOURCES := $(wildcard pysidctx/*.pyx pysidctx/*.pxd pysidctx/*.h include/*.h) setup.py pyproject.toml
 
+# What Cython has translated for one Python it need not translate for the next.
+export CYTHON_CACHE_DIR ?= $(CURDIR)/build/cython-cache
+
 .PHONY: demo test matrix bench clean
 demo: $(VENV)/.built
 	$(BIN)/python -m pysidctx demo

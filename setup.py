@@ -89,7 +89,8 @@ class BuildExtensions(build_ext):
         # it to count.
         no_detour = self.builds("int main(void) { return 0; }", "-Werror", "-fno-plt")
         flags = ["-fno-plt"] if no_detour else []
-        for extension in self.extensions:
+        for extension, translated in zip(self.extensions, translate(self.extensions)):
+            extension.sources, extension.depends = translated.sources, translated.depends
             extension.extra_compile_args += flags
             extension.runtime_library_dirs += runtime
         super().build_extensions()
@@ -113,6 +114,12 @@ class BuildExtensions(build_ext):
         return True
 
 
+def translate(extensions):
+    """Into C; where CYTHON_CACHE_DIR names a folder, what was translated before is taken from there."""
+    return cythonize(extensions, build_dir="build/cython", cache="CYTHON_CACHE_DIR" in os.environ,
+                     compiler_directives={"language_level": 3, "freethreading_compatible": True})
+
+
 class BuildPython(build_py):
     """Copies the C headers into the package, where get_include() finds them."""
 
@@ -126,11 +133,7 @@ class BuildPython(build_py):
 
 
 setup(
-    ext_modules=cythonize(
-        [Extension(f"pysidctx.{name}", [f"pysidctx/{name}.pyx"], libraries=LIBRARIES, depends=HEADERS)
-         for name in MODULES],
-        build_dir="build/cython",
-        compiler_directives={"language_level": 3, "freethreading_compatible": True},
-    ),
+    ext_modules=[Extension(f"pysidctx.{name}", [f"pysidctx/{name}.pyx"], libraries=LIBRARIES, depends=HEADERS)
+                 for name in MODULES],
     cmdclass={"build_ext": BuildExtensions, "build_py": BuildPython},
 )

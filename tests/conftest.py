@@ -137,18 +137,6 @@ def source_copy(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
-def translated_copy(source_copy, tmp_path_factory):
-    """The same with what Cython made of it when it was built here, as far as that is new: it takes long."""
-    folder = shutil.copytree(source_copy, tmp_path_factory.mktemp("translated") / "tree")
-    for path in (folder / "pysidctx").iterdir():
-        shutil.copystat(ROOT / "pysidctx" / path.name, path)  # by which Cython tells
-    made = ROOT / "build" / "cython"
-    if made.exists():
-        shutil.copytree(made, folder / "build" / "cython")
-    return folder
-
-
 @pytest.fixture
 def empty_venv(tmp_path):
     """A virtual environment with pip alone."""

@@ -10,9 +10,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Where ccache is there, what was compiled before is taken from it, from whatever folder that was.
+# What was compiled before is taken from ccache where that is there, from whatever folder it was; and what
+# Cython has translated before from its own cache.
 COMPILER = "ccache cc" if shutil.which("ccache") else "cc"
-COMPILING = dict(os.environ, CCACHE_NOHASHDIR="1", CC=COMPILER)
+COMPILING = {"CYTHON_CACHE_DIR": str(ROOT / "build" / "cython-cache"), **os.environ,
+             "CCACHE_NOHASHDIR": "1", "CC": COMPILER}
 # For building the package where its speed does not matter.
 UNOPTIMIZED = dict(COMPILING, CFLAGS="-O0")
 

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,9 +46,10 @@ def test_commands(code, tmp_path):
 
 
 @pytest.mark.parametrize("code", INSTALLING)
-def test_installing(code, empty_venv, translated_copy):
+def test_installing(code, empty_venv, source_copy, tmp_path):
     environment = dict(UNOPTIMIZED, PATH=f"{empty_venv / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    subprocess.run(["sh", "-ec", code], cwd=translated_copy, env=environment, check=True)
+    tree = shutil.copytree(source_copy, tmp_path / "tree")
+    subprocess.run(["sh", "-ec", code], cwd=tree, env=environment, check=True)
 
 
 @pytest.mark.parametrize("line", "".join(blocks("console")).splitlines())

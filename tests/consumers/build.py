@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from machine import UNOPTIMIZED
+
 HERE = Path(__file__).parent
 
 SETUP = """
@@ -32,7 +34,7 @@ def build(folder: Path, *sources: str, python: "Path | str" = sys.executable) ->
     for source in sources:
         if (HERE / source).exists():
             shutil.copy(HERE / source, folder)
-    ran = subprocess.run([python, "-c", SETUP, *sources], cwd=folder, capture_output=True, text=True)
+    ran = subprocess.run([python, "-c", SETUP, *sources], cwd=folder, env=UNOPTIMIZED, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
