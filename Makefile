@@ -44,9 +44,10 @@ $(VENV)/.test $(VENV)/.bench: $(VENV)/.%: $(VENV)/.built
 
 # M2Crypto has no wheels; what builds it needs swig, of which PyPI has some.
 $(VENV)/.m2crypto: $(VENV)/.bench
-	$(BIN)/python -m pip install -qq --disable-pip-version-check swig wheel
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install -qq --disable-pip-version-check \
-		--no-build-isolation M2Crypto && touch $@ || echo 'M2Crypto cannot be built here: it is left out' >&2
+	{ $(BIN)/python -m pip install -qq --disable-pip-version-check swig wheel \
+	&& PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install -qq --disable-pip-version-check \
+		--no-build-isolation M2Crypto && touch $@; } \
+	|| echo 'M2Crypto cannot be built here: it is left out' >&2
 
 $(VENV)/.nox: $(VENV)/.built
 	$(BIN)/python -m pip install -qq --disable-pip-version-check nox

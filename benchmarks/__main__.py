@@ -46,8 +46,8 @@ def main() -> int:
 
 def report(machine: str, measured: list[Part], quick: bool) -> str:
     kind = "One short round, so that the figures are rough." if quick else (
-        "Sides that are compared were measured in one run, in turns; figures are the median of the rounds, with "
-        "the least and the most.")
+        "Sides that are compared were measured in one run, in turns; ratios are the median of the rounds, "
+        "with the least and the most.")
     return "\n".join(["# Benchmarks", "", f"{machine}. {kind}", "", *map(markdown, measured)])
 
 

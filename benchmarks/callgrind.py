@@ -2,8 +2,8 @@
 
 They do not depend on how busy the machine is, so that several counts run at once. What valgrind runs is
 callgrind_worker.py, without Python, and callgrind_python.py, where the interpreter's count too. What freeing
-a connection takes is in no figure; and valgrind's processor may lack what speeds up a real one's cryptography,
-where shares are larger then.
+a connection takes, and without Python making it, is in no figure; and valgrind's processor may lack what
+speeds up a real one's cryptography, where shares are larger then.
 """
 
 import json
@@ -13,19 +13,24 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, TypeVar
 
+from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks import native
 from benchmarks.report import table, verdict
 
+T, R = TypeVar("T"), TypeVar("R")
+
 ROOT = Path(__file__).resolve().parent.parent
 WANTED = {"TLS 1.2": 0.7, "TLS 1.3": 0.2}  # percent
-SERVER, CALLBACKS = "server_step", ("listener_on_client_hello", "routing_on_server_name")
+SERVER = "server_step"
+OF_A_MAP = "listener_on_client_hello", "routing_on_server_name"
+OF_KEYS = "ticket_callbacks_on_ticket_key", "ticket_callbacks_on_ticket_read"
 
 PRESENT = shutil.which("valgrind") is not None and native.COUNTS
 MISSING = "valgrind is missing: apt-get install valgrind"
@@ -45,16 +50,17 @@ Counts = dict[Count, Optional[dict[str, float]]]  # None: valgrind is missing
 Sides = dict[tuple[str, bool], float]             # instructions by side, and whether resumed
 
 
-def run(versions: tuple[str, ...], sizes: tuple[int, ...], certificates: tuple[bool, ...], loops: int) -> Counts:
+def run(versions: tuple[str, ...], sizes: tuple[int, ...], certificates: tuple[bool, ...], loops: int
+        ) -> Counts:
+    """Without Python."""
     wanted = [Count(version, str(size)) for version in versions for size in sizes]
     wanted += [Count(version, side, certificate) for version in versions for certificate in certificates
                for side in (OWN_KEYS, KEYS)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return dict(zip(wanted, pool.map(lambda each: count(each, loops), wanted)))
+    return dict(zip(wanted, at_once("instructions", lambda each: count(each, loops), wanted)))
 
 
 def count(wanted: Count, loops: int) -> Optional[dict[str, float]]:
-    """Instructions of a server's resumed handshake, and of a HostMap's callbacks with all that they call."""
+    """Instructions of a server's resumed handshake, and of pysidctx's callbacks with all that they call."""
     if not PRESENT:
         return None
     with tempfile.TemporaryDirectory() as folder:
@@ -63,14 +69,19 @@ def count(wanted: Count, loops: int) -> Optional[dict[str, float]]:
                  "client" if wanted.client_certificate else "none", str(loops))
         said = subprocess.run(["callgrind_annotate", "--inclusive=yes", "--threshold=100", out],
                               check=True, capture_output=True, text=True).stdout
-    callbacks = CALLBACKS if wanted.side.isdecimal() else ()
+    callbacks = {KEYS: OF_KEYS, OWN_KEYS: ()}.get(wanted.side, OF_A_MAP)
     return {"handshake": inclusive(said, SERVER) / loops,
             "callbacks": sum(inclusive(said, each) for each in callbacks) / loops}
 
 
 def run_python(versions: tuple[str, ...], sizes: tuple[int, ...], loops: int) -> dict[str, Optional[Sides]]:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return dict(zip(versions, pool.map(lambda version: count_python(version, sizes, loops), versions)))
+    return dict(zip(versions, at_once("instructions with Python's",
+                                      lambda version: count_python(version, sizes, loops), versions)))
+
+
+def at_once(doing: str, call: Callable[[T], R], given: Sequence[T]) -> list[R]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool, Progress(transient=True) as bar:
+        return list(bar.track(pool.map(call, given), total=len(given), description=doing))
 
 
 def count_python(version: str, sizes: tuple[int, ...], loops: int) -> Optional[Sides]:
@@ -91,9 +102,10 @@ def count_python(version: str, sizes: tuple[int, ...], loops: int) -> Optional[S
 
 
 def valgrind(out: Path, options: list[str], module: str, *arguments: str) -> None:
-    subprocess.run(["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}", *options,
-                    sys.executable, "-m", f"benchmarks.{module}", *arguments],
-                   cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}",
+                    *options, sys.executable, "-m", f"benchmarks.{module}", *arguments], cwd=ROOT,
+                   # Hashes decide how long look-ups in dicts take.
+                   env=dict(os.environ, PYTHONHASHSEED="0"), check=True, capture_output=True)
 
 
 def inclusive(annotated: str, function: str) -> int:
@@ -110,7 +122,7 @@ def drawn(counts: Counts) -> list[Table]:
 
 def shares(counts: Counts) -> Table:
     made = table("Instructions of a resumed handshake, without Python (callgrind)",
-                 "", "handshake", "pysidctx's callbacks", "share, %", "wanted", "")
+                 "", "handshake", "HostMap's callbacks", "share, %", "wanted", "")
     for each, found in counts.items():
         if not each.side.isdecimal():
             continue

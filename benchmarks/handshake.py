@@ -2,6 +2,8 @@
 
 Over memory BIOs in one thread, without sockets. The sides follow each other in random order. Where a listener
 has no servername callback, as with ssl alone, OpenSSL looks longer at its certificates: hence ratios below 1.
+The maps here have id contexts; `hostmap` has those with SSLContexts, to which OpenSSL switches. Clients'
+certificates are ECDSA P-256.
 """
 
 import json

@@ -13,7 +13,7 @@ from benchmarks.calls import SID_CTX, call, pointer_of
 
 try:
     from M2Crypto import SSL
-except ModuleNotFoundError:
+except ImportError:  # also where it was built for another OpenSSL
     SSL = None
 
 CONTEXT = "pysidctx, SSLContext"

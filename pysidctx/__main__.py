@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 from types import ModuleType
 from typing import NamedTuple, Optional
@@ -23,8 +24,9 @@ COMMANDS = {
         "check", "audit a TLS server from outside: does it resume, and does nothing cross?",
         "Audit any TLS server, in whatever language it is written: does it resume sessions, over all of "
         "its workers; does a session made for one name get into another; what are its tickets like? "
-        "It only shakes hands, and sends nothing to hosts that you do not name.",
-        "0: no fault; 1: a fault was found; 2: there was nothing to audit, or the command was wrong."),
+        "It only shakes hands, unless you say --request, and sends nothing to hosts that you do not name.",
+        "0: no fault; 1: a fault was found; 2: there was nothing to audit, or the command was wrong; 3: no fault was "
+        "found, but the audit ended early."),
     "demo": Command(
         "demo", "see two servers side by side: plain ssl, and pysidctx",
         "Start two HTTPS servers on loopback, each with four worker processes and two hosts, one of which "
@@ -66,6 +68,8 @@ def main(argv: Optional[list[str]] = None) -> int:
             module.add_arguments(added)
             added.set_defaults(run=module.run)
     arguments = parser.parse_args(argv)
+    if sys.stdout is None:  # closed by whoever has started this
+        sys.stdout = open(os.devnull, "w")
     try:
         result: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -74,6 +78,11 @@ def main(argv: Optional[list[str]] = None) -> int:
     except BrokenPipeError:  # whoever was reading has gone
         sys.stdout = None
         return 141
+    except OSError as error:
+        sys.stdout = None
+        if sys.stderr is not None:
+            print(f"pysidctx {arguments.command}: {error}", file=sys.stderr)
+        return 2
     return result
 
 

@@ -1,5 +1,6 @@
 """`check`: what it says of servers in trouble, where it connects to, and how it ends."""
 
+import argparse
 import contextlib
 import datetime
 import itertools
@@ -21,7 +22,7 @@ from machine import program
 from peers import A, B
 from servers import TIMEOUT, accepting
 
-from pysidctx import Host, HostMap
+from pysidctx import Host, HostMap, TicketKeys
 from pysidctx.__main__ import main
 from pysidctx.cli import audit, check, connection, verdicts
 from pysidctx.cli.audit import Way, tries
@@ -181,6 +182,8 @@ def test_certificates(run, kind, said, tmp_path):
     (["127.0.0.1:9", "--address", "b.test"], "--address takes an IP address"),
     (["127.0.0.1:9", "--client-cert", "/no/such/file"], "'/no/such/file' cannot be used: No such file"),
     (["127.0.0.1:9", "--ca-file", __file__], "cannot be used"),
+    (["a.test:" + 5000 * "1"], "is not a port"),
+    (["m\xfcnchen.test", "--name", "a.test"], "write international names as A-labels"),
 ])
 def test_arguments_that_cannot_be(run, arguments, said):
     code, out, err = run(*arguments)
@@ -189,6 +192,7 @@ def test_arguments_that_cannot_be(run, arguments, said):
 
 
 @pytest.mark.parametrize("arguments", [["--connections", "1"], ["--delay", "-1"], ["--timeout", "x"],
+                                       ["--timeout", "1e10"],
                                        ["--most-connections", "0"]])
 def test_numbers_that_cannot_be(run, arguments):
     with pytest.raises(SystemExit) as caught:
@@ -215,6 +219,32 @@ def test_the_names_are_those_of_the_certificate(run, server):
     code, out, _ = run(f"127.0.0.1:{server}", "--json")
     assert json.loads(out)["names"] == [A, B, "localhost"]
     assert run(f"localhost:{server}", "--json")[0] == 0
+    _, out, _ = run(f"localhost:{server}", "--demands", "c.test", "--json")
+    assert json.loads(out)["names"] == ["localhost", A, B, "c.test"]
+
+
+def test_names_that_are_left_out_are_told(found, ca):
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert(*(f"host{number}.test" for number in range(8))).configure_cert(ctx)
+    with tls_server(ctx) as port:
+        said = found(port, "--connections", "2")
+        all_named = found(port, "--connections", "2", "--name", "host0.test")
+    assert len(said["names"]) == 5
+    assert told(said, "the certificate has 3 more names") == {"note"}
+    assert not told(all_named, "more names")
+
+
+def test_a_certificate_is_for_the_name_or_the_address(found, ca, tmp_path):
+    """Not for whatever it says itself."""
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert(A, "10.9.8.7").configure_cert(ctx)
+    with tls_server(ctx) as port:
+        by_address = found(port, "--ca-file", tmp_path / "ca.pem")
+        by_names = found(port, "--ca-file", tmp_path / "ca.pem", *BOTH)
+    assert told(by_address, "is not trusted for 127.0.0.1: IP address mismatch") == {"note"}
+    assert told(by_names, f"is not trusted for {B}: Hostname mismatch") == {"note"}
+    assert not told(by_names, f"is not trusted for {A}")
 
 
 def test_only_the_named_server_is_connected_to(run, server, monkeypatch):
@@ -228,7 +258,7 @@ def test_only_the_named_server_is_connected_to(run, server, monkeypatch):
     monkeypatch.setattr(connection.socket, "create_connection", create_connection)
     code, out, _ = run(f"127.0.0.1:{server}", "--json")
     assert set(asked) == {("127.0.0.1", server)}
-    assert json.loads(out)["connections"] == len(asked) - 1  # and one to see whether it is there
+    assert json.loads(out)["connections"] == len(asked)
 
 
 def test_another_address(run, server_ctx, make_server_ctx):
@@ -262,6 +292,7 @@ def serve_all(listening, ctx):
 def test_a_limit_of_connections(run, server):
     code, out, _ = run(f"127.0.0.1:{server}", "--most-connections", "7", "--json")
     said = json.loads(out)
+    assert code == 3
     assert said["connections"] == 7 and not said["finished"]
     assert "ended early, after 7 connections" in said["findings"][-1]["seen"]
 
@@ -269,7 +300,20 @@ def test_a_limit_of_connections(run, server):
 def test_a_limit_of_time(run, server):
     code, out, _ = run(f"127.0.0.1:{server}", "--most-seconds", "0.2", "--delay", "0.1", "--json")
     said = json.loads(out)
+    assert code == 3
     assert said["connections"] <= 4 and not said["finished"]
+
+
+def test_a_delay_takes_its_own_time(run, server):
+    """As long as nobody says when it is to end."""
+    begun = time.monotonic()
+    code, out, _ = run(f"127.0.0.1:{server}", "--name", A, "--connections", "2", "--delay", "0.1", "--json")
+    assert code == 0 and json.loads(out)["finished"]
+    assert time.monotonic() - begun > 0.1 * (json.loads(out)["connections"] - 2)
+    parsed = argparse.ArgumentParser()
+    check.add_arguments(parser=parsed)
+    _, options, _ = check.asked(parsed.parse_args([f"127.0.0.1:{server}", "--delay", "2"]))
+    assert options.most_seconds == 60 + 2 * options.most_connections
 
 
 def test_plain_text_for_those_without_a_terminal(server):
@@ -300,7 +344,7 @@ def test_a_demand_that_is_not_made_is_a_fault(run, server):
 
 
 @pytest.mark.parametrize("share, connections, expected", [
-    (1, 10, 1), (0.5, 10, 5), (0.25, 10, 11), (0.1, 10, 12), (0.1, 41, 29), (0.99, 10, 1), (0, 10, 12),
+    (1, 10, 2), (0.5, 10, 5), (0.25, 10, 11), (0.1, 10, 12), (0.1, 41, 29), (0.99, 10, 2), (0, 10, 12),
     (0, 41, 41)])
 def test_how_often_a_session_is_offered(share, connections, expected):
     assert tries(share, connections) == expected
@@ -326,17 +370,17 @@ REFUSED = seen(admitted=False, asked=True)
     (seen(), None, False, {"TLS 1.2": "note", "TLS 1.3": "ok"}),
 ])
 def test_what_a_crossing_means(version, other, with_certificate, certified, grade):
-    hosts = {A: audit.Host(A, seen(), None), B: audit.Host(B, other, with_certificate)}
-    crossing = audit.Crossing(A, B, 1, seen(resumed=True), certified, True, "")
-    made = verdicts.judge(Way(version, True), crossing, hosts)
+    crossing = audit.Crossing(A, B, 1, seen(resumed=True), certified, b"certificate", True, "")
+    shown = set() if other.certificate is None else {other.certificate}
+    made = verdicts.judge(Way(version, True), crossing, audit.Host(B, other, with_certificate), shown)
     assert made.grade == (grade[version] if isinstance(grade, dict) else grade)
 
 
 @pytest.mark.parametrize("lifetime, fresh, grade", [
-    (7200, True, "ok"), (7200, None, "ok"), (7200, False, "note"), (604801, True, "note")])
+    (7200, True, "ok"), (7200, None, "ok"), (7200, False, "note"), (604801, True, "note"), (0, True, "note")])
 def test_what_tickets_mean(lifetime, fresh, grade):
     finding = verdicts.described(Way("TLS 1.3", True), audit.Returning(
-        9, 9, [connection.Ticket(lifetime, b"x" * 200)], fresh))
+        9, 9, tickets=(connection.Ticket(lifetime, b"x" * 200),), fresh=fresh))
     assert finding.grade == grade
     assert f"tickets of 200 bytes, valid for {lifetime} s" in finding.seen
 
@@ -348,7 +392,7 @@ def found(run):
         code, out, err = run(f"127.0.0.1:{port}", *arguments, "--json")
         assert err == ""
         said = json.loads(out)
-        assert code == bool(said.get("faults")) or "error" in said
+        assert code == bool(said.get("faults")) or "error" in said or not said["finished"]
         return said
     return found
 
@@ -577,3 +621,147 @@ def test_a_server_that_demands_a_certificate(server_ctx, client_certificate, ver
     if not shown:
         assert found.refusal == {"TLS 1.2": "alert handshake_failure",
                                  "TLS 1.3": "alert certificate_required"}[name]
+
+
+def breaking_off(plain, ctx):
+    """Serve a connection as far as the first record of the server."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = ctx.wrap_bio(incoming, outgoing, server_side=True)
+    with contextlib.suppress(OSError), plain:
+        plain.settimeout(TIMEOUT)
+        incoming.write(plain.recv(1 << 16))
+        with contextlib.suppress(ssl.SSLWantReadError):
+            server.do_handshake()
+        said = outgoing.read()
+        plain.sendall(said[:5 + int.from_bytes(said[3:5], "big")])
+
+
+@contextlib.contextmanager
+def served_by(choose, breaks=None):
+    """A server that chooses by the number of a connection and its name; one connection it breaks off."""
+    numbers = itertools.count()
+
+    def serve(plain):
+        plain.settimeout(TIMEOUT)
+        hello = plain.recv(1 << 16, socket.MSG_PEEK)
+        number = next(numbers)
+        ctx = choose(number, B if B.encode() in hello else A)
+        if number == breaks:
+            breaking_off(plain, ctx)
+        else:
+            serve_with(ctx, plain)
+
+    with accepting(serve) as (host, port):
+        yield port
+
+
+@pytest.fixture
+def of_name(ca):
+    """A context with a certificate of its own."""
+    def made(*names, keys=None, verify=ssl.CERT_NONE):
+        ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        ca.issue_cert(*names, key_type=trustme.KeyType.ECDSA).configure_cert(ctx)
+        ca.configure_trust(ctx)
+        ctx.verify_mode = verify
+        if keys is not None:
+            keys.install(ctx)
+        return ctx
+    return made
+
+
+@pytest.mark.parametrize("number", range(1, 42, 4))
+def test_what_breaks_off_hides_no_fault(found, of_name, number):
+    keys = TicketKeys()
+    hosts = {name: of_name(name, keys=keys) for name in (A, B)}
+    with served_by(lambda _, name: hosts[name], breaks=number) as port:
+        said = found(port, *BOTH, "--connections", "2")
+    for made, offered in ((A, B), (B, A)):
+        grades = {each["where"]: each["grade"] for each in said["findings"]
+                  if f"made for {made} is resumed for {offered}" in each["seen"]}
+        assert grades == {"TLS 1.2, ticket": "fault", "TLS 1.3": "fault"}
+    assert not told(said, "not offered")  # TLS 1.2 has its cache, too
+
+
+@pytest.mark.parametrize("number", range(1, 42, 4))
+def test_what_breaks_off_is_no_fault(found, of_name, number):
+    """Nor is it a demand."""
+    hosts = {name: of_name(name, verify=ssl.CERT_OPTIONAL) for name in (A, B)}
+    with served_by(lambda _, name: hosts[name], breaks=number) as port:
+        said = found(port, *BOTH, "--connections", "2")
+    assert not said["faults"]
+    assert not told(said, "lets in nobody")
+
+
+def test_machines_with_several_certificates_for_both_names(found, of_name):
+    keys = TicketKeys()
+    machines = [of_name(A, B, keys=keys) for _ in range(3)]
+    with served_by(lambda number, name: machines[number % 3]) as port:
+        said = found(port, *BOTH)
+    assert not said["faults"]
+    assert told(said, "which has the same certificate")
+
+
+def test_one_worker_of_the_other_name_takes_the_session(found, of_name):
+    ours, theirs = TicketKeys(), TicketKeys()
+    first = of_name(A, keys=ours)
+    workers = itertools.cycle([of_name(B, keys=keys) for keys in (theirs, theirs, theirs, ours)])
+    with served_by(lambda _, name: first if name == A else next(workers)) as port:
+        said = found(port, *BOTH)
+    assert "fault" in told(said, f"made for {A} is resumed for {B}, which has another certificate")
+
+
+def test_clients_that_come_back_are_locked_out(found, of_name):
+    """As by OpenSSL where a server verifies clients and has no session id context."""
+    ctx = of_name(A)
+    ctx.sni_callback = lambda connection, *_: (
+        ssl.ALERT_DESCRIPTION_INTERNAL_ERROR if connection.session_reused else None)
+    with tls_server(ctx) as port:
+        said = found(port, "--name", A, "--connections", "4")
+    assert told(said, "3 of 3 returning connections were refused: alert internal_error") == {"fault"}
+
+
+@pytest.mark.parametrize("names", [(A, B), (B, A)])
+def test_a_name_without_a_version_hides_it_for_no_other(found, of_name, names):
+    old = of_name(A)
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    hosts = HostMap({A: old, B: of_name(B)})
+    listener = of_name(A)
+    hosts.install(listener)
+    with tls_server(listener) as port:
+        said = found(port, *(word for name in names for word in ("--name", name)))
+    assert told(said, f"{A}: not offered (") == {"ok"}
+    assert {each["where"] for each in said["findings"] if each["check"] == "resumption"} >= {"TLS 1.3"}
+
+
+def serve_tickets_late(plain, ctx):
+    """Until it answers, a server keeps them to itself."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = ctx.wrap_bio(incoming, outgoing, server_side=True)
+    with contextlib.suppress(OSError), plain:
+        plain.settimeout(TIMEOUT)
+        for done in (False, True):
+            incoming.write(plain.recv(1 << 16))
+            try:
+                server.do_handshake()
+            except ssl.SSLWantReadError:
+                plain.sendall(outgoing.read())
+        while True:
+            try:
+                if not server.read(1 << 16):
+                    return
+            except ssl.SSLWantReadError:
+                incoming.write(plain.recv(1 << 16))
+                continue
+            server.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            plain.sendall(outgoing.read())
+
+
+def test_tickets_that_come_with_an_answer(found, server_ctx):
+    server_ctx.minimum_version = ssl.TLSVersion.TLSv1_3
+    with accepting(lambda plain: threading.Thread(target=serve_tickets_late, args=(plain, server_ctx)).start()
+                   ) as (host, port):
+        silent_client = found(port, "--name", A)
+        asking = found(port, "--name", A, "--request")
+    (note,) = [each for each in silent_client["findings"] if "none is offered" in each["seen"]]
+    assert "--request" in note["do"]
+    assert told(asking, "9 of 9 returning connections were resumed") == {"ok"}

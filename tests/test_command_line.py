@@ -45,6 +45,17 @@ def test_a_wrong_command_ends_in_2(arguments):
     assert "usage:" in ran.stderr and "Traceback" not in ran.stderr
 
 
+@pytest.mark.parametrize("redirection, code, said", [(">&-", 0, ""), (">/dev/full", 2, "No space left on device")])
+@pytest.mark.parametrize("command", ["info", "info --json"])
+def test_output_that_nobody_gets(command, redirection, code, said):
+    if "full" in redirection and not os.path.exists("/dev/full"):
+        pytest.skip("this machine has no /dev/full")
+    ran = subprocess.run(["sh", "-c", f"exec {sys.executable} -m pysidctx {command} {redirection}"],
+                         capture_output=True, text=True, timeout=60)
+    assert ran.returncode == code
+    assert said in ran.stderr and "Traceback" not in ran.stderr and "ignored" not in ran.stderr
+
+
 def test_the_script_is_installed():
     script = Path(sys.executable).parent / "pysidctx"
     ran = subprocess.run([script, "--version"], capture_output=True, text=True)

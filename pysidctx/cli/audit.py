@@ -12,6 +12,9 @@ from pysidctx.session import Session
 # How often, at least, a session may be offered that might be taken by one worker of several.
 TRIES = 12
 MISSED = 0.05  # how likely all tries may miss it
+# More handshakes with a name that seems to have another certificate: where machines have several, it may be
+# only this one that has.
+LOOKS = 6
 
 
 class Way(NamedTuple):
@@ -35,11 +38,14 @@ class Options(NamedTuple):
     names: tuple[str, ...]             # server names; none: no name is asked for
     addresses: tuple[str, ...] = ()    # other machines of the host
     demanding: frozenset[str] = frozenset()  # names that are to let in nobody without a certificate
+    verified: tuple[str, ...] = ()     # names, or an address, that the server's certificate is to be valid for
+    names_left: int = 0                # in the certificate, which are not audited
     client_cert: Optional[str] = None  # a PEM file with chain and key
     ca_file: Optional[str] = None
     connections: int = 10              # for each way: of one client that comes back
     delay: float = 0.0                 # seconds between connections
     timeout: float = 5.0               # seconds for each
+    request: bool = False              # ask for a page in TLS 1.3
     most_connections: int = 500
     most_seconds: float = 60.0
 
@@ -83,13 +89,16 @@ class Returning(NamedTuple):
     """A client that came back over and over."""
 
     visits: int             # after the first
-    resumed: int
-    tickets: list[Ticket]   # of the first visit
-    fresh: Optional[bool]   # whether a resumed handshake brought other tickets; None: not known
+    resumed: int = 0
+    refused: int = 0
+    refusal: str = ""       # the last one's; also of a first visit that failed
+    tickets: tuple[Ticket, ...] = ()  # of the first visit
+    fresh: Optional[bool] = None      # whether a resumed handshake brought other tickets; None: not known
 
     @property
     def share(self) -> float:
-        return self.resumed / self.visits if self.visits else 0.0
+        """Of those that were let in."""
+        return self.resumed / (self.visits - self.refused) if self.visits > self.refused else 0.0
 
 
 class Crossing(NamedTuple):
@@ -100,6 +109,7 @@ class Crossing(NamedTuple):
     tries: int               # that were answered
     seen: Optional[Seen]     # the connection that was resumed, if any was
     certified: bool          # made with a client's certificate
+    certificate: Optional[bytes]  # the server's, where it was made
     at_home: bool            # whether so many tries would have been enough where it was made
     problem: str             # why it could not be tried
 
@@ -114,7 +124,8 @@ class Evidence(NamedTuple):
     returning: Found                       # by name
     crossings: dict[Way, list[Crossing]]
     moves: dict[Way, list[Crossing]]       # to other addresses
-    distrust: str
+    certificates: dict[tuple[str, str], set[bytes]]  # all that a name has shown, by version and name
+    distrust: dict[str, str]               # why the certificate is not trusted, by name
     unfinished: str                        # why it ended early
     connections: int
     seconds: float
@@ -128,28 +139,36 @@ class Audit:
     """The connections of one audit, one after the other."""
 
     def __init__(self, target: Target, options: Options,
-                 progress: Callable[[str], None] = lambda doing: None) -> None:
+                 progress: Callable[[str], None] = lambda doing: None, *, made: int = 0,
+                 begun: Optional[float] = None) -> None:
+        """`made` and `begun`: what it took to find the server, which counts."""
         self.target, self.options, self.progress = target, options, progress
         self.names: tuple[Optional[str], ...] = options.names or (None,)
-        self.begun = time.monotonic()
-        self.made = 0
+        self.begun = time.monotonic() if begun is None else begun
+        self.made = made
+        self.certificates: dict[tuple[str, str], set[bytes]] = {}
+        self.distrust: dict[str, str] = {}
         self.hosts: dict[str, list[Host]] = {}
         self.returning: Found = {}
         self.crossings: dict[Way, list[Crossing]] = {}
         self.moves: dict[Way, list[Crossing]] = {}
 
     def run(self) -> Evidence:
-        distrust = unfinished = ""
+        unfinished = ""
         try:
-            distrust = self.connect(Client(verify=True, ca_file=self.options.ca_file), self.names[0]).distrust
+            for name in self.options.verified:
+                seen = self.connect(Client(verify=True, ca_file=self.options.ca_file), name)
+                if seen.distrust:
+                    self.distrust[name] = seen.distrust
             self.look_at_hosts()
-            self.come_back()
-            self.cross()
-            self.move()
+            for way in WAYS:  # one wholly, before the next
+                self.come_back(way)
+                self.cross(way)
+                self.move(way)
         except Exhausted as error:
             unfinished = str(error)
-        return Evidence(self.hosts, self.returning, self.crossings, self.moves, distrust, unfinished,
-                        self.made, time.monotonic() - self.begun)
+        return Evidence(self.hosts, self.returning, self.crossings, self.moves, self.certificates,
+                        self.distrust, unfinished, self.made, time.monotonic() - self.begun)
 
     def connect(self, client: Client, name: Optional[str], session: Optional[Session] = None,
                 target: Optional[Target] = None) -> Seen:
@@ -160,26 +179,35 @@ class Audit:
             raise Exhausted(f"{self.options.most_seconds:g} seconds")
         time.sleep(delay)
         self.made += 1
+        client = client._replace(timeout=self.options.timeout, request=self.options.request)
         try:
-            return visit(target or self.target, name, client._replace(timeout=self.options.timeout), session)
+            seen = visit(target or self.target, name, client, session)
         except OSError as error:  # it cannot be reached any more
             return Seen(False, False, error.strerror or str(error), False, None, False, [], None, "")
+        if seen.certificate is not None and client.version is not None and target is None:
+            self.certificates.setdefault((client.version, str(name)), set()).add(seen.certificate)
+        return seen
+
+    def connect_twice(self, client: Client, name: Optional[str]) -> Seen:
+        """A full handshake, made again if it breaks off: that may be for once, and mean nothing."""
+        seen = self.connect(client, name)
+        if seen.admitted or seen.refusal.startswith("alert "):
+            return seen
+        return self.connect(client, name)
 
     def look_at_hosts(self) -> None:
         for version in VERSIONS:
             self.progress(f"{version}: full handshakes")
-            hosts = self.hosts[version] = []
+            self.hosts[version] = []
             for name in self.names:
-                hosts.append(self.look_at(version, name))
-                if hosts[0].lacks_version:
-                    break
+                self.hosts[version].append(self.look_at(version, name))
 
     def look_at(self, version: str, name: Optional[str]) -> Host:
         client = Client(version)
-        seen = self.connect(client, name)
+        seen = self.connect_twice(client, name)
         certified = None
         if seen.asked and self.options.client_cert:
-            certified = self.connect(client._replace(certificate=self.options.client_cert), name)
+            certified = self.connect_twice(client._replace(certificate=self.options.client_cert), name)
         return Host(name, seen, certified)
 
     def clients_for(self, way: Way, host: Host) -> list[Client]:
@@ -190,69 +218,95 @@ class Audit:
             made.append(client._replace(certificate=self.options.client_cert))
         return made
 
-    def come_back(self) -> None:
-        for way in WAYS:
-            found = self.returning.setdefault(way, {})
-            for host in self.hosts[way.version]:
-                for client in self.clients_for(way, host)[:1]:
-                    self.progress(f"{way}: a client of {host.name} comes back")
-                    found[str(host.name)] = self.returns(way, client, host.name)
+    def come_back(self, way: Way) -> None:
+        found = self.returning.setdefault(way, {})
+        for host in self.hosts[way.version]:
+            for client in self.clients_for(way, host)[:1]:
+                self.progress(f"{way}: a client of {host.name} comes back")
+                found[str(host.name)] = self.returns(way, client, host.name)
 
     def returns(self, way: Way, client: Client, name: Optional[str]) -> Optional[Returning]:
-        first = self.connect(client, name)
-        session, fresh, resumed = first.session, None, 0
+        first = self.connect_twice(client, name)
+        session, fresh, resumed, refused = first.session, None, 0, 0
+        if not first.admitted:
+            return Returning(0, refusal=first.refusal)
         if session is None or (way == WAYS[0] and not first.tickets):
             return None
         known = {ticket.data for ticket in first.tickets}
+        refusal = ""
         for _ in range(self.options.connections - 1):
             seen = self.connect(client, name, session)
+            if not seen.admitted:
+                refused, refusal = refused + 1, seen.refusal
             if seen.resumed:
                 resumed += 1
                 fresh = bool(fresh) or any(ticket.data not in known for ticket in seen.tickets)
                 known |= {ticket.data for ticket in seen.tickets}
                 # Else the same again: where workers take turns, the one that made it will come.
                 session = seen.session or session
-        return Returning(self.options.connections - 1, resumed, first.tickets, fresh)
+        return Returning(self.options.connections - 1, resumed, refused, refusal, tuple(first.tickets), fresh)
 
-    def cross(self) -> None:
-        for way, found in self.returning.items():
-            crossings = self.crossings.setdefault(way, [])
-            for made, offered in permutations(self.hosts[way.version], 2):
-                returning = found.get(str(made.name))
-                if returning is None or not offered.answers:
-                    continue
-                for client in self.clients_for(way, made):
-                    self.progress(f"{way}: from {made.name} to {offered.name}")
-                    crossings.append(self.carried(client, made.name, offered.name, returning.share))
+    def cross(self, way: Way) -> None:
+        found, crossings = self.returning[way], self.crossings.setdefault(way, [])
+        for made, offered in permutations(self.hosts[way.version], 2):
+            returning, there = found.get(str(made.name)), found.get(str(offered.name))
+            if returning is None or not offered.answers:
+                continue
+            for client in self.clients_for(way, made):
+                self.progress(f"{way}: from {made.name} to {offered.name}")
+                # Workers may differ in what they take of the one, and of the other.
+                share = min(returning.share, there.share) if there else returning.share
+                crossing = self.carried(client, made.name, offered, share, returning.share > 0)
+                if crossing.seen is not None:
+                    self.look_for(crossing.certificate, client, offered.name)
+                crossings.append(crossing)
 
-    def move(self) -> None:
-        for way, found in self.returning.items():
-            moves = self.moves.setdefault(way, [])
-            for host in self.hosts[way.version][:1]:
-                returning = found.get(str(host.name))
-                for address, client in product(self.options.addresses, self.clients_for(way, host)[:1]):
-                    if returning is not None:
-                        self.progress(f"{way}: to {address}")
-                        moves.append(self.carried(client, host.name, host.name, returning.share,
-                                                  self.target._replace(address=address)))
+    def look_for(self, certificate: Optional[bytes], client: Client, name: Optional[str]) -> None:
+        """Whether the certificate that a session was made with is also one of another name's."""
+        seen = self.certificates.get((str(client.version), str(name)), set())
+        for _ in range(LOOKS):
+            if certificate is None or certificate in seen:
+                return
+            self.connect(client._replace(certificate=None), name)
 
-    def carried(self, client: Client, made: Optional[str], offered: Optional[str], share: float,
+    def move(self, way: Way) -> None:
+        found, moves = self.returning[way], self.moves.setdefault(way, [])
+        for host in self.hosts[way.version][:1]:
+            returning = found.get(str(host.name))
+            for address, client in product(self.options.addresses, self.clients_for(way, host)[:1]):
+                if returning is not None:
+                    self.progress(f"{way}: to {address}")
+                    moves.append(self.carried(client, host.name, host, returning.share, returning.share > 0,
+                                              self.target._replace(address=address)))
+
+    def carried(self, client: Client, made: Optional[str], offered: Host, share: float, at_home: bool,
                 target: Optional[Target] = None) -> Crossing:
         """Offer a session elsewhere, until it is taken."""
-        first = self.connect(client, made)
-        crossing = Crossing(str(made), target.address if target else str(offered), 0, None,
-                            client.certificate is not None, share > 0, "")
-        if first.session is None:
+        first = self.connect_twice(client, made)
+        crossing = Crossing(str(made), target.address if target else str(offered.name), 0, None,
+                            client.certificate is not None, first.certificate, at_home, "")
+        session = first.session
+        if session is None:
             return crossing._replace(problem=first.refusal or "no session was given")
-        for _ in range(tries(share, self.options.connections)):
+        wanted = tries(share, self.options.connections)
+        # An answer is a full handshake, or the refusal that ends one there. Else it may have broken off
+        # before the session was looked at; but the same alert again is meant.
+        answers = {"" if offered.seen.admitted else offered.seen.refusal}
+        for number in range(wanted + 2):
+            if number == wanted // 2:  # another one, if it comes to that: a server may have lost the first
+                session = self.connect(client, made).session or session
             # Without a certificate: the session has to do.
-            seen = self.connect(client._replace(certificate=None), offered, first.session, target)
-            if seen.heard:
+            seen = self.connect(client._replace(certificate=None), offered.name, session, target)
+            if seen.resumed:
+                return crossing._replace(seen=seen, tries=crossing.tries + 1, problem="")
+            if seen.admitted or (seen.heard and seen.refusal in answers):
                 crossing = crossing._replace(tries=crossing.tries + 1, problem="")
             elif not crossing.tries:
                 crossing = crossing._replace(problem=seen.refusal)
-            if seen.resumed:
-                return crossing._replace(seen=seen)
+            if seen.refusal.startswith("alert ") and target is None:
+                answers.add(seen.refusal)
+            if crossing.tries == wanted:
+                break
         return crossing
 
 
@@ -260,5 +314,5 @@ def tries(share: float, connections: int) -> int:
     """How many show whether a session is taken, if one worker in so many would take it."""
     most = max(TRIES, connections)
     if share in (0, 1):
-        return 1 if share else most
-    return min(most, math.ceil(math.log(MISSED) / math.log(1 - share)))
+        return 2 if share else most
+    return min(most, max(2, math.ceil(math.log(MISSED) / math.log(1 - share))))

@@ -8,6 +8,7 @@ import re
 import socket
 import ssl
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import NoReturn, Optional
 
@@ -21,6 +22,8 @@ from pysidctx.cli.verdicts import FAULT, NOTE, OK, Finding, findings
 
 STYLES = {OK: "green", NOTE: "yellow", FAULT: "bold red"}
 MOST_NAMES = 5  # that are taken from a certificate
+DAY = 24 * 3600.0
+UNFINISHED = 3  # the exit code where no fault was found, but not all was looked at
 NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.ASCII)
 
 
@@ -36,14 +39,16 @@ class Screen(Console):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("host", metavar="HOST[:PORT]", help="the server, also as [IPv6]:PORT; the port is 443 if none is given")
+    parser.add_argument("host", metavar="HOST[:PORT]",
+                        help="the server, also as [IPv6]:PORT; the port is 443 if none is given")
     parser.add_argument("--name", action="append", default=[], dest="names", metavar="NAME",
                         help="a server name to ask for, once for each; the first is the main one (default: "
                              f"HOST, and the names in its certificate, at most {MOST_NAMES} in all)")
     parser.add_argument("--address", action="append", default=[], dest="addresses", metavar="ADDRESS",
                         help="another address of the same host: do its sessions survive a move there?")
     parser.add_argument("--demands", action="append", default=[], metavar="NAME",
-                        help="a name that is to let in nobody without a client's certificate")
+                        help="a name, besides the others, that is to let in nobody without a client's "
+                             "certificate")
     parser.add_argument("--client-cert", metavar="FILE",
                         help="a client's certificate chain and key in PEM, for names that ask for one")
     parser.add_argument("--ca-file", metavar="FILE", help="CAs to verify the server's certificate with")
@@ -54,10 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="wait between connections (default: 0)")
     parser.add_argument("--timeout", type=some_seconds, default=5.0, metavar="SECONDS",
                         help="for each connection (default: 5)")
+    parser.add_argument("--request", action="store_true",
+                        help="ask for a page (HEAD / HTTP/1.1) in TLS 1.3: some servers give tickets only with "
+                             "an answer")
     parser.add_argument("--most-connections", type=at_least(1), default=500, metavar="N",
                         help="end after so many (default: 500)")
-    parser.add_argument("--most-seconds", type=some_seconds, default=60.0, metavar="SECONDS",
-                        help="end after so long (default: 60)")
+    parser.add_argument("--most-seconds", type=some_seconds, metavar="SECONDS",
+                        help="end after so long (default: 60, besides what --delay can take)")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
 
 
@@ -72,8 +80,8 @@ def at_least(least: int) -> Callable[[str], int]:
 
 def seconds(text: str) -> float:
     value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
+    if not 0 <= value <= DAY:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds, up to a day")
     return value
 
 
@@ -85,12 +93,13 @@ def some_seconds(text: str) -> float:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Audit, print, and return 1 for a fault, 2 where there is nothing to audit, else 0."""
+    """Audit, print, and return 1 for a fault, 2 where there is nothing to audit, 3 if it ended early, else 0."""
     console = Screen(highlight=False, soft_wrap=True)
+    begun = time.monotonic()
     try:
-        target, options = asked(arguments)
+        target, options, made = asked(arguments)
         with progress(console, arguments.json) as tell:
-            evidence = Audit(target, options, tell).run()
+            evidence = Audit(target, options, tell, made=made, begun=begun).run()
         refuse_silence(target, options, evidence)
     except Unreachable as error:
         if arguments.json:
@@ -103,26 +112,32 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(as_json(target, options, evidence, found), indent=1))
     else:
         show(console, target, options, evidence, found)
-    return int(any(finding.grade == FAULT for finding in found))
+    if any(finding.grade == FAULT for finding in found):
+        return 1
+    return UNFINISHED if evidence.unfinished else 0
 
 
-def asked(arguments: argparse.Namespace) -> tuple[Target, Options]:
-    """What the arguments mean, once it is known that a server answers; Unreachable."""
+def asked(arguments: argparse.Namespace) -> tuple[Target, Options, int]:
+    """What the arguments mean, once it is known that a server answers, after so many connections; Unreachable."""
     check_file(arguments.client_cert, load_certificate)
     check_file(arguments.ca_file, lambda ctx, path: ctx.load_verify_locations(path))
     addresses = tuple(map(checked_address, arguments.addresses))
     demanding = tuple(map(checked_name, arguments.demands))
-    said = tuple(dict.fromkeys((*map(checked_name, arguments.names), *demanding)))
+    said = tuple(dict.fromkeys(map(checked_name, arguments.names)))
     host, port = split(arguments.host)
-    main = said[0] if said else None if is_address(host) else checked_name(host)
-    target, seen = reached(host, port, main, arguments.timeout)
+    own = () if is_address(host) else (checked_name(host),)
+    main = (*said, *own, None)[0]
+    target, seen, made = reached(host, port, main, arguments.timeout)
     in_certificate = names_in(seen.certificate) if seen.certificate and not said else []
-    names = said or tuple(dict.fromkeys([*([main] if main else []), *in_certificate]))[:MOST_NAMES]
+    known = said or tuple(dict.fromkeys([*own, *in_certificate]))
+    names = known if said else known[:MOST_NAMES]
+    most_seconds = arguments.most_seconds or 60 + arguments.delay * arguments.most_connections
     return target, Options(
-        names=names, addresses=addresses, demanding=frozenset(demanding), client_cert=arguments.client_cert,
-        ca_file=arguments.ca_file, connections=arguments.connections, delay=arguments.delay,
-        timeout=arguments.timeout, most_connections=arguments.most_connections,
-        most_seconds=arguments.most_seconds)
+        names=tuple(dict.fromkeys([*names, *demanding])), addresses=addresses, demanding=frozenset(demanding),
+        verified=said or (host,), names_left=len({*known} - {*names, *demanding}),
+        client_cert=arguments.client_cert, ca_file=arguments.ca_file, connections=arguments.connections,
+        delay=arguments.delay, timeout=arguments.timeout, request=arguments.request,
+        most_connections=arguments.most_connections, most_seconds=most_seconds), made
 
 
 def refuse_silence(target: Target, options: Options, evidence: Evidence) -> None:
@@ -165,8 +180,8 @@ def split(text: str) -> tuple[str, int]:
         host, port = text, "443"
     if "/" in text:
         raise Unreachable(f"{text!r} is not HOST or HOST:PORT: leave out what makes it a URL")
-    if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise Unreachable(f"{port!r} is not a port: say HOST:PORT")
+    if not port.isascii() or not port.isdigit() or len(port) > 5 or not 0 < int(port) < 65536:
+        raise Unreachable(f"{port[:20]!r} is not a port: say HOST:PORT")
     return host.strip("[]"), int(port)
 
 
@@ -187,24 +202,26 @@ def addresses_of(host: str, port: int) -> list[str]:
     return [str(each[4][0]) for each in found]
 
 
-def reached(host: str, port: int, name: Optional[str], timeout: float) -> tuple[Target, Seen]:
-    """The first address that answers, to which all connections go then; Unreachable."""
-    failed: OSError = OSError("it has no address")
-    for address in addresses_of(host, port):
+def reached(host: str, port: int, name: Optional[str], timeout: float) -> tuple[Target, Seen, int]:
+    """The first address that answers, to which all connections go then, and how many it took; Unreachable."""
+    said = f"{Target(host, port, host)} cannot be reached: it has no address"
+    for made, address in enumerate(addresses_of(host, port), 1):
         target = Target(host, port, address)
         try:
             seen = visit(target, name, Client(timeout=timeout))
         except OSError as error:
-            failed = error
+            why = f"no answer in {timeout:g} s" if isinstance(error, TIMEOUTS) else error.strerror or error
+            said = f"{Target(host, port, host)} cannot be reached: {why}"
             continue
-        if not seen.heard:
-            what = {"no answer in time": f"accepts connections, but said nothing in {timeout:g} s",
-                    "the connection was closed": "closes connections at once",
-                    }.get(seen.refusal, "does not speak TLS")
-            raise Unreachable(f"{target} {what}: is it a TLS server, and is this its port?")
-        return target, seen
-    said = (f"no answer in {timeout:g} s" if isinstance(failed, TIMEOUTS) else failed.strerror or failed)
-    raise Unreachable(f"{Target(host, port, host)} cannot be reached: {said}")
+        if seen.heard:
+            return target, seen, made
+        what = {"no answer in time": f"accepts connections, but said nothing in {timeout:g} s",
+                "the connection was closed": "closes connections at once",
+                }.get(seen.refusal, "does not speak TLS")
+        said = f"{target} {what}: is it a TLS server, and is this its port?"
+        if name is None:
+            said += " Some answer only those who ask for a name: give one with --name."
+    raise Unreachable(said)
 
 
 def names_in(certificate: bytes) -> list[str]:

@@ -53,6 +53,7 @@ class Client(NamedTuple):
     verify: bool = False                # the server's certificate
     ca_file: Optional[str] = None       # by which; None: the system's CAs
     timeout: float = 5.0                # seconds, for the whole of a connection
+    request: bool = False               # ask for a page in TLS 1.3: some servers give tickets only with an answer
 
 
 class Ticket(NamedTuple):
@@ -219,6 +220,9 @@ def visit(target: Target, name: Optional[str], client: Client,
         admitted, refusal, distrust = False, "", ""
         try:
             exchange.until_done(exchange.tls.do_handshake)
+            if client.request and exchange.tls.version() == "TLSv1.3":
+                page = f"HEAD / HTTP/1.1\r\nHost: {name or target}\r\nConnection: close\r\n\r\n"
+                exchange.until_done(lambda: exchange.tls.write(page.encode()))
             refusal = settle(exchange, messages)
             admitted = not refusal
             if not exchange.tls.session_reused and messages.certificate is None:  # it came compressed

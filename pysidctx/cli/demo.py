@@ -67,6 +67,8 @@ class Side(NamedTuple):
         """What must not be, in words."""
         counts = self.counts
         made = [finding.seen for finding in self.findings if finding.grade == FAULT]
+        if self.evidence.unfinished:
+            made.append(f"the audit ended early, after {self.evidence.unfinished}")
         if counts.resumed < counts.returned:
             made.append(f"{counts.returned - counts.resumed} returning connections were not resumed")
         if counts.crossed:
@@ -157,7 +159,7 @@ def audited(console: Console, name: str, port: int, folder: Path
             ) -> tuple[Options, Evidence, list[Finding]]:
     target = Target("127.0.0.1", port, "127.0.0.1")
     options = Options(names=(SHOP, BANK), demanding=frozenset([BANK]), ca_file=str(folder / "ca.pem"),
-                      client_cert=str(folder / "client.pem"), most_seconds=15)
+                      client_cert=str(folder / "client.pem"), most_seconds=30)
     with check.progress(console, False) as tell:
         evidence = Audit(target, options, lambda doing: tell(f"{name}: {doing}")).run()
     found = findings(evidence, options)

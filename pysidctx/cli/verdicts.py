@@ -25,7 +25,7 @@ class Finding(NamedTuple):
 
 
 def findings(evidence: Evidence, options: Options) -> list[Finding]:
-    made = [*trust(evidence), *versions(evidence), *demands(evidence, options)]
+    made = [*trust(evidence), *cut(options), *versions(evidence), *demands(evidence, options)]
     for way in sorted(evidence.returning, key=lambda way: way.version):
         made += [*resumption(way, evidence), *tickets(way, evidence)]
         made += [*names(way, evidence), *moves(way, evidence)]
@@ -33,17 +33,26 @@ def findings(evidence: Evidence, options: Options) -> list[Finding]:
 
 
 def trust(evidence: Evidence) -> Iterator[Finding]:
-    if evidence.distrust:
+    for name, distrust in evidence.distrust.items():
         yield Finding(
-            "certificate", "", NOTE, f"the certificate is not trusted: {evidence.distrust}",
+            "certificate", "", NOTE, f"the certificate is not trusted for {name}: {distrust}",
             "clients that verify it do not connect; the audit looks at the server all the same",
             "give the server a valid certificate, or name the CA that it is from with --ca-file")
 
 
+def cut(options: Options) -> Iterator[Finding]:
+    if options.names_left:
+        yield Finding(
+            "names", "", NOTE, f"the certificate has {options.names_left} more names, which are left out",
+            "sessions may cross from and to these", "name those that matter with --name, once for each")
+
+
 def versions(evidence: Evidence) -> Iterator[Finding]:
     for version, hosts in evidence.hosts.items():
-        if hosts and hosts[0].lacks_version:
-            yield Finding("version", version, OK, f"not offered ({hosts[0].seen.refusal})")
+        lacking = [host for host in hosts if host.lacks_version]
+        if lacking:
+            names = "" if lacking == hosts else f"{', '.join(str(host.name) for host in lacking)}: "
+            yield Finding("version", version, OK, f"{names}not offered ({lacking[0].seen.refusal})")
 
 
 def demands(evidence: Evidence, options: Options) -> Iterator[Finding]:
@@ -62,7 +71,8 @@ def admission(version: str, host: Host, is_to_demand: bool) -> Iterator[Finding]
             f"{name} lets in a client without a certificate, in a full handshake",
             "it is to let in nobody without one",
             "see that its demand survives the choice of the host: Python's ssl leaves verify_mode "
-            "behind when sni_callback switches contexts (pysidctx.HostMap carries it over)")
+            "behind when sni_callback switches contexts (pysidctx.HostMap carries it over); where the server "
+            "asks only after the handshake, this audit cannot tell: do not name it with --demands")
     elif is_to_demand and host.seen.admitted:
         yield Finding(
             "client-certificate", version, NOTE,
@@ -87,28 +97,38 @@ def admission(version: str, host: Host, is_to_demand: bool) -> Iterator[Finding]
 def resumption(way: Way, evidence: Evidence) -> Iterator[Finding]:
     """Hosts of which the same is to be said are told together."""
     found = evidence.returning[way]
-    groups: dict[Optional[tuple[int, int]], list[str]] = {}
+    groups: dict[Optional[Returning], list[str]] = {}
     for name, returning in found.items():
-        groups.setdefault(returning and (returning.resumed, returning.visits), []).append(name)
-    for count, hosts in groups.items():
+        alike = returning and returning._replace(tickets=(), fresh=None)
+        groups.setdefault(alike, []).append(name)
+    for counts, hosts in groups.items():
         prefix = f"{', '.join(hosts)}: " if len(groups) > 1 else ""
-        if count is not None:
-            yield counted(way, *count, prefix)
+        if counts is not None:
+            yield counted(way, counts, prefix)
         elif any(of_version.get(name) for other, of_version in evidence.returning.items()
                  for name in hosts if other.version == way.version):
             yield Finding("resumption", str(way), OK, f"{prefix}not offered")
         elif way.tickets:  # said once a version
             yield Finding(
                 "resumption", way.version, NOTE, f"{prefix}no session can be resumed: none is offered",
-                "every client pays for a full handshake each time",
-                "switch on session tickets, with keys that all workers share, or a session cache")
+                "every client pays for a full handshake each time", LATE_TICKETS if way.version == "TLS 1.3"
+                else "switch on session tickets, with keys that all workers share, or a session cache")
 
 
-def counted(way: Way, resumed: int, visits: int, prefix: str) -> Finding:
-    seen = f"{prefix}{resumed} of {visits} returning connections were resumed"
-    if resumed == visits:
+LATE_TICKETS = ("switch on session tickets, with keys that all workers share; where they are on, the server may "
+                "give them only with its first answer, as those with BoringSSL do: try --request")
+
+
+def counted(way: Way, found: Returning, prefix: str) -> Finding:
+    if not found.visits:
+        return Finding("resumption", str(way), NOTE, f"{prefix}could not be tried: {found.refusal}",
+                       "nothing can be told of its resumption", "try again, more gently (--delay)")
+    if found.refused:
+        return refusing(way, found, prefix)
+    seen = f"{prefix}{found.resumed} of {found.visits} returning connections were resumed"
+    if found.resumed == found.visits:
         return Finding("resumption", str(way), OK, seen)
-    if resumed == 0:
+    if found.resumed == 0:
         return Finding(
             "resumption", str(way), NOTE, seen, "every client that comes back pays for a full handshake",
             "see whether the server makes ticket keys anew for each connection, worker or restart, or "
@@ -119,23 +139,44 @@ def counted(way: Way, resumed: int, visits: int, prefix: str) -> Finding:
         "give all of them the same ticket keys (in Python: pysidctx.TicketKeys)" if way.tickets else CACHE)
 
 
+def refusing(way: Way, found: Returning, prefix: str) -> Finding:
+    """Of a server that does not even let clients in that come back, by a full handshake."""
+    seen = (f"{prefix}{found.refused} of {found.visits} returning connections were refused: {found.refusal}; "
+            f"{found.resumed} were resumed")
+    if found.refused == found.visits:
+        return Finding(
+            "resumption", str(way), FAULT, seen, "clients that offer a session are locked out",
+            "see the server's log; one with OpenSSL that verifies clients needs a session id context (in Python: "
+            "pysidctx.set_session_id_context())")
+    return Finding("resumption", str(way), NOTE, seen, "clients that come back are not let in, at times",
+                   "try again, more gently (--delay), and see the server's log")
+
+
 CACHE = ("share a session cache among all workers, or leave it to tickets: only clients that take none are "
          "concerned")
 
 
 def tickets(way: Way, evidence: Evidence) -> Iterator[Finding]:
-    """Those of the first host that has any."""
-    found = [returning for returning in evidence.returning[way].values() if returning and returning.tickets]
-    if found:
-        yield described(way, found[0])
+    """Hosts of which the same is to be said are told together."""
+    groups: dict[Finding, list[str]] = {}
+    for name, returning in evidence.returning[way].items():
+        if returning and returning.tickets:
+            groups.setdefault(described(way, returning), []).append(name)
+    for finding, hosts in groups.items():
+        prefix = f"{', '.join(hosts)}: " if len(groups) > 1 else ""
+        yield finding._replace(seen=f"{prefix}{finding.seen}")
 
 
 def described(way: Way, returning: Returning) -> Finding:
     ticket = returning.tickets[0]
-    lifetime = f"{ticket.lifetime} s" if ticket.lifetime else "as long as the server likes"
+    lifetime = (f"{ticket.lifetime} s" if ticket.lifetime or way.version == "TLS 1.3"
+                else "as long as the server likes")
     seen = f"tickets of {len(ticket.data)} bytes, valid for {lifetime}"
     if returning.fresh is not None:
         seen += "; a fresh one on resumption" if returning.fresh else "; the same again on resumption"
+    if way.version == "TLS 1.3" and not ticket.lifetime:
+        return Finding("ticket", str(way), NOTE, seen, "clients discard it at once (RFC 8446, section 4.6.1)",
+                       "lengthen the lifetime of sessions")
     if way.version == "TLS 1.3" and ticket.lifetime > WEEK:
         return Finding("ticket", str(way), NOTE, seen, "RFC 8446, section 4.6.1, allows seven days",
                        "shorten the lifetime of sessions")
@@ -150,7 +191,10 @@ def described(way: Way, returning: Returning) -> Finding:
 def names(way: Way, evidence: Evidence) -> Iterator[Finding]:
     hosts = {str(host.name): host for host in evidence.hosts[way.version]}
     crossings = evidence.crossings.get(way, [])
-    yield from (judge(way, crossing, hosts) for crossing in crossings if crossing.seen is not None)
+    for crossing in crossings:
+        if crossing.seen is not None:
+            shown = evidence.certificates.get((way.version, crossing.offered), set())
+            yield judge(way, crossing, hosts[crossing.offered], shown)
     left = [crossing for crossing in crossings if crossing.seen is None]
     for crossing in left:
         if crossing.problem:
@@ -177,20 +221,19 @@ def told(crossing: Crossing) -> str:
     return f"a session made for {crossing.made}{' with a certificate' if crossing.certified else ''}"
 
 
-def judge(way: Way, crossing: Crossing, hosts: dict[str, Host]) -> Finding:
-    """What a session means that was resumed under another name."""
+def judge(way: Way, crossing: Crossing, other: Host, shown: set[bytes]) -> Finding:
+    """What a session means that was resumed under another name, which has shown these certificates."""
     seen = f"{told(crossing)} is resumed for {crossing.offered}"
-    made, other = hosts[crossing.made], hosts[crossing.offered]
     if other.demands and (not crossing.certified or other.refuses_ours):
         return Finding(
             "client-certificate", str(way), FAULT,
             f"{seen}, which does not accept its client" if crossing.certified
             else f"{seen}, which lets in nobody without a certificate",
             f"whoever has visited {crossing.made} gets past what {crossing.offered} demands", APART)
-    if made.certificate is None or other.certificate is None:
+    if crossing.certificate is None or not shown:
         return Finding("names", str(way), NOTE, f"{seen}, whose certificate is not known",
                        "if it is another one, that is a fault", "try again")
-    if made.certificate != other.certificate:
+    if crossing.certificate not in shown:
         return Finding(
             "names", str(way), FAULT, f"{seen}, which has another certificate",
             f"what the session says of its client and its server was agreed with {crossing.made}; "
