@@ -155,7 +155,7 @@ def test_what_is_missing_on_the_machine_is_said():
 
 
 def test_noise_is_told_from_what_is_steady():
-    assert connections.steady([0.999, 1.001, 1.0, 1.2])
+    assert connections.steady([0.999, 1.001, 1.0, 1.0, 0.998, 1.002, 1.2])
     assert not connections.steady([0.98, 1.001, 1.0, 1.02])
     assert not connections.steady([1.0])
 
