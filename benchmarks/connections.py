@@ -127,7 +127,7 @@ class Effort(NamedTuple):
     kinds: tuple[Kind, ...]    # measured with gunicorn, besides RSA
 
 
-FULL = Effort(SERVERS, (1, 2, 4), (0, 50, 90, 100), 3, 96, 0.25, 12, 0.2, OTHERS)
+FULL = Effort(SERVERS, (1, 2, 4), (0, 50, 90, 100), 3, 96, 0.12, 12, 0.12, OTHERS)
 QUICK = Effort(("uvloop",), (2,), (0, 100), 1, 16, 0, 1, 0, OTHERS[2:])
 
 

@@ -62,7 +62,7 @@ class Effort(NamedTuple):
 
 
 KINDS = tuple(Case(*parts) for parts in product(VERSIONS, CERTIFICATES, (False, True)))
-FULL = Effort((10, 1_000_000), 5, 40, 100, tuple(VERSIONS), (False, True), KINDS)
+FULL = Effort((10, 1_000_000), 4, 40, 60, tuple(VERSIONS), (False, True), KINDS)
 QUICK = Effort((1_000,), 1, 2, 3, ("TLS 1.2",), (False,), KINDS[::4])
 
 
