@@ -9,8 +9,10 @@ from typing import NamedTuple, Optional
 from pysidctx.cli.connection import VERSIONS, Client, Seen, Target, Ticket, visit
 from pysidctx.session import Session
 
-# How often, at least, a session may be offered that might be taken by one worker of several.
+# How often, at least, a session may be offered that might be taken by one worker of several; and how often
+# where none was taken even by those that made it, which says little.
 TRIES = 12
+FEW_TRIES = 4
 MISSED = 0.05  # how likely all tries may miss it
 # More handshakes with a name that seems to have another certificate: where machines have several, it may be
 # only this one that has.
@@ -29,7 +31,8 @@ class Way(NamedTuple):
         return f"{self.version}, {'ticket' if self.tickets else 'session id'}"
 
 
-WAYS = (Way("TLS 1.2", True), Way("TLS 1.2", False), Way("TLS 1.3", True))
+# The one that is rarely used comes last, where an audit may end early.
+WAYS = (Way("TLS 1.2", True), Way("TLS 1.3", True), Way("TLS 1.2", False))
 
 
 class Options(NamedTuple):
@@ -38,7 +41,7 @@ class Options(NamedTuple):
     names: tuple[str, ...]             # server names; none: no name is asked for
     addresses: tuple[str, ...] = ()    # other machines of the host
     demanding: frozenset[str] = frozenset()  # names that are to let in nobody without a certificate
-    verified: tuple[str, ...] = ()     # names, or an address, that the server's certificate is to be valid for
+    verified: tuple[str, ...] = ()     # names, or an address, that the certificate is to be valid for
     names_left: int = 0                # in the certificate, which are not audited
     client_cert: Optional[str] = None  # a PEM file with chain and key
     ca_file: Optional[str] = None
@@ -46,7 +49,7 @@ class Options(NamedTuple):
     delay: float = 0.0                 # seconds between connections
     timeout: float = 5.0               # seconds for each
     request: bool = False              # ask for a page in TLS 1.3
-    most_connections: int = 500
+    most_connections: int = 1000
     most_seconds: float = 60.0
 
 
@@ -92,6 +95,7 @@ class Returning(NamedTuple):
     resumed: int = 0
     refused: int = 0
     refusal: str = ""       # the last one's; also of a first visit that failed
+    locked_out: bool = False  # all were refused, by alerts, and clients without a session are not
     tickets: tuple[Ticket, ...] = ()  # of the first visit
     fresh: Optional[bool] = None      # whether a resumed handshake brought other tickets; None: not known
 
@@ -112,6 +116,7 @@ class Crossing(NamedTuple):
     certificate: Optional[bytes]  # the server's, where it was made
     at_home: bool            # whether so many tries would have been enough where it was made
     problem: str             # why it could not be tried
+    looked: bool = False     # at more of the other's certificates
 
 
 Found = dict[Way, dict[str, Optional[Returning]]]  # None: no session can be had that way
@@ -227,24 +232,32 @@ class Audit:
 
     def returns(self, way: Way, client: Client, name: Optional[str]) -> Optional[Returning]:
         first = self.connect_twice(client, name)
-        session, fresh, resumed, refused = first.session, None, 0, 0
+        session, fresh, resumed = first.session, None, 0
         if not first.admitted:
             return Returning(0, refusal=first.refusal)
         if session is None or (way == WAYS[0] and not first.tickets):
             return None
         known = {ticket.data for ticket in first.tickets}
-        refusal = ""
+        refusals = []
         for _ in range(self.options.connections - 1):
             seen = self.connect(client, name, session)
             if not seen.admitted:
-                refused, refusal = refused + 1, seen.refusal
+                refusals.append(seen.refusal)
             if seen.resumed:
                 resumed += 1
                 fresh = bool(fresh) or any(ticket.data not in known for ticket in seen.tickets)
                 known |= {ticket.data for ticket in seen.tickets}
                 # Else the same again: where workers take turns, the one that made it will come.
                 session = seen.session or session
-        return Returning(self.options.connections - 1, resumed, refused, refusal, tuple(first.tickets), fresh)
+        return Returning(
+            self.options.connections - 1, resumed, len(refusals), refusals[-1] if refusals else "",
+            self.locks_out(client, name, refusals), tuple(first.tickets), fresh)
+
+    def locks_out(self, client: Client, name: Optional[str], refusals: list[str]) -> bool:
+        """Whether it is the session for which clients are refused; one refusal does not tell."""
+        return (len(refusals) == self.options.connections - 1 > 1
+                and all(refusal.startswith("alert ") for refusal in refusals)
+                and self.connect_twice(client, name).admitted)
 
     def cross(self, way: Way) -> None:
         found, crossings = self.returning[way], self.crossings.setdefault(way, [])
@@ -254,12 +267,18 @@ class Audit:
                 continue
             for client in self.clients_for(way, made):
                 self.progress(f"{way}: from {made.name} to {offered.name}")
-                # Workers may differ in what they take of the one, and of the other.
-                share = min(returning.share, there.share) if there else returning.share
-                crossing = self.carried(client, made.name, offered, share, returning.share > 0)
-                if crossing.seen is not None:
-                    self.look_for(crossing.certificate, client, offered.name)
+                wanted = self.offers(returning, there, offered)
+                crossing = self.carried(client, made.name, offered, wanted, returning.share > 0)
                 crossings.append(crossing)
+                if crossing.seen is not None and (client.certificate or not offered.demands):
+                    self.look_for(crossing.certificate, client, offered.name)
+                    crossings[-1] = crossing._replace(looked=True)
+
+    def offers(self, returning: Returning, there: Optional[Returning], offered: Host) -> int:
+        """How often to offer a session: workers may differ in what they take of the one, and of the other."""
+        if offered.demands or there is None:  # what its workers share is not known; or much depends on it
+            return max(TRIES, self.options.connections)
+        return tries(min(returning.share, there.share), self.options.connections)
 
     def look_for(self, certificate: Optional[bytes], client: Client, name: Optional[str]) -> None:
         """Whether the certificate that a session was made with is also one of another name's."""
@@ -276,25 +295,27 @@ class Audit:
             for address, client in product(self.options.addresses, self.clients_for(way, host)[:1]):
                 if returning is not None:
                     self.progress(f"{way}: to {address}")
-                    moves.append(self.carried(client, host.name, host, returning.share, returning.share > 0,
-                                              self.target._replace(address=address)))
+                    moves.append(self.carried(
+                        client, host.name, host, tries(returning.share, self.options.connections),
+                        returning.share > 0, self.target._replace(address=address)))
 
-    def carried(self, client: Client, made: Optional[str], offered: Host, share: float, at_home: bool,
+    def carried(self, client: Client, made: Optional[str], offered: Host, wanted: int, at_home: bool,
                 target: Optional[Target] = None) -> Crossing:
-        """Offer a session elsewhere, until it is taken."""
+        """Offer a session elsewhere, until it is taken, or as often as is wanted."""
         first = self.connect_twice(client, made)
         crossing = Crossing(str(made), target.address if target else str(offered.name), 0, None,
                             client.certificate is not None, first.certificate, at_home, "")
         session = first.session
         if session is None:
             return crossing._replace(problem=first.refusal or "no session was given")
-        wanted = tries(share, self.options.connections)
         # An answer is a full handshake, or the refusal that ends one there. Else it may have broken off
         # before the session was looked at; but the same alert again is meant.
         answers = {"" if offered.seen.admitted else offered.seen.refusal}
         for number in range(wanted + 2):
             if number == wanted // 2:  # another one, if it comes to that: a server may have lost the first
-                session = self.connect(client, made).session or session
+                again = self.connect(client, made)
+                if again.session is not None:
+                    session, crossing = again.session, crossing._replace(certificate=again.certificate)
             # Without a certificate: the session has to do.
             seen = self.connect(client._replace(certificate=None), offered.name, session, target)
             if seen.resumed:
@@ -314,5 +335,5 @@ def tries(share: float, connections: int) -> int:
     """How many show whether a session is taken, if one worker in so many would take it."""
     most = max(TRIES, connections)
     if share in (0, 1):
-        return 2 if share else most
+        return 2 if share else FEW_TRIES
     return min(most, max(2, math.ceil(math.log(MISSED) / math.log(1 - share))))

@@ -22,6 +22,7 @@ from pysidctx.cli.verdicts import FAULT, NOTE, OK, Finding, findings
 
 STYLES = {OK: "green", NOTE: "yellow", FAULT: "bold red"}
 MOST_NAMES = 5  # that are taken from a certificate
+MOST_CONNECTIONS = Options(()).most_connections
 DAY = 24 * 3600.0
 UNFINISHED = 3  # the exit code where no fault was found, but not all was looked at
 NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.ASCII)
@@ -62,8 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--request", action="store_true",
                         help="ask for a page (HEAD / HTTP/1.1) in TLS 1.3: some servers give tickets only with "
                              "an answer")
-    parser.add_argument("--most-connections", type=at_least(1), default=500, metavar="N",
-                        help="end after so many (default: 500)")
+    parser.add_argument("--most-connections", type=at_least(1), default=MOST_CONNECTIONS, metavar="N",
+                        help=f"end after so many (default: {MOST_CONNECTIONS})")
     parser.add_argument("--most-seconds", type=some_seconds, metavar="SECONDS",
                         help="end after so long (default: 60, besides what --delay can take)")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
@@ -93,7 +94,7 @@ def some_seconds(text: str) -> float:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Audit, print, and return 1 for a fault, 2 where there is nothing to audit, 3 if it ended early, else 0."""
+    """Audit, print, and return 1 for a fault, 2 if there is nothing to audit, 3 if it ended early, else 0."""
     console = Screen(highlight=False, soft_wrap=True)
     begun = time.monotonic()
     try:
@@ -118,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def asked(arguments: argparse.Namespace) -> tuple[Target, Options, int]:
-    """What the arguments mean, once it is known that a server answers, after so many connections; Unreachable."""
+    """What the arguments mean, once a server has answered, and how many connections that took; Unreachable."""
     check_file(arguments.client_cert, load_certificate)
     check_file(arguments.ca_file, lambda ctx, path: ctx.load_verify_locations(path))
     addresses = tuple(map(checked_address, arguments.addresses))
@@ -127,14 +128,14 @@ def asked(arguments: argparse.Namespace) -> tuple[Target, Options, int]:
     host, port = split(arguments.host)
     own = () if is_address(host) else (checked_name(host),)
     main = (*said, *own, None)[0]
-    target, seen, made = reached(host, port, main, arguments.timeout)
+    most_seconds = arguments.most_seconds or 60 + arguments.delay * arguments.most_connections
+    target, seen, made = reached(host, port, main, arguments, time.monotonic() + most_seconds)
     in_certificate = names_in(seen.certificate) if seen.certificate and not said else []
     known = said or tuple(dict.fromkeys([*own, *in_certificate]))
     names = known if said else known[:MOST_NAMES]
-    most_seconds = arguments.most_seconds or 60 + arguments.delay * arguments.most_connections
     return target, Options(
         names=tuple(dict.fromkeys([*names, *demanding])), addresses=addresses, demanding=frozenset(demanding),
-        verified=said or (host,), names_left=len({*known} - {*names, *demanding}),
+        verified=said or own or (host,), names_left=len({*known} - {*names, *demanding}),
         client_cert=arguments.client_cert, ca_file=arguments.ca_file, connections=arguments.connections,
         delay=arguments.delay, timeout=arguments.timeout, request=arguments.request,
         most_connections=arguments.most_connections, most_seconds=most_seconds), made
@@ -143,7 +144,7 @@ def asked(arguments: argparse.Namespace) -> tuple[Target, Options, int]:
 def refuse_silence(target: Target, options: Options, evidence: Evidence) -> None:
     """Nothing is right about a server that nothing was seen of."""
     hosts = [host for of_version in evidence.hosts.values() for host in of_version]
-    if hosts and not any(host.answers for host in hosts):
+    if hosts and not evidence.unfinished and not any(host.answers for host in hosts):
         raise Unreachable(
             f"{target} shakes hands with nobody, in TLS 1.2 and 1.3: {hosts[-1].seen.refusal}. "
             + ("Is this a name that it serves?" if options.names else "Name one that it serves with --name."))
@@ -202,10 +203,15 @@ def addresses_of(host: str, port: int) -> list[str]:
     return [str(each[4][0]) for each in found]
 
 
-def reached(host: str, port: int, name: Optional[str], timeout: float) -> tuple[Target, Seen, int]:
+def reached(host: str, port: int, name: Optional[str], bounds: argparse.Namespace, end: float
+            ) -> tuple[Target, Seen, int]:
     """The first address that answers, to which all connections go then, and how many it took; Unreachable."""
-    said = f"{Target(host, port, host)} cannot be reached: it has no address"
-    for made, address in enumerate(addresses_of(host, port), 1):
+    said, timeout = f"{Target(host, port, host)} cannot be reached: it has no address", bounds.timeout
+    for made, address in enumerate(addresses_of(host, port)[:bounds.most_connections], 1):
+        if made > 1:
+            time.sleep(bounds.delay)
+            if time.monotonic() > end:
+                break
         target = Target(host, port, address)
         try:
             seen = visit(target, name, Client(timeout=timeout))

@@ -53,7 +53,7 @@ class Client(NamedTuple):
     verify: bool = False                # the server's certificate
     ca_file: Optional[str] = None       # by which; None: the system's CAs
     timeout: float = 5.0                # seconds, for the whole of a connection
-    request: bool = False               # ask for a page in TLS 1.3: some servers give tickets only with an answer
+    request: bool = False               # ask for a page in TLS 1.3: some give tickets only with an answer
 
 
 class Ticket(NamedTuple):

@@ -13,7 +13,7 @@ LENGTH = 32  # bytes
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", help="the new file")
-    parser.add_argument("--json", action="store_true", help="print what was written, but for the secret, as JSON")
+    parser.add_argument("--json", action="store_true", help="print what was written, without the secret, as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:

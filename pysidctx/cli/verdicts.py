@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
-from pysidctx.cli.audit import Crossing, Evidence, Host, Options, Returning, Way
+from pysidctx.cli.audit import WAYS, Crossing, Evidence, Host, Options, Returning, Way
 
 OK, NOTE, FAULT = "ok", "note", "fault"
 
@@ -51,7 +51,8 @@ def versions(evidence: Evidence) -> Iterator[Finding]:
     for version, hosts in evidence.hosts.items():
         lacking = [host for host in hosts if host.lacks_version]
         if lacking:
-            names = "" if lacking == hosts else f"{', '.join(str(host.name) for host in lacking)}: "
+            all_lack = lacking == hosts and not evidence.unfinished
+            names = "" if all_lack else f"{', '.join(str(host.name) for host in lacking)}: "
             yield Finding("version", version, OK, f"{names}not offered ({lacking[0].seen.refusal})")
 
 
@@ -105,14 +106,21 @@ def resumption(way: Way, evidence: Evidence) -> Iterator[Finding]:
         prefix = f"{', '.join(hosts)}: " if len(groups) > 1 else ""
         if counts is not None:
             yield counted(way, counts, prefix)
-        elif any(of_version.get(name) for other, of_version in evidence.returning.items()
-                 for name in hosts if other.version == way.version):
+        elif any(has_sessions(evidence, way.version, name) for name in hosts):
             yield Finding("resumption", str(way), OK, f"{prefix}not offered")
-        elif way.tickets:  # said once a version
+        elif way.tickets and all(  # said once a version
+                name in evidence.returning.get(each, {}) for each in WAYS if each.version == way.version
+                for name in hosts):
             yield Finding(
                 "resumption", way.version, NOTE, f"{prefix}no session can be resumed: none is offered",
                 "every client pays for a full handshake each time", LATE_TICKETS if way.version == "TLS 1.3"
                 else "switch on session tickets, with keys that all workers share, or a session cache")
+
+
+def has_sessions(evidence: Evidence, version: str, name: str) -> bool:
+    """In any way; whether or not they are resumed."""
+    found = [of_version.get(name) for way, of_version in evidence.returning.items() if way.version == version]
+    return any(returning is not None and returning.visits for returning in found)
 
 
 LATE_TICKETS = ("switch on session tickets, with keys that all workers share; where they are on, the server may "
@@ -143,7 +151,7 @@ def refusing(way: Way, found: Returning, prefix: str) -> Finding:
     """Of a server that does not even let clients in that come back, by a full handshake."""
     seen = (f"{prefix}{found.refused} of {found.visits} returning connections were refused: {found.refusal}; "
             f"{found.resumed} were resumed")
-    if found.refused == found.visits:
+    if found.locked_out:
         return Finding(
             "resumption", str(way), FAULT, seen, "clients that offer a session are locked out",
             "see the server's log; one with OpenSSL that verifies clients needs a session id context (in Python: "
@@ -230,7 +238,7 @@ def judge(way: Way, crossing: Crossing, other: Host, shown: set[bytes]) -> Findi
             f"{seen}, which does not accept its client" if crossing.certified
             else f"{seen}, which lets in nobody without a certificate",
             f"whoever has visited {crossing.made} gets past what {crossing.offered} demands", APART)
-    if crossing.certificate is None or not shown:
+    if crossing.certificate is None or not shown or not (crossing.looked or crossing.certificate in shown):
         return Finding("names", str(way), NOTE, f"{seen}, whose certificate is not known",
                        "if it is another one, that is a fault", "try again")
     if crossing.certificate not in shown:
@@ -269,7 +277,8 @@ def limits(evidence: Evidence, options: Options) -> Iterator[Finding]:
         yield Finding("limit", "", NOTE, f"the audit ended early, after {evidence.unfinished}",
                       "what comes later in it was not looked at",
                       "name fewer names, or allow more with --most-connections and --most-seconds")
-    elif len(options.names) < 2 and any(any(found.values()) for found in evidence.returning.values()):
+    elif len(options.names) < 2 and any(has_sessions(evidence, way.version, name)
+                                        for way, found in evidence.returning.items() for name in found):
         yield Finding("names", "", NOTE, "only one name is known, so none was offered another's session",
                       "sessions that cross from name to name pass by what the other name demands",
                       "name the server's other names with --name")
