@@ -37,7 +37,8 @@ def main() -> int:
         begun = time.monotonic()
         part = PARTS[name](results, quick=arguments.quick)
         measured.append(part)
-        screen.print(*part.tables, *part.notes, f"{name}: {time.monotonic() - begun:.0f} s", highlight=False)
+        for printed in (*part.tables, *part.notes, f"{name}: {time.monotonic() - begun:.0f} s"):
+            screen.print(printed, highlight=False)
         # After each, so that what was measured is there, whatever becomes of the next.
         target.write_text(report(machine, measured, arguments.quick))
     screen.print(f"The report: {target}", soft_wrap=True, highlight=False)

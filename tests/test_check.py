@@ -782,7 +782,10 @@ def serve_tickets_late(plain, ctx):
                 if not server.read(1 << 16):
                     return
             except ssl.SSLWantReadError:
-                incoming.write(plain.recv(1 << 16))
+                data = plain.recv(1 << 16)
+                if not data:
+                    return
+                incoming.write(data)
                 continue
             server.write(b"HTTP/1.1 200 OK\r\n\r\n")
             plain.sendall(outgoing.read())
