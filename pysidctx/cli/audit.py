@@ -282,7 +282,7 @@ class Audit:
 
     def look_for(self, certificate: Optional[bytes], client: Client, name: Optional[str]) -> None:
         """Whether the certificate that a session was made with is also one of another name's."""
-        seen = self.certificates.get((str(client.version), str(name)), set())
+        seen = self.certificates.setdefault((str(client.version), str(name)), set())
         for _ in range(LOOKS):
             if certificate is None or certificate in seen:
                 return
@@ -310,7 +310,7 @@ class Audit:
             return crossing._replace(problem=first.refusal or "no session was given")
         # An answer is a full handshake, or the refusal that ends one there. Else it may have broken off
         # before the session was looked at; but the same alert again is meant.
-        answers = {"" if offered.seen.admitted else offered.seen.refusal}
+        answers, silent = {"" if offered.seen.admitted else offered.seen.refusal}, 0
         for number in range(wanted + 2):
             if number == wanted // 2:  # another one, if it comes to that: a server may have lost the first
                 again = self.connect(client, made)
@@ -326,7 +326,8 @@ class Audit:
                 crossing = crossing._replace(problem=seen.refusal)
             if seen.refusal.startswith("alert ") and target is None:
                 answers.add(seen.refusal)
-            if crossing.tries == wanted:
+            silent += not seen.heard
+            if crossing.tries == wanted or silent == 2:
                 break
         return crossing
 
