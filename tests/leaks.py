@@ -92,10 +92,10 @@ def main(case, certificate, ca, *flags):
             hosts["a.test"] = server_ctx
 
     work, rounds = {
-        "call": (call, 500_000), "refused": (refused, 100_000),
-        "new objects": (new_objects, 8_000), "connections": (connections, 3_000),
-        "fingerprints": (fingerprints, 10_000), "lookups": (lookups, 300_000),
-        "changes": (changes, 3_000), "routed connections": (routed_connections, 3_000),
+        "call": (call, 1_000_000), "refused": (refused, 200_000),
+        "new objects": (new_objects, 15_000), "connections": (connections, 3_000),
+        "fingerprints": (fingerprints, 20_000), "lookups": (lookups, 500_000),
+        "changes": (changes, 3_000), "routed connections": (routed_connections, 4_000),
         **session_leaks.cases(server_ctx, client_ctx),
         **ticket_leaks.cases(server_ctx, client_ctx),
     }[case]
