@@ -22,7 +22,7 @@ from rich.table import Table
 
 from benchmarks import callgrind, native
 from benchmarks.handshakes import VERSIONS, server_time
-from benchmarks.hostmap_handshakes import looked_up
+from benchmarks.hostmap_handshakes import SID_CTX, looked_up
 from benchmarks.report import Part, spread, table, verdict
 from pysidctx import HostMap, TicketKeys, resumable, set_session_id_context
 
@@ -33,7 +33,6 @@ SNI = "sni_callback"
 KEYS = "TicketKeys"
 BOTH = "resumable()"
 WANTED = {KEYS: 1.02}
-SID_CTX = b"benchmark"  # of all hosts, so that a session may be resumed under any of them
 CERTIFICATES = {"ECDSA P-256": trustme.KeyType.ECDSA, "RSA-2048": trustme.KeyType.RSA}
 
 
@@ -78,7 +77,6 @@ class Maps:
         self.sizes = sizes
         self.made = {in_map(size): HostMap(dict.fromkeys(map(self.name, range(size)), SID_CTX))
                      for size in sizes}
-
         self.size_of = dict(zip(self.made, sizes))
 
     def random_name(self, side: str, chance: random.Random) -> str:

@@ -116,19 +116,26 @@ cdef class Floor:
         cdef char nothing
         cdef double taken = 0, start
         cdef int done = 0
+        if server is NULL or client is NULL or to_server is NULL or to_client is NULL:
+            SSL_free(client)
+            SSL_free(server)
+            BIO_free(to_server)
+            BIO_free(to_client)
+            ERR_clear_error()
+            return -1
+        # Each side is given a reference to both.
         BIO_up_ref(to_server)
         BIO_up_ref(to_client)
         SSL_set_bio(server, to_server, to_client)
         SSL_set_bio(client, to_client, to_server)
-        SSL_set_session_id_context(server, b"Python", 7)  # as CPython does
-        SSL_set_tlsext_host_name(client, name)
-        if resume:
-            SSL_set_session(client, self.session)
-        for _ in range(2):
-            SSL_connect(client)
-            start = seconds()
-            done = server_step(server)
-            taken += seconds() - start
+        if (SSL_set_session_id_context(server, b"Python", 7)  # as CPython does
+                and SSL_set_tlsext_host_name(client, name)
+                and (not resume or SSL_set_session(client, self.session))):
+            for _ in range(2):
+                SSL_connect(client)
+                start = seconds()
+                done = server_step(server)
+                taken += seconds() - start
         if done != 1 or SSL_connect(client) != 1 or (resume and not SSL_session_reused(server)):
             taken = -1
         elif not resume:

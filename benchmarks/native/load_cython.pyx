@@ -135,6 +135,12 @@ cdef int visit(SSL_CTX *ctx, const char *name, unsigned short port, SSL_SESSION 
     cdef timeval patience
     cdef int file = socket(AF_INET, SOCK_STREAM, 0)
     cdef SSL *ssl = SSL_new(ctx)
+    if ssl is NULL or file < 0:
+        SSL_free(ssl)
+        if file >= 0:
+            close(file)
+        ERR_clear_error()
+        return -1
     # Servers leave without a close_notify, for which OpenSSL would give up the session; as it would for
     # a client without its own.
     SSL_set_options(ssl, SSL_OP_IGNORE_UNEXPECTED_EOF)

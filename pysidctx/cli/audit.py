@@ -235,7 +235,7 @@ class Audit:
         session, fresh, resumed = first.session, None, 0
         if not first.admitted:
             return Returning(0, refusal=first.refusal)
-        if session is None or (way == WAYS[0] and not first.tickets):
+        if session is None or (way.tickets and not first.tickets):
             return None
         known = {ticket.data for ticket in first.tickets}
         refusals = []

@@ -132,7 +132,7 @@ def asked(arguments: argparse.Namespace) -> tuple[Target, Options, int]:
     target, seen, made = reached(host, port, main, arguments, time.monotonic() + most_seconds)
     in_certificate = names_in(seen.certificate) if seen.certificate and not said else []
     known = said or tuple(dict.fromkeys([*own, *in_certificate]))
-    names = known if said else known[:MOST_NAMES]
+    names = said or known[:MOST_NAMES]
     return target, Options(
         names=tuple(dict.fromkeys([*names, *demanding])), addresses=addresses, demanding=frozenset(demanding),
         verified=said or own or (host,), names_left=len({*known} - {*names, *demanding}),
