@@ -26,4 +26,10 @@ typedef struct {
     PyObject *ctx; /* the _ssl._SSLContext that it was made with */
 } pysidctx_PySSLSession; /* _ssl.SSLSession */
 
+/* Whether a field of an object, a reference to another one, is set; in any thread, without the GIL. */
+static inline int pysidctx_is_set(PyObject *object, size_t offset)
+{
+    return __atomic_load_n((PyObject **)((char *)object + offset), __ATOMIC_RELAXED) != NULL;
+}
+
 #endif

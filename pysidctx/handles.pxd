@@ -12,6 +12,7 @@ cdef extern from "cpython_ssl.h":
     ctypedef struct PySSLSession "pysidctx_PySSLSession":
         SSL_SESSION *session
         PyObject *ctx
+    bint is_set "pysidctx_is_set" (PyObject *object, size_t offset) nogil
 
 cdef extern from "Python.h":
     # As cpython.object has it, but NULL is looked at by the caller.
@@ -25,6 +26,7 @@ cdef PyTypeObject *SSLSession_type   # ssl.SSLSession, which has no subclasses
 cdef PyTypeObject *_SSLContext_type  # _ssl._SSLContext, the base of ssl.SSLContext
 cdef PyTypeObject *_SSLSocket_type   # _ssl._SSLSocket, which has no subclasses
 cdef PyObject *_sslobj               # the attribute's name, interned
+cdef size_t sni_callback_offset      # of the field of an _ssl._SSLContext
 
 cdef PyObject *connection_behind(object target, const char *expected) except NULL
 cdef SSL_CTX *SSL_CTX_from(object context) except NULL
@@ -40,6 +42,10 @@ cdef inline bint is_context(object target) noexcept:
 cdef inline SSL_CTX *SSL_CTX_of(object context) noexcept:
     """Borrowed from `context`, for which is_context() is true: valid as long as it lives."""
     return (<PySSLContext *> context).ctx
+
+cdef inline bint has_sni_callback(PyObject *context) noexcept nogil:
+    """Whether a callback is assigned to `sni_callback` of an SSLContext, which lives meanwhile."""
+    return is_set(context, sni_callback_offset)
 
 cdef inline bint is_session(object target) noexcept:
     return Py_TYPE(target) is SSLSession_type

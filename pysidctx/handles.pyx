@@ -165,6 +165,7 @@ cdef int prove_one_libssl() except -1:
             or <void *> SSL_of(<PyObject *> connection) is not connection_witness.made):
         raise another_layout()
     prove_sessions(context, connection)
+    find_sni_callback(context)
     return learn_types(context, connection)
 
 
@@ -187,6 +188,25 @@ cdef int prove_sessions(object context, object connection) except -1:
     finally:
         SSL_SESSION_free(given)
     return 0
+
+
+cdef int find_sni_callback(object context) except -1:
+    """Find the field for `sni_callback` by what it holds; LibraryMismatchError."""
+    global sni_callback_offset
+    cdef size_t size = type(context).__basicsize__
+    offsets = range(sizeof(PySSLContext), size - sizeof(PyObject *) + 1, sizeof(PyObject *))
+    for callback in (lambda *_: None, print, None):
+        context.sni_callback = callback
+        offsets = [offset for offset in offsets if holds(context, offset, callback)]
+    if len(offsets) != 1:
+        raise another_layout()
+    sni_callback_offset = offsets[0]
+    return 0
+
+
+cdef bint holds(object context, size_t offset, object value) noexcept:
+    cdef void *expected = NULL if value is None else <void *> value
+    return (<void **> (<char *> <void *> context + offset))[0] is expected
 
 
 cdef PyObject *kept(object needed) noexcept:

@@ -21,7 +21,8 @@ from pysidctx.host_table cimport (
 from pysidctx.hosts cimport Hosts, server_context
 from pysidctx.libssl cimport SSL_CTX
 from pysidctx.listener cimport Listener, listener_made, listener_of, set_router
-from pysidctx.routing cimport acknowledge_names, has_own_id_context, ignore_names, install
+from pysidctx.routing cimport has_own_id_context, install
+from pysidctx.server_names cimport acknowledge_names, ignore_names
 
 
 HostMapStats = namedtuple("HostMapStats", ("matched", "unmatched", "rejected", "malformed"),

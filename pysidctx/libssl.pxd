@@ -177,10 +177,12 @@ cdef extern from "openssl/ssl.h" nogil:
         SSL_CLIENT_HELLO_SUCCESS
         SSL_CLIENT_HELLO_ERROR
         SSL_AD_DECODE_ERROR
+        SSL_AD_HANDSHAKE_FAILURE
         SSL_AD_ILLEGAL_PARAMETER
         SSL_AD_INTERNAL_ERROR
         SSL_AD_UNRECOGNIZED_NAME
         SSL_TLSEXT_ERR_OK
+        SSL_TLSEXT_ERR_ALERT_FATAL
         SSL_TLSEXT_ERR_NOACK
         SSL_OP_NO_TLSv1
         SSL_OP_NO_TLSv1_1
@@ -227,6 +229,8 @@ cdef extern from "openssl/ssl.h" nogil:
     long SSL_CTX_set_tlsext_servername_callback(
         SSL_CTX *ctx, int (*cb)(SSL *s, int *al, void *arg) noexcept nogil)
 
+    const char *SSL_get_servername(const SSL *s, const int type)
+
     SSL_CTX *SSL_set_SSL_CTX(SSL *ssl, SSL_CTX *ctx)
     ctypedef void (*SSL_CTX_keylog_cb_func)(const SSL *ssl, const char *line) noexcept nogil
     SSL_CTX_keylog_cb_func SSL_CTX_get_keylog_callback(const SSL_CTX *ctx)
@@ -260,6 +264,7 @@ cdef extern from "openssl/ssl.h" nogil:
     void *SSL_CTX_get_ex_data(const SSL_CTX *d, int idx)
     int SSL_set_ex_data(SSL *d, int idx, void *arg)
     void *SSL_get_ex_data(const SSL *d, int idx)
+    void *SSL_get_app_data(const SSL *d)
 
     enum:
         SSL_TICKET_EMPTY

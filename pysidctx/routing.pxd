@@ -1,6 +1,6 @@
 from pysidctx.demands cimport Demands
 from pysidctx.host_table cimport host_table
-from pysidctx.libssl cimport SSL_CTX, SSL_MAX_SID_CTX_LENGTH
+from pysidctx.libssl cimport SSL_MAX_SID_CTX_LENGTH
 from pysidctx.listener cimport Listener
 
 cdef enum:
@@ -21,5 +21,3 @@ cdef bint derive(unsigned char *sid_ctx, const Part *parts, int count) noexcept 
 cdef bint install(Listener *listener, host_table *table, const Demands *demands,
                   const unsigned char *fingerprint) noexcept nogil
 cdef bint has_own_id_context(Listener *listener) noexcept nogil
-cdef void acknowledge_names(SSL_CTX *ctx) noexcept nogil
-cdef void ignore_names(SSL_CTX *ctx) noexcept nogil

@@ -8,6 +8,7 @@ from pysidctx.client_hello cimport ServerName, offers_tls13
 from pysidctx.contexts cimport HeldContext, hold
 from pysidctx.demands cimport Demands, connection_mode
 from pysidctx.errors cimport check_pointer
+from pysidctx.handles cimport has_sni_callback
 from pysidctx.host_table cimport (
     HOSTS_MALFORMED, HOSTS_MATCHED, HOSTS_REJECTED, HOSTS_UNMATCHED, flag_load, host_entry,
     host_table, state_id_length, state_is_wildcard, table_count, table_hold,
@@ -15,11 +16,11 @@ from pysidctx.host_table cimport (
 )
 from pysidctx.libssl cimport (
     EVP_Digest, EVP_MD, SSL, SSL_AD_DECODE_ERROR, SSL_AD_UNRECOGNIZED_NAME,
-    SSL_CTX_set_tlsext_servername_callback, SSL_get0_param, SSL_get_max_proto_version,
-    SSL_get_options, SSL_get_verify_mode, SSL_OP_NO_TLSv1_3, SSL_TLSEXT_ERR_NOACK,
-    SSL_TLSEXT_ERR_OK, TLS1_3_VERSION, X509_VERIFY_PARAM_get_flags, fetched_sha256,
+    SSL_get0_param, SSL_get_max_proto_version, SSL_get_options, SSL_get_verify_mode, SSL_OP_NO_TLSv1_3,
+    TLS1_3_VERSION, X509_VERIFY_PARAM_get_flags, fetched_sha256,
 )
-from pysidctx.listener cimport Connection, Router, connection_kept, set_router, sid_slot_read
+from pysidctx.listener cimport Connection, Router, set_router, sid_slot_read
+from pysidctx.server_names cimport ask_host
 from pysidctx.siphash cimport siphash_value
 from pysidctx.switch cimport switch_context
 
@@ -114,6 +115,8 @@ cdef bint serve_host(Installed *installed, const host_entry *entry, uint64_t sta
         connection.context = held
         if not switch_context(ssl, held.ctx, held.demands.post_handshake_auth):
             return False
+        if has_sni_callback(held.context):
+            ask_host(held.ctx)
         demands = &held.demands
     if connection.own:
         return True
@@ -203,21 +206,3 @@ cdef bint derive(unsigned char *sid_ctx, const Part *parts, int count) noexcept 
         memcpy(text + length + 8, parts[i].data, parts[i].length)
         length += 8 + parts[i].length
     return EVP_Digest(text, length, sid_ctx, NULL, sha256, NULL)
-
-
-cdef int on_server_name(SSL *ssl, int *alert, void *unused) noexcept nogil:
-    """Tell the client whether its name was known: OpenSSL asks, later than it has to be decided."""
-    cdef Connection *connection = connection_kept(ssl)
-    if connection is not NULL and connection.named:
-        return SSL_TLSEXT_ERR_OK
-    return SSL_TLSEXT_ERR_NOACK
-
-
-cdef void acknowledge_names(SSL_CTX *ctx) noexcept nogil:
-    """For an SSL_CTX without an sni_callback, which acknowledges every name that it lets pass."""
-    SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name)
-
-
-cdef void ignore_names(SSL_CTX *ctx) noexcept nogil:
-    """Undo acknowledge_names()."""
-    SSL_CTX_set_tlsext_servername_callback(ctx, NULL)
