@@ -238,10 +238,13 @@ class HostMap(MutableMapping):
         handshake is under way, on the listener first: where the context of a host logs and the
         listener does not, CPython can end the process.
 
-        `sni_callback` may be assigned before or after: it runs later, when all is decided. A name
-        in the map is acknowledged to the client; so is every name where there is an `sni_callback`
-        that lets it pass. After None was assigned to `sni_callback`, which takes the
-        acknowledgement away, install the map again.
+        `sni_callback` may be assigned before or after: it runs later, when all is decided. That of a
+        host's context is called for the host's connections, with this context as its third argument;
+        else the listener's is. Assign one to a host's context while none of its handshakes is under
+        way: a handshake that has begun calls the former, or that of the listener. A name in the map
+        is acknowledged to the client; so is every name where there is an `sni_callback` that lets it
+        pass. After None was assigned to `sni_callback`, which takes the acknowledgement away, install
+        the map again.
 
         Raises TypeError for anything that is not an `ssl.SSLContext`; ValueError for a context of
         clients or of one version of TLS, and for one without an id context of its own whose
