@@ -16,8 +16,8 @@ from setuptools.command.build_py import build_py
 from setuptools.errors import CompileError, LinkError
 
 MODULES = ("errors", "handles", "contexts", "listener", "sidctx", "fingerprint",
-           "server_names", "routing", "hosts", "hostmap", "serialize", "session_host", "resumption", "session", "hkdf", "keyring",
-           "ticket_callbacks", "tickets", "sharing")
+           "server_names", "routing", "hosts", "hostmap", "serialize", "session_host", "resumption", "session", "hkdf",
+           "keyring", "verified_chain", "ticket_callbacks", "tickets", "sharing")
 LIBRARIES = ["ssl", "crypto"]
 HEADERS = [str(path) for folder in ("include", "pysidctx") for path in sorted(Path(folder).glob("*.h"))]
 

@@ -1,6 +1,7 @@
 """OpenSSL as its manual pages spell it: every function and type that pysidctx uses."""
 
 from libc.stdint cimport uint32_t, uint64_t
+from libc.time cimport tm
 
 cdef extern from "openssl_compat.h" nogil:
     ctypedef void **CRYPTO_EX_dup_from "pysidctx_CRYPTO_EX_dup_from"
@@ -85,6 +86,10 @@ cdef extern from "openssl/err.h" nogil:
 
 cdef extern from "openssl/asn1.h" nogil:
     ctypedef int i2d_of_void(const void *, unsigned char **) noexcept
+    ctypedef struct ASN1_TIME:
+        pass
+
+    int ASN1_TIME_to_tm(const ASN1_TIME *s, tm *tm)
 
 cdef extern from "openssl/pem.h" nogil:
     const char *PEM_STRING_SSL_SESSION
@@ -102,11 +107,20 @@ cdef extern from "openssl/x509.h" nogil:
         pass
     ctypedef struct STACK_OF_X509 "STACK_OF(X509)":
         pass
+    ctypedef struct STACK_OF_X509_CRL "STACK_OF(X509_CRL)":
+        pass
     ctypedef struct STACK_OF_X509_NAME "STACK_OF(X509_NAME)":
         pass
 
     int sk_X509_num(const STACK_OF_X509 *sk)
     X509 *sk_X509_value(const STACK_OF_X509 *sk, int idx)
+    const ASN1_TIME *X509_get0_notAfter(const X509 *x)
+    X509_NAME *X509_get_issuer_name(const X509 *x)
+    int sk_X509_CRL_num(const STACK_OF_X509_CRL *sk)
+    X509_CRL *sk_X509_CRL_value(const STACK_OF_X509_CRL *sk, int idx)
+    void sk_X509_CRL_pop_free(STACK_OF_X509_CRL *sk, void (*free)(X509_CRL *))
+    void X509_CRL_free(X509_CRL *a)
+    const ASN1_TIME *X509_CRL_get0_nextUpdate(const X509_CRL *crl)
     int sk_X509_NAME_num(const STACK_OF_X509_NAME *sk)
     X509_NAME *sk_X509_NAME_value(const STACK_OF_X509_NAME *sk, int idx)
     int i2d_X509(X509 *a, unsigned char **ppout)
@@ -134,11 +148,18 @@ cdef extern from "openssl/x509_vfy.h" nogil:
     X509_CRL *X509_OBJECT_get0_X509_CRL(const X509_OBJECT *a)
     enum:
         X509_V_OK
+        X509_V_FLAG_CRL_CHECK
+        X509_V_FLAG_CRL_CHECK_ALL
+        X509_V_FLAG_NO_CHECK_TIME
         X509_VP_FLAG_OVERWRITE
         X509_VP_FLAG_RESET_FLAGS
 
     int X509_VERIFY_PARAM_set_inh_flags(X509_VERIFY_PARAM *param, uint32_t flags)
     uint32_t X509_VERIFY_PARAM_get_inh_flags(const X509_VERIFY_PARAM *param)
+    X509_STORE_CTX *X509_STORE_CTX_new()
+    void X509_STORE_CTX_free(X509_STORE_CTX *ctx)
+    int X509_STORE_CTX_init(X509_STORE_CTX *ctx, X509_STORE *trust_store, X509 *target, STACK_OF_X509 *untrusted)
+    STACK_OF_X509_CRL *X509_STORE_CTX_get1_crls(X509_STORE_CTX *st, X509_NAME *nm)
     X509_VERIFY_PARAM *X509_STORE_get0_param(const X509_STORE *xs)
     unsigned long X509_VERIFY_PARAM_get_flags(X509_VERIFY_PARAM *param)
     int X509_VERIFY_PARAM_get_depth(const X509_VERIFY_PARAM *param)
@@ -212,6 +233,7 @@ cdef extern from "openssl/ssl.h" nogil:
     int SSL_is_server(const SSL *s)
     int SSL_version(const SSL *s)
     const SSL_METHOD *SSL_get_ssl_method(const SSL *s)
+    STACK_OF_X509 *SSL_get0_verified_chain(const SSL *s)
     long SSL_get_verify_result(const SSL *ssl)
     void SSL_set_verify_result(SSL *ssl, long arg)
     const SSL_METHOD *SSL_CTX_get_ssl_method(const SSL_CTX *ctx)
@@ -287,6 +309,7 @@ cdef extern from "openssl/ssl.h" nogil:
     int SSL_SESSION_set1_ticket_appdata(SSL_SESSION *ss, const void *data, size_t len)
     int SSL_SESSION_get0_ticket_appdata(SSL_SESSION *ss, void **data, size_t *len)
     int SSL_CTX_get_tlsext_ticket_keys(SSL_CTX *ctx, unsigned char *keys, size_t keylen)
+    void SSL_CTX_sess_set_new_cb(SSL_CTX *ctx, int (*new_session_cb)(SSL *, SSL_SESSION *) noexcept nogil)
     long SSL_CTX_get_timeout(SSL_CTX *ctx)
     long SSL_CTX_set_timeout(SSL_CTX *ctx, long t)
 

@@ -18,6 +18,10 @@ cdef extern from "sid_slot.h" nogil:
     void sid_slot_write(sid_slot *slot, const unsigned char *data, unsigned int length)
     unsigned int sid_slot_read(sid_slot *slot, unsigned char *data)
 
+cdef extern from "stdatomic.h" nogil:
+    ctypedef struct atomic_int:
+        pass
+
 cdef extern from *:  # Cython's own
     bint likely(bint) nogil
     bint unlikely(bint) nogil
@@ -37,6 +41,7 @@ cdef struct Listener:
     sid_slot id_context    # CPython's own where no other was set
     bint serves            # so the SSL_CTX's own id context is random, see keep_apart()
     shared_pointer router  # a Router; NULL where all connections are served alike
+    atomic_int left        # not 0 once one of its connections was switched away after the choice
 
 # Kept on an SSL once an id context was set on it or chosen for it; owned by it, freed with it.
 cdef struct Connection:
@@ -47,6 +52,7 @@ cdef struct Connection:
     unsigned int length
     unsigned char id_context[SSL_MAX_SID_CTX_LENGTH]
     siphash_value host    # of the name in the first ClientHello
+    SSL_CTX *chosen_for   # which served it then
     HeldContext *context  # which it was switched to; NULL: none. A reference of its own
 
 # What chooses by host name among the connections of an SSL_CTX. Called by the ClientHello callback;

@@ -144,6 +144,8 @@ cdef int on_client_hello(SSL *ssl, int *alert, void *unused) noexcept nogil:
         return SSL_CLIENT_HELLO_SUCCESS
     else:
         connection = choose(connection, ssl, alert)
+        if connection is not NULL:
+            connection.chosen_for = SSL_get_SSL_CTX(ssl)
     # For every ClientHello: a switch of SSL_CTX may have replaced it, but the first choice stands.
     if connection is not NULL and SSL_set_session_id_context(ssl, connection.id_context,
                                                              connection.length):

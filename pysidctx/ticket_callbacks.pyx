@@ -1,11 +1,13 @@
-"""What OpenSSL calls for session tickets: the keys of the connection's listener, and how old they get.
+"""What OpenSSL calls for sessions: the ticket keys of the connection's listener, and how old sessions get.
 
-A ticket carries the time of its full handshake, which TLS 1.3 would forget at each renewal. The key
-callback is told neither an argument nor the SSL_CTX whose callback it is, which is the one that the
-connection was created with; that may have been switched since. The other two callbacks have an
-argument: the one notes it on the connection before a ticket is encrypted, the other looks at what was
-decrypted without.
+A ticket carries the time of its full handshake and when the client's certificates end, which TLS 1.3 would forget at
+each renewal. The key callback is told neither an argument nor the SSL_CTX whose callback it is, which is the one that
+the connection was created with; that may have been switched since. The other two callbacks for tickets have an
+argument: the one notes it on the connection before a ticket is encrypted, the other looks at what was decrypted
+without.
 """
+
+import warnings
 
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
@@ -18,14 +20,16 @@ from pysidctx.keyring cimport (
     current_key, enter, find_anywhere, find_key, hold_keyring, leave, new_keyring, read_key,
     release_keyring, set_keys,
 )
+from pysidctx.listener cimport Connection, Listener, atomic_int, connection_kept, listener_made, listener_of
 from pysidctx.libssl cimport (
     CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_clear_error, EVP_CIPHER, EVP_CIPHER_CTX,
     EVP_DecryptInit_ex, EVP_EncryptInit_ex, OPENSSL_cleanse, OPENSSL_free, OPENSSL_zalloc,
     RAND_bytes, SSL, SSL_CTX, SSL_CTX_get_ex_data, SSL_CTX_get_ex_new_index,
-    SSL_CTX_get_timeout, SSL_CTX_get_tlsext_ticket_keys,
+    SSL_CTX_get_timeout, SSL_CTX_get_tlsext_ticket_keys, SSL_CTX_sess_set_new_cb,
     SSL_CTX_set_ex_data, SSL_CTX_set_session_ticket_cb, SSL_CTX_set_timeout, SSL_get_ex_data,
-    SSL_get_ex_new_index, SSL_get_session, SSL_get_SSL_CTX, SSL_get_verify_mode, SSL_SESSION,
+    SSL_get_ex_new_index, SSL_get_session, SSL_get_SSL_CTX, SSL_get_verify_mode, SSL_is_server, SSL_SESSION,
     SSL_SESSION_get0_peer, SSL_SESSION_get0_ticket_appdata, SSL_SESSION_get_time,
+    SSL_SESSION_get_timeout,
     SSL_SESSION_set1_ticket_appdata, SSL_SESSION_set_time, SSL_SESSION_set_timeout,
     SSL_session_reused, SSL_set_ex_data, SSL_TICKET_NO_DECRYPT, SSL_TICKET_RETURN,
     SSL_TICKET_RETURN_IGNORE_RENEW, SSL_TICKET_RETURN_USE, SSL_TICKET_RETURN_USE_RENEW,
@@ -33,6 +37,8 @@ from pysidctx.libssl cimport (
     SSL_VERIFY_POST_HANDSHAKE, SSL_version, TICKET_MAC, TLS1_3_VERSION, fetched_aes128,
     fetched_aes256, set_ticket_key_callback, ticket_mac_init,
 )
+
+from pysidctx.verified_chain cimport verified_until
 
 cdef extern from "readers.h" nogil:
     void *shared_load(shared_pointer *pointer)
@@ -43,20 +49,27 @@ cdef extern from "stdatomic.h" nogil:
         memory_order_acquire
         memory_order_release
     void atomic_thread_fence(memory_order order)
+    int atomic_load(const atomic_int *object)
+    int atomic_exchange(atomic_int *object, int desired)
 
 
 # Kept on an SSL_CTX once it has the callbacks; owned by it, freed with it.
 cdef struct Installed:
+    SSL_CTX *ctx
     shared_pointer ring  # a Keyring, held; never NULL
     long timeout         # the SSL_CTX's own, seconds
+
+# What a ticket carries, in seconds of the Unix epoch.
+cdef struct Times:
+    uint64_t full   # the full handshake
+    uint64_t until  # from then on the client's certificates are not valid; UINT64_MAX: nothing ends them
 
 cdef enum:
     BUILTIN_LENGTH = 80     # bytes, of OpenSSL's own keys for an SSL_CTX
     IV_LENGTH = 16          # bytes, with AES
-    # What a ticket carries: this number, then the time of the full handshake in seconds of the Unix
-    # epoch, big-endian in 8 bytes.
-    APPDATA_FORMAT = 1
-    APPDATA_LENGTH = 9
+    # How a ticket carries its Times: this number, then each of the two, big-endian in 8 bytes.
+    APPDATA_FORMAT = 2
+    APPDATA_LENGTH = 17
     # How much later than by our clock a full handshake may have been, in seconds, where keys have no
     # period.
     SKEW = 300
@@ -68,6 +81,7 @@ cdef EVP_CIPHER *aes256 = <EVP_CIPHER *> check_pointer(fetched_aes256(), b"EVP_C
 cdef int use_keyring(SSL_CTX *ctx, Keyring *ring) except -1:
     """Have connections that `ctx` creates use these keys. Not twice at once for one `ctx`."""
     cdef Installed *installed = installed_on(ctx)
+    listener_made(ctx)  # its callback notes for which SSL_CTX an id context is chosen
     hold_keyring(ring)
     if installed is NULL:
         try:
@@ -102,6 +116,7 @@ cdef Installed *install_callbacks(SSL_CTX *ctx, Keyring *ring) except NULL:
     """Takes over the caller's hold on `ring`, unless it raises."""
     cdef Installed *installed = <Installed *> check_pointer(
         OPENSSL_zalloc(sizeof(Installed)), b"OPENSSL_zalloc()")
+    installed.ctx = ctx
     shared_exchange(&installed.ring, ring)
     installed.timeout = SSL_CTX_get_timeout(ctx)
     try:
@@ -113,6 +128,7 @@ cdef Installed *install_callbacks(SSL_CTX *ctx, Keyring *ring) except NULL:
     # the key callback whose keys it is to use.
     atomic_thread_fence(memory_order_release)
     SSL_CTX_set_session_ticket_cb(ctx, on_ticket_made, on_ticket_read, installed)
+    SSL_CTX_sess_set_new_cb(ctx, on_session_made)
     atomic_thread_fence(memory_order_release)
     set_ticket_key_callback(ctx, on_ticket_key)
     return installed
@@ -252,56 +268,130 @@ cdef int on_ticket_made(SSL *ssl, void *argument) noexcept nogil:
     lifetime = ring.lifetime
     builtin = ring.builtin
     leave(inside)
-    return 1 if builtin else write_time(ssl, SSL_get_session(ssl), lifetime)
+    return 1 if builtin else write_times(ssl, installed, SSL_get_session(ssl), lifetime)
 
 
-cdef bint write_time(SSL *ssl, SSL_SESSION *session, uint64_t lifetime) noexcept nogil:
-    """Have `session` carry the time of its full handshake, and end when that is too long ago."""
-    cdef uint64_t full = now()
-    cdef long left
+cdef bint write_times(SSL *ssl, Installed *installed, SSL_SESSION *session, uint64_t lifetime) noexcept nogil:
+    """Have `session` carry its Times, and end when they say so."""
+    cdef Times times
+    times.full = now()
+    times.until = verified_until(ssl)
     if SSL_session_reused(ssl):
         if SSL_version(ssl) != TLS1_3_VERSION:
-            # Perhaps the cache's, which other threads look at. One without that time is resumed from
-            # there alone.
+            # Perhaps the cache's, which other threads look at. One without Times is resumed from there
+            # alone.
             return True
-        if not read_time(session, &full):
-            full = 0  # not known: too long ago
-    if not set_time(session, full):
+        inherit_times(session, &times)
+    if not may_resume(ssl, installed.ctx):
+        times.until = 0
+    if not set_times(session, &times):
         return False
-    left = <long> (full + lifetime) - <long> SSL_SESSION_get_time(session)
-    # The client is told, too, in the ticket's lifetime. With 0 OpenSSL fails to write a ticket: it
-    # reads back another number.
-    SSL_SESSION_set_timeout(session, left if left > 0 else 1)
-    if left <= 0:
-        # Over at once: one that stays in the cache has nothing else to end it.
-        SSL_SESSION_set_time(session, 1)
+    end_at(session, min(times.full + lifetime, times.until))
     return True
 
 
-cdef bint set_time(SSL_SESSION *session, uint64_t full) noexcept nogil:
+cdef void inherit_times(SSL_SESSION *session, Times *times) noexcept nogil:
+    """Of the full handshake, in a connection that was resumed. A client verified since then may only end it earlier."""
+    cdef Times former
+    if not read_times(session, &former):
+        times.until = 0  # not known: too long ago
+        return
+    times.full = former.full
+    times.until = min(times.until, former.until)
+
+
+cdef void end_at(SSL_SESSION *session, uint64_t end) noexcept nogil:
+    """`end` in seconds of the Unix epoch; a client is told, too, in the ticket's lifetime."""
+    cdef uint64_t begin = <uint64_t> SSL_SESSION_get_time(session)
+    if end > begin:
+        SSL_SESSION_set_timeout(session, <long> (end - begin))
+        return
+    # Over at once: one that stays in the cache has nothing else to end it. With a timeout of 0 OpenSSL fails to
+    # write a ticket: it reads back another number.
+    SSL_SESSION_set_timeout(session, 1)
+    SSL_SESSION_set_time(session, 1)
+
+
+cdef int on_session_made(SSL *ssl, SSL_SESSION *session) noexcept nogil:
+    """See SSL_CTX_sess_set_new_cb(3): OpenSSL keeps `session`, for clients without tickets.
+
+    0: this function keeps no reference to it.
+    """
+    cdef Times times
+    cdef Connection *connection = connection_kept(ssl)
+    if not SSL_is_server(ssl) or read_times(session, &times):  # on_ticket_made() has seen to it
+        return 0
+    times.until = verified_until(ssl)
+    if connection is not NULL and connection.chosen and not may_resume(ssl, connection.chosen_for):
+        times.until = 0
+    end_at(session, min(<uint64_t> (SSL_SESSION_get_time(session) + SSL_SESSION_get_timeout(session)), times.until))
+    return 0
+
+
+cdef bint may_resume(SSL *ssl, SSL_CTX *created_with) noexcept nogil:
+    """Whether `ssl` is served by the SSL_CTX that its id context was chosen for, as all of those connections are.
+
+    If not, the sessions of the one get past what the other demands of clients.
+    """
+    cdef Connection *connection = connection_kept(ssl)
+    cdef SSL_CTX *chosen_for = created_with
+    cdef Listener *listener
+    if connection is not NULL and connection.chosen:
+        chosen_for = connection.chosen_for
+    listener = listener_of(chosen_for)
+    if listener is NULL:  # it is just being made
+        return False
+    if SSL_get_SSL_CTX(ssl) is chosen_for:
+        return atomic_load(&listener.left) == 0
+    if atomic_exchange(&listener.left, 1) == 0:
+        warn_of_switch()
+    return False
+
+
+cdef void warn_of_switch() noexcept with gil:
+    warnings.warn(
+        "pysidctx: a connection was switched to another SSLContext, by sni_callback or by setting its `context`, after "
+        "its session id context was chosen. From here on, sessions of the SSLContext that it was switched from are not "
+        "resumed: they would get past what the other one demands of clients. Choose the SSLContext by a HostMap",
+        RuntimeWarning)
+
+
+cdef bint set_times(SSL_SESSION *session, const Times *times) noexcept nogil:
     cdef unsigned char data[APPDATA_LENGTH]
-    cdef int i
     data[0] = APPDATA_FORMAT
-    for i in range(8):
-        data[1 + i] = <unsigned char> (full >> (56 - 8 * i))
+    write_number(data + 1, times.full)
+    write_number(data + 9, times.until)
     return SSL_SESSION_set1_ticket_appdata(session, data, sizeof(data))
 
 
-cdef bint read_time(SSL_SESSION *session, uint64_t *full) noexcept nogil:
-    """The time of the full handshake, if `session` carries it."""
+cdef bint read_times(SSL_SESSION *session, Times *times) noexcept nogil:
+    """Whether `session` carries them."""
     cdef void *found
     cdef const unsigned char *data
     cdef size_t length
-    cdef int i
     if not SSL_SESSION_get0_ticket_appdata(session, &found, &length):
         return False
     data = <const unsigned char *> found
     if length != APPDATA_LENGTH or data[0] != APPDATA_FORMAT:
         return False
-    full[0] = 0
-    for i in range(8):
-        full[0] = full[0] << 8 | data[1 + i]
+    times.full = read_number(data + 1)
+    times.until = read_number(data + 9)
     return True
+
+
+cdef void write_number(unsigned char *data, uint64_t number) noexcept nogil:
+    """Big-endian, in 8 bytes."""
+    cdef int i
+    for i in range(8):
+        data[i] = <unsigned char> (number >> (56 - 8 * i))
+
+
+cdef uint64_t read_number(const unsigned char *data) noexcept nogil:
+    cdef uint64_t number = 0
+    cdef int i
+    for i in range(8):
+        number = number << 8 | data[i]
+    return number
 
 
 cdef SSL_TICKET_RETURN on_ticket_read(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
@@ -316,7 +406,8 @@ cdef SSL_TICKET_RETURN on_ticket_read(SSL *ssl, SSL_SESSION *session, const unsi
     inside = enter()
     if status in (SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW):
         if judge(ring_of(installed), session, name, length):
-            result = used(ring_of(installed), status, lacks_certificate(ssl, session))
+            result = used(ring_of(installed), status,
+                          lacks_certificate(ssl, session) or not may_resume(ssl, installed.ctx))
     elif status == SSL_TICKET_NO_DECRYPT:
         count(ring_of(installed),
               INVALID if is_of(ring_of(installed), name, length) else UNKNOWN_KEY)
@@ -332,18 +423,18 @@ cdef bint is_of(Keyring *ring, const unsigned char *name, size_t length) noexcep
 cdef bint judge(Keyring *ring, SSL_SESSION *session, const unsigned char *name,
                 size_t length) noexcept nogil:
     """Whether a ticket was made with keys of `ring`, and not too long ago."""
-    cdef uint64_t full
+    cdef Times times
     cdef uint64_t present = now()
     if not is_of(ring, name, length):
         count(ring, UNKNOWN_KEY)
         return False
     if ring.builtin:
         return True
-    if not read_time(session, &full):
+    if not read_times(session, &times):
         count(ring, INVALID)
         return False
-    if (present >= full + ring.lifetime
-            or full > present + (ring.period if ring.period else SKEW)):
+    if (present >= min(times.full + ring.lifetime, times.until)
+            or times.full > present + (ring.period if ring.period else SKEW)):
         count(ring, EXPIRED)
         return False
     return True

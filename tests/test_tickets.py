@@ -23,6 +23,7 @@ from pysidctx import (
 
 SECRET = bytes(range(32))
 HOUR = 3600
+FOR_EVER = 2 ** 64 - 1
 
 
 @pytest.fixture
@@ -56,8 +57,13 @@ def halves(data, hmac_first=True):
 def full_handshake(der):
     """When a ticket says that it was."""
     appdata = libssl.ticket_appdata(der)
-    assert len(appdata) == 9 and appdata[0] == 1
-    return int.from_bytes(appdata[1:], "big")
+    assert len(appdata) == 17 and appdata[0] == 2
+    return int.from_bytes(appdata[1:9], "big")
+
+
+def carried(full, until=FOR_EVER):
+    """The times of the full handshake, and of the end of the client's certificates, as a ticket has them."""
+    return b"\2" + full.to_bytes(8, "big") + until.to_bytes(8, "big")
 
 
 def test_the_session_in_a_ticket_of_a_secret(two, client_ctx):
@@ -96,7 +102,7 @@ def test_a_ticket_that_another_program_made_is_resumed(two, client_ctx, key_file
     assert visit(two[0], client_ctx, again)[0]
 
 
-@pytest.mark.parametrize("appdata", [b"", b"\1", b"\2" + bytes(8), b"\1" + bytes(9)])
+@pytest.mark.parametrize("appdata", [b"", b"\2", b"\1" + bytes(16), b"\2" + bytes(17)])
 def test_a_ticket_that_does_not_tell_its_age_is_not(two, client_ctx, key_file, appdata):
     data = secrets.token_bytes(80)
     keys = TicketKeys.from_files([key_file("key", data)])
@@ -108,6 +114,26 @@ def test_a_ticket_that_does_not_tell_its_age_is_not(two, client_ctx, key_file, a
         der = libssl.der_of(changed)
     assert not visit(two[0], client_ctx, with_ticket(session, sealed(der, *halves(data))))[0]
     assert keys.stats().invalid == 1
+
+
+@pytest.mark.parametrize("left, resumed", [(-1, False), (0, False), (60, True)])
+def test_a_ticket_ends_with_the_client_s_certificates(two, client_ctx, key_file, left, resumed):
+    data = secrets.token_bytes(80)
+    keys = TicketKeys.from_files([key_file("key", data)])
+    keys.install(two[0])
+    _, session = visit(two[0], client_ctx)
+    der = opened(libssl.ticket(session.to_der()), *halves(data))
+    appdata = carried(full_handshake(der), int(time.time()) + left)
+    with libssl.session_from(der) as changed:
+        libssl.SSL_SESSION_set1_ticket_appdata(changed, appdata, 17)
+        der = libssl.der_of(changed)
+    found, session = visit(two[0], client_ctx, with_ticket(session, sealed(der, *halves(data))))
+    assert found == resumed
+    assert keys.stats().expired == (not resumed)
+    if resumed and client_ctx.minimum_version == VERSIONS[1]:
+        renewed = opened(libssl.ticket(session.to_der()), *halves(data))
+        assert libssl.ticket_appdata(renewed) == appdata
+        assert session.ticket_lifetime_hint <= left
 
 
 def test_keys_that_are_installed_in_mid_handshake(two, make_client_ctx):
@@ -136,7 +162,7 @@ def test_the_age_of_a_ticket(two, client_ctx, key_file, age, resumed):
     der = opened(libssl.ticket(session.to_der()), *halves(data))
     full = full_handshake(der) - age
     with libssl.session_from(der) as changed:
-        libssl.SSL_SESSION_set1_ticket_appdata(changed, b"\1" + full.to_bytes(8, "big"), 9)
+        libssl.SSL_SESSION_set1_ticket_appdata(changed, carried(full), 17)
         der = libssl.der_of(changed)
     found, session = visit(two[0], client_ctx, with_ticket(session, sealed(der, *halves(data))))
     assert found == resumed
@@ -439,62 +465,6 @@ def test_keys_for_a_connection_that_is_there_already(two, make_server_ctx, clien
     resumed, session = visit(two[0], client_ctx, session, before=lambda ends: keys.install(two[0]))
     assert resumed
     assert visit(two[1], client_ctx, session)[0]
-
-
-@pytest.mark.parametrize("with_keys", [False, True])
-def test_sni_callback_has_its_listener_s_keys(two, make_server_ctx, client_ctx, with_keys):
-    other = make_server_ctx()
-    if with_keys:
-        TicketKeys().install(other)
-
-    def switch(connection, name, ctx):
-        connection.context = other
-
-    keys = TicketKeys()
-    for ctx in two:
-        keys.install(ctx)
-        ctx.sni_callback = switch
-    _, session = visit(two[0], client_ctx)
-    for number in range(4):
-        resumed, session = visit(two[number % 2], client_ctx, session)
-        assert resumed
-
-
-@pytest.mark.parametrize("with_keys", [False, True])
-def test_a_switch_before_the_handshake(two, make_server_ctx, client_ctx, with_keys):
-    other = make_server_ctx()
-    theirs = TicketKeys()
-    if with_keys:
-        theirs.install(other)
-    keys = TicketKeys()
-    keys.install(two[0])
-
-    def switch(ends):
-        ends.server.context = other
-
-    _, session = visit(two[0], client_ctx, before=switch)
-    for _ in range(3):
-        resumed, session = visit(two[0], client_ctx, session, before=switch)
-        assert resumed
-    if with_keys:  # those of another context are not taken, though they are known in the process
-        _, foreign = visit(other, client_ctx)
-        assert not visit(two[0], client_ctx, foreign, before=switch)[0]
-        assert theirs.stats().accepted == 0
-
-
-def test_a_hello_retry_request(two, make_server_ctx, make_client_ctx):
-    """The second ClientHello comes when sni_callback has switched the connection."""
-    other = make_server_ctx()
-    keys = TicketKeys()
-    for ctx in two:
-        keys.install(ctx)
-        ctx.set_ecdh_curve("secp384r1")
-        ctx.sni_callback = lambda connection, name, ctx: setattr(connection, "context", other)
-    client_ctx = make_client_ctx(VERSIONS[1])
-    _, session = visit(two[0], client_ctx)
-    for number in range(3):
-        resumed, session = visit(two[number % 2], client_ctx, session)
-        assert resumed
 
 
 def test_ssl_dup_has_the_keys_of_its_own_context(two, make_server_ctx, client_ctx):

@@ -1,0 +1,95 @@
+"""Until when a peer's certificate chain is valid, as it was verified in the handshake of a connection.
+
+A resumed handshake verifies nothing, so what ends a chain must end the sessions that were made under it: the
+`notAfter` of each certificate, and the `nextUpdate` of the revocation lists that they were looked up in.
+"""
+
+from libc.stdint cimport UINT64_MAX, uint64_t
+from libc.time cimport time_t, tm
+
+from pysidctx.libssl cimport (
+    ASN1_TIME, ASN1_TIME_to_tm, ERR_pop_to_mark, ERR_set_mark, SSL, SSL_CTX_get_cert_store, SSL_get0_param,
+    SSL_get0_verified_chain, SSL_get_SSL_CTX, STACK_OF_X509, STACK_OF_X509_CRL, X509, X509_CRL_free,
+    X509_CRL_get0_nextUpdate, X509_get0_notAfter, X509_get_issuer_name, X509_STORE, X509_STORE_CTX,
+    X509_STORE_CTX_free, X509_STORE_CTX_get1_crls, X509_STORE_CTX_init, X509_STORE_CTX_new, X509_STORE_get0_param,
+    X509_V_FLAG_CRL_CHECK, X509_V_FLAG_CRL_CHECK_ALL, X509_V_FLAG_NO_CHECK_TIME, X509_VERIFY_PARAM_get_flags,
+    sk_X509_CRL_num, sk_X509_CRL_pop_free, sk_X509_CRL_value, sk_X509_num, sk_X509_value,
+)
+
+cdef extern from "time.h" nogil:
+    time_t timegm(tm *tm)
+
+
+cdef uint64_t verified_until(SSL *ssl) noexcept nogil:
+    """In seconds of the Unix epoch, the first in which the chain is not valid any more.
+
+    UINT64_MAX where nothing ends it: no peer was verified in this handshake, or without regard to time. 0 where it
+    cannot be told.
+    """
+    cdef STACK_OF_X509 *chain = SSL_get0_verified_chain(ssl)
+    cdef X509_STORE *store
+    cdef unsigned long flags
+    cdef uint64_t until
+    if chain is NULL:
+        return UINT64_MAX
+    store = SSL_CTX_get_cert_store(SSL_get_SSL_CTX(ssl))
+    # As OpenSSL joins them when it verifies.
+    flags = (X509_VERIFY_PARAM_get_flags(SSL_get0_param(ssl))
+             | X509_VERIFY_PARAM_get_flags(X509_STORE_get0_param(store)))
+    if flags & X509_V_FLAG_NO_CHECK_TIME:
+        return UINT64_MAX
+    ERR_set_mark()
+    until = certificates_until(chain)
+    if flags & X509_V_FLAG_CRL_CHECK:
+        until = min(until, lists_until(store, chain, flags))
+    ERR_pop_to_mark()
+    return until
+
+
+cdef uint64_t certificates_until(STACK_OF_X509 *chain) noexcept nogil:
+    cdef uint64_t until = UINT64_MAX
+    cdef int i
+    for i in range(sk_X509_num(chain)):
+        until = min(until, seconds(X509_get0_notAfter(sk_X509_value(chain, i))))
+    return until
+
+
+cdef uint64_t lists_until(X509_STORE *store, STACK_OF_X509 *chain, unsigned long flags) noexcept nogil:
+    """The first `nextUpdate` by which a certificate of the chain has no current revocation list."""
+    cdef int count = sk_X509_num(chain) if flags & X509_V_FLAG_CRL_CHECK_ALL else 1
+    cdef X509_STORE_CTX *lookup = X509_STORE_CTX_new()
+    cdef uint64_t until = 0
+    cdef int i
+    if lookup is not NULL and X509_STORE_CTX_init(lookup, store, NULL, NULL):
+        until = UINT64_MAX
+        for i in range(count):
+            until = min(until, list_until(lookup, sk_X509_value(chain, i)))
+    X509_STORE_CTX_free(lookup)
+    return until
+
+
+cdef uint64_t list_until(X509_STORE_CTX *lookup, X509 *certificate) noexcept nogil:
+    """The last of the lists of its issuer: OpenSSL takes one that is current."""
+    cdef STACK_OF_X509_CRL *lists = X509_STORE_CTX_get1_crls(lookup, X509_get_issuer_name(certificate))
+    cdef uint64_t until = 0
+    cdef int i, count = sk_X509_CRL_num(lists)
+    for i in range(count):
+        until = max(until, next_update(X509_CRL_get0_nextUpdate(sk_X509_CRL_value(lists, i))))
+    if lists is not NULL:
+        sk_X509_CRL_pop_free(lists, X509_CRL_free)
+    # Verified without a list, by a callback that lets it pass: the lists say nothing of it.
+    return until if count > 0 else UINT64_MAX
+
+
+cdef uint64_t next_update(const ASN1_TIME *found) noexcept nogil:
+    """A list need not have one (RFC 5280, section 5.1.2.5): then it stays current."""
+    return UINT64_MAX if found is NULL else seconds(found)
+
+
+cdef uint64_t seconds(const ASN1_TIME *found) noexcept nogil:
+    cdef tm parts
+    cdef time_t told
+    if not ASN1_TIME_to_tm(found, &parts):
+        return 0
+    told = timegm(&parts)
+    return <uint64_t> told if told > 0 else 0
