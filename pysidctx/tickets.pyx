@@ -58,7 +58,10 @@ cdef class TicketKeys:
 
     A ticket carries the time of its full handshake. When `lifetime` has passed since then, the next
     handshake is a full one, however often the client has renewed its ticket: in TLS 1.3 each
-    resumption gives it a fresh one.
+    resumption gives it a fresh one. So it is from the moment on that the client's certificate ends, or
+    another one of the chain that it was verified by (`notAfter`), or the revocation list of one that
+    is looked up in it (`nextUpdate`). Sessions that OpenSSL keeps for clients without tickets end then,
+    too.
 
     period
         int, in seconds: how long a key encrypts.
@@ -220,9 +223,14 @@ cdef class TicketKeys:
             of contexts. Its session timeout (`SSL_CTX_set_timeout()`) becomes `lifetime`.
 
         It counts for tickets that are made or read after the call. A connection keeps the keys of the
-        context that it was created with, whatever a `HostMap` or `sni_callback` switches it to.
+        context that it was created with, whatever a `HostMap` switches it to.
         A session is resumed if its id context is the connection's, too: see
         `set_session_id_context()`, and `resumable()`, which does both.
+
+        Where `sni_callback`, or setting the `context` of a connection, switches to another context after
+        the id context was chosen, sessions would get past what that one demands of clients. The first
+        such switch is a RuntimeWarning, and sessions of the former context are not resumed from then
+        on. Use a `HostMap` instead.
 
         Raises TypeError for anything that is not an `ssl.SSLContext`; ValueError for a context of
         clients or of one version of TLS; `pysidctx.Error` where OpenSSL fails. Then nothing is changed.
@@ -265,7 +273,8 @@ cdef class TicketKeys:
         unknown_key
             Tickets made with another key, or none at all.
         expired
-            Tickets whose full handshake was longer ago than `lifetime`, or lies ahead.
+            Tickets whose full handshake was longer ago than `lifetime`, or lies ahead, or whose client's
+            certificates have ended.
         invalid
             Tickets with the name of one of these keys that are not what was issued.
 

@@ -97,7 +97,7 @@ def main(case, certificate, ca, *flags):
         "fingerprints": (fingerprints, 20_000), "lookups": (lookups, 500_000),
         "changes": (changes, 3_000), "routed connections": (routed_connections, 4_000),
         **session_leaks.cases(server_ctx, client_ctx),
-        **ticket_leaks.cases(server_ctx, client_ctx),
+        **ticket_leaks.cases(server_ctx, client_ctx, certificate, ca),
     }[case]
     for number in range(rounds // 4):  # until caches and allocators have their size
         work(number)

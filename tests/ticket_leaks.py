@@ -1,5 +1,6 @@
 """What leaks.py does with ticket keys, over and over."""
 
+import datetime
 import os
 import secrets
 import ssl
@@ -7,8 +8,11 @@ import tempfile
 from pathlib import Path
 
 import tickets
+from authorities import Authority
 
 from pysidctx import TicketKeys, resumable
+
+LATER = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)
 
 
 def key_file(folder, name):
@@ -30,7 +34,7 @@ def refusals(ctx, path):
     )
 
 
-def cases(server_ctx, client_ctx):
+def cases(server_ctx, client_ctx, certificate, ca):
     folder = tempfile.TemporaryDirectory()
     paths = key_file(folder, "one"), key_file(folder, "other")
     refused = refusals(server_ctx, paths[0])

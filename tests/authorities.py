@@ -1,0 +1,47 @@
+"""Certificate authorities, clients' certificates and revocation lists that end at a given moment."""
+
+import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
+
+
+class Certificate:
+    """A certificate with its key, until the moment `ends`."""
+
+    def __init__(self, name, *, ends, issuer=None, is_authority=False):
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        issuer = issuer or self
+        builder = x509.CertificateBuilder(
+            issuer_name=issuer.name, subject_name=self.name, public_key=self.key.public_key(),
+            serial_number=x509.random_serial_number(), not_valid_before=LONG_AGO, not_valid_after=ends,
+        ).add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+        signed = builder.sign(issuer.key, hashes.SHA256())
+        self.pem = signed.public_bytes(serialization.Encoding.PEM).decode()
+
+    @property
+    def key_pem(self):
+        return self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                                      serialization.NoEncryption()).decode()
+
+
+class Authority(Certificate):
+    def __init__(self, name="root", *, ends, issuer=None):
+        super().__init__(name, ends=ends, issuer=issuer, is_authority=True)
+
+    def authority(self, *, ends):
+        return Authority("intermediate", ends=ends, issuer=self)
+
+    def client(self, *, ends):
+        return Certificate("client", ends=ends, issuer=self)
+
+    def crl(self, *, ends):
+        """A revocation list without entries, in PEM."""
+        builder = x509.CertificateRevocationListBuilder(
+            issuer_name=self.name, last_update=LONG_AGO, next_update=ends)
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
