@@ -63,4 +63,28 @@ def cases(server_ctx, client_ctx, certificate, ca):
         if number % 50 == 0:
             rotating.uninstall(server_ctx)
 
-    return {"ticket keys": (keys, 4_000), "tickets": (visits, 3_000)}
+    demanding, known = verifying(folder, certificate, ca)
+    rotating.install(demanding)
+
+    def verified(number):
+        tickets.visit(demanding, known)
+
+    return {"ticket keys": (keys, 4_000), "tickets": (visits, 3_000), "verified clients": (verified, 1_500)}
+
+
+def verifying(folder, certificate, ca):
+    """A server's context that looks clients up in a revocation list, and a client's that is let in."""
+    root = Authority(ends=LATER)
+    trusted, client = Path(folder.name, "trusted.pem"), Path(folder.name, "client.pem")
+    trusted.write_text(root.pem + root.crl(ends=LATER))
+    known = root.client(ends=LATER)
+    client.write_text(known.pem + known.key_pem)
+    demanding = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    demanding.load_cert_chain(certificate)
+    demanding.load_verify_locations(trusted)
+    demanding.verify_mode = ssl.CERT_REQUIRED
+    demanding.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+    client_ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client_ctx.load_verify_locations(ca)
+    client_ctx.load_cert_chain(client)
+    return demanding, client_ctx
