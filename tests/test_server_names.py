@@ -1,5 +1,6 @@
 """A host's sni_callback decides for its connections, on every CPython: called as CPython calls a listener's."""
 
+import gc
 import itertools
 import socket
 import ssl
@@ -205,6 +206,26 @@ def test_it_outlives_the_map_for_its_connections(listener, host, hosts, client_c
     with pytest.raises(ssl.SSLError):
         shake(ends)
     assert len(calls) == 1
+
+
+def test_it_may_drop_all_that_leads_to_its_context(listener, client_ctx, make_server_ctx, monkeypatch):
+    """And raise, when the connection alone keeps the context from being freed."""
+    told = []
+    hosts = HostMap({"a.test": make_server_ctx()})
+    hosts.install(listener)
+    alive = weakref.ref(hosts["a.test"])
+
+    def callback(connection, name, ctx):
+        hosts.clear()
+        connection.context = listener
+        raise LookupError(name)
+
+    hosts["a.test"].sni_callback = callback
+    monkeypatch.setattr(sys, "unraisablehook", lambda each: told.append(each.exc_type))
+    assert alert(listener, client_ctx) == "HANDSHAKE_FAILURE"
+    assert told == [LookupError]
+    gc.collect()
+    assert alive() is None
 
 
 def test_no_reference_is_kept_or_lost(listener, host, hosts, client_ctx, monkeypatch):
