@@ -124,17 +124,26 @@ def rng():
 
 
 @pytest.fixture(scope="session")
-def source_copy(tmp_path_factory):
-    """The files that git tracks, without anything that was built."""
+def tracked_files():
+    """The names of the files that git tracks."""
     command = [program("git", "git"), "ls-files", "-z"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
-        lack("the tracked files are not known: this is not a git checkout")
-    folder = tmp_path_factory.mktemp("source")
-    for name in filter(None, listed.stdout.split("\0")):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, folder / name)
-    return folder
+        lack(f"the tracked files are not known: {listed.stderr.strip()}")
+    return set(filter(None, listed.stdout.split("\0")))
+
+
+@pytest.fixture(scope="session")
+def copy_source(tracked_files):
+    """Copies the tracked files, without anything that was built, into a new folder: each test has its own."""
+
+    def copy(folder):
+        for name in tracked_files:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+        return folder
+
+    return copy
 
 
 @pytest.fixture

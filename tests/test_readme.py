@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,9 +45,9 @@ def test_commands(code, tmp_path):
 
 
 @pytest.mark.parametrize("code", INSTALLING)
-def test_installing(code, empty_venv, source_copy, tmp_path):
+def test_installing(code, empty_venv, copy_source, tmp_path):
     environment = dict(UNOPTIMIZED, PATH=f"{empty_venv / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    tree = shutil.copytree(source_copy, tmp_path / "tree")
+    tree = copy_source(tmp_path / "tree")
     subprocess.run(["sh", "-ec", code], cwd=tree, env=environment, check=True)
 
 

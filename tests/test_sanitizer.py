@@ -14,10 +14,10 @@ TESTS = ("test_hostmap.py", "test_hostmap_tls.py", "test_switch.py", "test_hosti
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory, source_copy):
+def environment(tmp_path_factory, copy_source):
     """That of a process which runs an instrumented build of the library."""
     folder = tmp_path_factory.mktemp("instrumented")
-    tree = shutil.copytree(source_copy, folder / "tree")
+    tree = copy_source(folder / "tree")
     subprocess.run(
         [sys.executable, "setup.py", "-q", "build", "--build-base", folder, "--build-lib", folder],
         cwd=tree, check=True, capture_output=True,

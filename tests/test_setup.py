@@ -3,7 +3,6 @@
 import os
 import re
 import runpy
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -131,17 +130,17 @@ exec gcc "$@"
     ("openssl/ssl.h", "without OpenSSL's header openssl/ssl.h: install it (libssl-dev on Debian"),
     ("SSL_new", "without OpenSSL's library libssl: install it (libssl-dev on Debian"),
 ])
-def test_what_is_missing_is_named_in_one_sentence(compiler, source_copy, tmp_path, word, sentence):
-    tree = shutil.copytree(source_copy, tmp_path / "tree")
+def test_what_is_missing_is_named_in_one_sentence(compiler, copy_source, tmp_path, word, sentence):
+    tree = copy_source(tmp_path / "tree")
     ran = setup("build_ext", cwd=tree, env=dict(os.environ, CC=compiler(word)))
     assert ran.returncode == 1
     assert sentence in ran.stderr.splitlines()[-1]
     assert "Traceback" not in ran.stderr
 
 
-def test_a_named_folder_is_built_against(source_copy, tmp_path):
+def test_a_named_folder_is_built_against(copy_source, tmp_path):
     """A folder of links to the system's OpenSSL."""
-    tree = shutil.copytree(source_copy, tmp_path / "tree")
+    tree = copy_source(tmp_path / "tree")
     named = tmp_path / "openssl"
     (named / "lib").mkdir(parents=True)
     preprocessed = output("cc", "-E", "-", input="#include <openssl/ssl.h>\n")
