@@ -42,7 +42,9 @@ def set_session_id_context(target, sid_ctx):
 
     A server resumes a session only where the session's id context equals the connection's, byte
     for byte; otherwise the client gets a full handshake, not an error. A client whose connection
-    has another id context than the session it was given fails its handshake.
+    has another id context than the session it was given fails its handshake. So does, in TLS 1.3, a
+    client with an external pre-shared key (`SSLContext.set_psk_client_callback()`) and any id context
+    but an empty one: OpenSSL makes a session of that key, whose id context is empty.
 
     target
         An `ssl.SSLContext`: counts for each of its servers' connections that reads its ClientHello

@@ -114,6 +114,36 @@ def test_clients_compare_it_too(server_ctx, make_client_ctx, version):
         shake(ends)
 
 
+@pytest.fixture
+def psk_contexts(version):
+    """A server's and a client's with one external pre-shared key, and nothing else to authenticate by."""
+    if not getattr(ssl, "HAS_PSK", False):
+        pytest.skip("ssl takes external PSKs from CPython 3.13 on")
+    server_ctx, client_ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client_ctx.check_hostname, client_ctx.verify_mode = False, ssl.CERT_NONE
+    client_ctx.minimum_version = client_ctx.maximum_version = version
+    if version < ssl.TLSVersion.TLSv1_3:
+        for ctx in (server_ctx, client_ctx):
+            ctx.set_ciphers("PSK")
+    server_ctx.set_psk_server_callback(lambda identity: b"k" * 32)
+    client_ctx.set_psk_client_callback(lambda hint: ("client", b"k" * 32))
+    return server_ctx, client_ctx
+
+
+def test_an_external_psk_of_tls_1_3_fails_on_a_client_with_an_id_context(psk_contexts, version):
+    connect(*psk_contexts)
+    ends = pair(*psk_contexts)
+    set_raw(ends.client, b"shop")
+    if version < ssl.TLSVersion.TLSv1_3:
+        shake(ends)
+        return
+    with pytest.raises(ssl.SSLError, match="(?i)attempt.to.reuse.session.in.different.context"):
+        shake(ends)
+    ends = pair(*psk_contexts)
+    set_raw(ends.client, b"")
+    shake(ends)
+
+
 def test_the_session_carries_it(server_ctx, client_ctx):
     ends = pair(server_ctx, client_ctx)
     set_raw(ends.client, b"of the client")
