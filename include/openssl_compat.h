@@ -65,6 +65,15 @@ static inline int pysidctx_ticket_mac_init(EVP_MAC_CTX *mac, const unsigned char
 }
 #endif
 
+/* A session's time in more than 31 bits where a long has no more, since 3.3. */
+#if OPENSSL_VERSION_NUMBER < 0x30300000L
+#define pysidctx_SSL_SESSION_get_time(session) ((time_t)SSL_SESSION_get_time(session))
+#define pysidctx_SSL_SESSION_set_time(session, t) ((time_t)SSL_SESSION_set_time(session, (long)(t)))
+#else
+#define pysidctx_SSL_SESSION_get_time SSL_SESSION_get_time_ex
+#define pysidctx_SSL_SESSION_set_time SSL_SESSION_set_time_ex
+#endif
+
 /* Without the pre-shared keys of TLS 1.2, OpenSSL has nothing to take away. */
 #ifdef OPENSSL_NO_PSK
 #define pysidctx_SSL_set_psk_server_callback(ssl, callback) ((void)(ssl), (void)(callback))

@@ -6,7 +6,6 @@ import _ssl
 
 cimport cython
 
-from pysidctx.errors import Error
 from pysidctx.sidctx import derive_session_id_context
 
 from pysidctx.demands cimport Demands
@@ -73,7 +72,8 @@ def context_fingerprint(ctx):
     Raises TypeError for anything else. Raises ValueError for a context with CAs from
     a directory (`capath`, or the system's by `load_default_certs()`): OpenSSL reads those one
     by one as it needs them, so they cannot be listed; name the CAs by `cafile` or `cadata`, or
-    choose an id context yourself. Raises `pysidctx.Error` where OpenSSL fails. Safe in any
+    choose an id context yourself. So it does with an OpenSSL that does not show whether there are
+    such CAs. Raises `pysidctx.Error` where OpenSSL fails. Safe in any
     thread, with handshakes going on in others; not while one still loads something into the context.
 
     See SSL_CTX_get0_certificate(3), X509_STORE_get0_objects(3), X509_VERIFY_PARAM_get_flags(3).
@@ -192,8 +192,10 @@ cdef str settings(const Demands *demands, SSL_CTX *ctx, object context):
     cdef X509_VERIFY_PARAM *store_param = X509_STORE_get0_param(store)
     cdef int fetches = store_fetches(store)
     if fetches < 0:
-        raise Error("this OpenSSL does not show whether a context fetches CAs as it needs them: "
-                    "choose an id context yourself")
+        raise ValueError(
+            f"{_ssl.OPENSSL_VERSION} does not show whether a context fetches CAs as it needs them, from a "
+            "directory (capath) or the system's defaults, so this one's may not be all that can be listed: "
+            "choose an id context yourself")
     if fetches:
         raise ValueError(
             "this context has CAs that OpenSSL fetches as it needs them, from a directory (capath) "

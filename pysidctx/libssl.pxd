@@ -1,7 +1,7 @@
 """OpenSSL as its manual pages spell it: every function and type that pysidctx uses."""
 
 from libc.stdint cimport uint32_t, uint64_t
-from libc.time cimport tm
+from libc.time cimport time_t, tm
 
 cdef extern from "openssl_compat.h" nogil:
     ctypedef void **CRYPTO_EX_dup_from "pysidctx_CRYPTO_EX_dup_from"
@@ -325,10 +325,8 @@ cdef extern from "openssl/ssl.h" nogil:
     int SSL_SESSION_set_protocol_version(SSL_SESSION *s, int version)
     const SSL_CIPHER *SSL_SESSION_get0_cipher(const SSL_SESSION *s)
     int SSL_SESSION_set_cipher(SSL_SESSION *s, const SSL_CIPHER *cipher)
-    long SSL_SESSION_get_time(const SSL_SESSION *s)
     long SSL_SESSION_get_timeout(const SSL_SESSION *s)
     long SSL_SESSION_set_timeout(SSL_SESSION *s, long t)
-    long SSL_SESSION_set_time(SSL_SESSION *s, long t)
     int SSL_SESSION_has_ticket(const SSL_SESSION *s)
     unsigned long SSL_SESSION_get_ticket_lifetime_hint(const SSL_SESSION *s)
     int SSL_SESSION_is_resumable(const SSL_SESSION *s)
@@ -360,6 +358,8 @@ cdef extern from "openssl_compat.h" nogil:
     STACK_OF_X509_OBJECT *X509_STORE_get1_objects "pysidctx_X509_STORE_get1_objects" (
         X509_STORE *xs)
     int checks_host "pysidctx_checks_host" (X509_VERIFY_PARAM *param)
+    time_t SSL_SESSION_get_time "pysidctx_SSL_SESSION_get_time" (const SSL_SESSION *s)
+    time_t SSL_SESSION_set_time "pysidctx_SSL_SESSION_set_time" (SSL_SESSION *s, time_t t)
     EVP_MD *fetched_sha256 "pysidctx_fetched_sha256" ()
     EVP_CIPHER *fetched_aes128 "pysidctx_fetched_aes128" ()
     EVP_CIPHER *fetched_aes256 "pysidctx_fetched_aes256" ()

@@ -1,20 +1,25 @@
 /* Whether an X509_STORE fetches certificates as it needs them, from directories or URIs.
  *
- * OpenSSL has no function that lists a store's lookups.  The first fields of the two structs have
- * been the same since 1.1.0; each is believed only where the fields around the one that is needed
- * hold what OpenSSL's own functions say. */
+ * OpenSSL has no function that lists a store's lookups.  Both structs begin alike since 1.1.0, but for
+ * one more pointer before the objects in a store of 4.0.  A field is believed only where those on both
+ * sides of it hold what OpenSSL's own functions return. */
 #ifndef PYSIDCTX_STORE_LOOKUPS_H
 #define PYSIDCTX_STORE_LOOKUPS_H
+
+#include <stddef.h>
 
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
 
-struct pysidctx_store_head {
-    int cache;
+struct pysidctx_store_fields {
     STACK_OF(X509_OBJECT) *objs;
     STACK_OF(X509_LOOKUP) *get_cert_methods;
     X509_VERIFY_PARAM *param;
 };
+
+/* Up to 3.6 the fields follow an int, in 4.0 an int and a pointer. */
+#define PYSIDCTX_STORE_FIELDS_FIRST 1
+#define PYSIDCTX_STORE_FIELDS_LAST 2
 
 struct pysidctx_lookup_head {
     int init;
@@ -24,17 +29,39 @@ struct pysidctx_lookup_head {
     X509_STORE *store_ctx;
 };
 
-/* 1: it does; 0: all that it trusts is in it; -1: this OpenSSL keeps them in another way. */
-static int pysidctx_store_fetches(X509_STORE *store)
+/* The lookups of a store, or NULL where this OpenSSL keeps them in another way. */
+static STACK_OF(X509_LOOKUP) *pysidctx_store_lookups(X509_STORE *store)
 {
-    const struct pysidctx_store_head *head = (const struct pysidctx_store_head *)store;
     int i;
 
-    if (head->objs != X509_STORE_get0_objects(store)
-        || head->param != X509_STORE_get0_param(store))
+    for (i = PYSIDCTX_STORE_FIELDS_FIRST; i <= PYSIDCTX_STORE_FIELDS_LAST; i++) {
+        const struct pysidctx_store_fields *fields
+            = (const struct pysidctx_store_fields *)((void **)store + i);
+
+#if OPENSSL_VERSION_NUMBER >= 0x40000000L
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* only an address is compared */
+#endif
+        if (fields->objs == X509_STORE_get0_objects(store)
+            && fields->param == X509_STORE_get0_param(store))
+            return fields->get_cert_methods;
+#if OPENSSL_VERSION_NUMBER >= 0x40000000L
+#pragma GCC diagnostic pop
+#endif
+    }
+    return NULL;
+}
+
+/* 1: it does; 0: all that it trusts is in it; -1: this OpenSSL does not show it. */
+static int pysidctx_store_fetches(X509_STORE *store)
+{
+    STACK_OF(X509_LOOKUP) *lookups = pysidctx_store_lookups(store);
+    int i;
+
+    if (lookups == NULL)
         return -1;
-    for (i = 0; i < sk_X509_LOOKUP_num(head->get_cert_methods); i++) {
-        X509_LOOKUP *lookup = sk_X509_LOOKUP_value(head->get_cert_methods, i);
+    for (i = 0; i < sk_X509_LOOKUP_num(lookups); i++) {
+        X509_LOOKUP *lookup = sk_X509_LOOKUP_value(lookups, i);
         const struct pysidctx_lookup_head *found = (const struct pysidctx_lookup_head *)lookup;
 
         if (found->method_data != X509_LOOKUP_get_method_data(lookup)

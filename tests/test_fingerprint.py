@@ -3,6 +3,7 @@
 import ctypes
 import datetime
 import hashlib
+import os
 import ssl
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import libssl
 import pytest
 import trustme
 from handshakes import connect
+from machine import ROOT, program
 from pysidctx import context_fingerprint, derive_session_id_context
 
 X509_V_FLAG_CRL_CHECK = 4
@@ -254,6 +256,35 @@ def test_cas_from_a_directory_are_refused(base, tmp_path, verify_mode):
 def test_the_system_s_cas_are_refused():
     with pytest.raises(ValueError, match="cafile or cadata"):
         context_fingerprint(ssl.create_default_context())
+
+
+@pytest.fixture(scope="module")
+def other_store(tmp_path_factory):
+    library = tmp_path_factory.mktemp("preloaded") / "other_store.so"
+    subprocess.run([program("cc", "gcc"), "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror",
+                    ROOT / "tests" / "consumers" / "other_store.c", "-o", library], check=True)
+    return library
+
+
+@pytest.mark.parametrize("call", [
+    "context_fingerprint(ctx)", "HostMap({'a.test': ctx})", "resumable(ctx, TicketKeys())"])
+def test_an_openssl_that_does_not_show_its_cas_is_refused(other_store, call):
+    """And where an id context is said, none needs to be seen."""
+    code = f"""
+import ssl
+from pysidctx import *
+ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+try:
+    {call}
+except ValueError as error:
+    print(error)
+HostMap({{"a.test": Host(ctx, b"a/v1")}})
+"""
+    ran = subprocess.run([sys.executable, "-c", code], env=dict(os.environ, LD_PRELOAD=str(other_store)),
+                         capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert f"{ssl.OPENSSL_VERSION} does not show whether" in ran.stdout
+    assert "choose an id context yourself" in ran.stdout
 
 
 @pytest.mark.parametrize("ctx", [None, "ctx", ssl.SSLContext, object()])
