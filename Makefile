@@ -2,7 +2,7 @@
 #
 #   make demo      see plain ssl and pysidctx side by side
 #   make test      run the tests
-#   make matrix    run the tests on every CPython from 3.9 to 3.13 that is found
+#   make matrix    run the tests on every CPython from 3.9 to 3.15 that is found
 #   make bench     measure
 #
 # PYTHON names the interpreter: make test PYTHON=python3.13
@@ -11,6 +11,7 @@ PYTHON ?= python3
 TAG := $(shell $(PYTHON) -c 'import sys; print(sys.implementation.cache_tag + sys.abiflags)')
 VENV := .venv/$(TAG)
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 # Twice as many as processors: many tests wait for what other processes do.
 WORKERS := $(shell expr 2 \* $$(nproc))
 SOURCES := $(wildcard pysidctx/*.pyx pysidctx/*.pxd pysidctx/*.h include/*.h) setup.py pyproject.toml
@@ -31,27 +32,32 @@ matrix: $(VENV)/.nox
 bench: $(VENV)/.bench $(VENV)/.m2crypto
 	$(BIN)/python -m benchmarks $(ARGS)
 
-$(VENV)/.built: $(SOURCES) .ci/prepare
-	sh .ci/prepare $(PYTHON)
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -qq --disable-pip-version-check --upgrade pip 'setuptools>=77' 'Cython>=3.1'
-	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --editable '.[cli]'
-	touch $@
+# Without the debugger's information, which takes longer to write than the code.
+$(VENV)/.built: $(SOURCES) .ci/prepare .ci/install
+	@sh .ci/prepare $(PYTHON)
+	@echo 'Making $(VENV), with pip, setuptools and Cython'
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --upgrade pip 'setuptools>=77' 'Cython>=3.1'
+	@echo 'Building pysidctx: $(words $(wildcard pysidctx/*.pyx)) modules, which may take a minute or two'
+	@CFLAGS="-g0 $$CFLAGS" $(PIP) --no-build-isolation --editable '.[cli]'
+	@touch $@
 
+# What is built already is not built again: pip finds it installed, and adds what the extra names.
 $(VENV)/.test $(VENV)/.bench: $(VENV)/.%: $(VENV)/.built
-	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --editable '.[$*]'
-	touch $@
+	@echo 'Installing from PyPI what pysidctx[$*] names'
+	@$(PIP) 'pysidctx[$*]'
+	@touch $@
 
 # M2Crypto has no wheels; what builds it needs swig, of which PyPI has some.
 $(VENV)/.m2crypto: $(VENV)/.bench
-	{ $(BIN)/python -m pip install -qq --disable-pip-version-check swig wheel \
-	&& PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install -qq --disable-pip-version-check \
-		--no-build-isolation M2Crypto && touch $@; } \
+	@echo 'Building M2Crypto'
+	@{ $(PIP) swig wheel \
+	&& PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) --no-build-isolation M2Crypto && touch $@; } \
 	|| echo 'M2Crypto cannot be built here: it is left out' >&2
 
 $(VENV)/.nox: $(VENV)/.built
-	$(BIN)/python -m pip install -qq --disable-pip-version-check nox
-	touch $@
+	@$(PIP) nox
+	@touch $@
 
 clean:
 	rm -rf .venv .nox build dist *.egg-info pysidctx/*.so
