@@ -12,7 +12,12 @@ import handshakes
 import libssl
 import pytest
 import trustme
+from hypothesis import HealthCheck, settings
 from machine import ROOT, lack, program
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 # Those that build, install or run long come last; the longest of them first, because whole files are
 # what several workers share among them.

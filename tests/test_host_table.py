@@ -6,6 +6,8 @@ import subprocess
 import pytest
 from machine import ROOT, program
 
+pytestmark = pytest.mark.one_python
+
 SOURCE = ROOT / "tests" / "consumers" / "table_stress.c"
 HEADERS = ("host_table.h", "readers.h", "siphash.h")
 AGAIN = "while (atomic_load_explicit(&table->changes, memory_order_seq_cst) != changes)"

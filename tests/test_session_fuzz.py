@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pysidctx import Session, SessionError, WrongContextError
 from test_session import fields
 
-few = settings(max_examples=300, deadline=None,
-               suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(max_examples=300,
+               suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,8 @@ import subprocess
 import pytest
 from machine import ROOT, program
 
+pytestmark = pytest.mark.one_python
+
 HEADER = ROOT / "pysidctx" / "sid_slot.h"
 RETRY = "while (atomic_load_explicit(&slot->generation, memory_order_relaxed) != seen)"
 

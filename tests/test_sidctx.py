@@ -71,7 +71,6 @@ def test_no_other_object_is_a_target(target, sid_ctx):
     assert libssl.ERR_peek_error() == 0
 
 
-@settings(deadline=None)
 @given(sid_ctx=contiguous_buffers(0, 32))
 def test_every_buffer_of_up_to_32_bytes_arrives(contexts, sid_ctx):
     server_ctx, client_ctx = contexts
@@ -82,7 +81,7 @@ def test_every_buffer_of_up_to_32_bytes_arrives(contexts, sid_ctx):
     assert id_context(connect(server_ctx, client_ctx)) == bytes(memoryview(sid_ctx))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(sid_ctx=contiguous_buffers(33, 200))
 def test_a_longer_one_is_refused_and_changes_nothing(contexts, sid_ctx):
     server_ctx, client_ctx = contexts
