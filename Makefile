@@ -4,6 +4,7 @@
 #   make test      run the tests
 #   make matrix    run the tests on every CPython from 3.9 to 3.15 that is found
 #   make bench     measure
+#   make soak      fork 20,000 times while other threads serve
 #
 # PYTHON names the interpreter: make test PYTHON=python3.13
 
@@ -19,7 +20,7 @@ SOURCES := $(wildcard pysidctx/*.pyx pysidctx/*.pxd pysidctx/*.h include/*.h) se
 # What Cython has translated for one Python it need not translate for the next.
 export CYTHON_CACHE_DIR ?= $(CURDIR)/build/cython-cache
 
-.PHONY: demo test matrix bench clean
+.PHONY: demo test matrix bench soak clean
 demo: $(VENV)/.built
 	$(BIN)/python -m pysidctx demo
 
@@ -31,6 +32,9 @@ matrix: $(VENV)/.nox
 
 bench: $(VENV)/.bench $(VENV)/.m2crypto
 	$(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(VENV)/.test
+	FORKS=20000 $(BIN)/pytest --capture=no $(ARGS) tests/test_forks.py
 
 # Without the debugger's information, which takes longer to write than the code.
 $(VENV)/.built: $(SOURCES) .ci/prepare .ci/install

@@ -6,8 +6,6 @@ through that had begun before it was replaced.
 
 cimport cython
 
-import os
-
 from libc.stdint cimport UINT64_MAX, uint64_t
 from libc.string cimport memcmp, memcpy
 
@@ -40,6 +38,8 @@ cdef extern from "readers.h" nogil:
 cdef extern from "pthread.h" nogil:
     ctypedef struct pthread_mutex_t:
         pass
+    int pthread_atfork(void (*prepare)() noexcept nogil, void (*parent)() noexcept nogil,
+                       void (*child)() noexcept nogil)
     int pthread_mutex_init(pthread_mutex_t *mutex, const void *attributes)
     int pthread_mutex_lock(pthread_mutex_t *mutex)
     int pthread_mutex_unlock(pthread_mutex_t *mutex)
@@ -329,12 +329,15 @@ cdef size_t counted(Keyring *ring, Counter counter) noexcept nogil:
     return atomic_load_explicit(&ring.counters[<int> counter], memory_order_relaxed)
 
 
-def _after_fork():
-    # Threads that were looking or changing are not in this process.
+cdef void renew_locks() noexcept nogil:
+    """At first, and in a forked child, where the threads that had locked them are not.
+
+    What such a thread was changing is good as it is: each change is a single store. At worst
+    something is never freed.
+    """
     gate_init(&gate)
     pthread_mutex_init(&changes, NULL)
 
 
-gate_init(&gate)
-pthread_mutex_init(&changes, NULL)
-os.register_at_fork(after_in_child=_after_fork)
+renew_locks()
+check(pthread_atfork(NULL, NULL, renew_locks) == 0, b"pthread_atfork()")

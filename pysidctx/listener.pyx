@@ -5,8 +5,6 @@ CPython gives each server connection an id context of its own making right after
 decides on resumption: the ClientHello callback is the only place between the two.
 """
 
-import os
-
 from libc.string cimport memcmp
 
 from pysidctx.client_hello cimport read_server_name
@@ -27,6 +25,10 @@ cdef extern from "stdatomic.h" nogil:
         memory_order_acquire
         memory_order_release
     void atomic_thread_fence(memory_order order)
+
+cdef extern from "pthread.h" nogil:
+    int pthread_atfork(void (*prepare)() noexcept nogil, void (*parent)() noexcept nogil,
+                       void (*child)() noexcept nogil)
 
 cdef extern from "readers.h" nogil:
     ctypedef struct atomic_size_t:
@@ -255,14 +257,14 @@ cdef int copy_connection(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *original,
     return 1
 
 
-def _after_fork():
-    # Threads that were in a callback are not in this process.
+cdef void renew_locks() noexcept nogil:
+    """At first, and in a forked child, where the threads that were in a callback are not."""
     gate_init(&gate)
 
 
-gate_init(&gate)
+renew_locks()
+check(pthread_atfork(NULL, NULL, renew_locks) == 0, b"pthread_atfork()")
 check(RAND_bytes(<unsigned char *> &key, sizeof(key)), b"RAND_bytes()")
-os.register_at_fork(after_in_child=_after_fork)
 
 
 listener_index = check(SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_listener),

@@ -53,6 +53,9 @@ typedef struct {
     } slots[THREAD_SLOTS];
 } reader_gate;
 
+/* Nobody is inside.  A forked child begins with it, too, by pthread_atfork(): it has one thread, but
+ * the gates as others had them.  os.register_at_fork() would be too late: before its functions are
+ * called, CPython frees what the other threads had.  The thread that forks is not inside. */
 static inline void gate_init(reader_gate *gate)
 {
     unsigned int i;
