@@ -3,6 +3,7 @@
 cimport cython
 
 import ssl
+import weakref
 from collections import namedtuple
 from collections.abc import Mapping, MutableMapping
 from itertools import chain
@@ -13,16 +14,19 @@ from pysidctx.hosts import Host
 
 from pysidctx.demands cimport Demands
 from pysidctx.fingerprint cimport fingerprint_under, read_demands
-from pysidctx.handles cimport SSL_CTX_from
+from pysidctx.handles cimport SSL_CTX_from, SSL_CTX_of
 from pysidctx.host_table cimport (
     HOSTS_MALFORMED, HOSTS_MATCHED, HOSTS_REJECTED, HOSTS_UNMATCHED, flag_load, flag_store,
     host_table, table_counted, table_slots,
 )
 from pysidctx.hosts cimport Hosts, server_context
 from pysidctx.libssl cimport SSL_CTX
-from pysidctx.listener cimport Listener, listener_made, listener_of, set_router
-from pysidctx.routing cimport has_own_id_context, install
+from pysidctx.listener cimport Listener, listener_made, listener_of
+from pysidctx.routing cimport has_own_id_context, install, is_installed, uninstall
 from pysidctx.server_names cimport acknowledge_names, ignore_names
+
+cdef extern from "Python.h":
+    int Py_AddPendingCall(int (*function)(void *) noexcept, void *argument)
 
 
 HostMapStats = namedtuple("HostMapStats", ("matched", "unmatched", "rejected", "malformed"),
@@ -30,9 +34,9 @@ HostMapStats = namedtuple("HostMapStats", ("matched", "unmatched", "rejected", "
 HostMapStats.__doc__ = "How many connections were routed by a HostMap, as `HostMap.stats()` tells."
 
 
-# Where install() keeps a HostMap: in the SSLContext's own dictionary, so that the garbage collector
-# sees a map whose hosts lead back to its listener.
-_KEY = "_pysidctx_hosts"
+# Where a listener keeps its Installation: in the SSLContext's own dictionary, so that the garbage
+# collector sees a map whose hosts lead back to its listener.
+cdef str KEY = "_pysidctx_hosts"
 
 _UNMATCHED = "serve", "reject"
 
@@ -107,7 +111,8 @@ class HostMap(MutableMapping):
     __slots__ = ("_hosts", "__weakref__")
 
     def __init__(self, other=(), /):
-        self._hosts = Hosts()
+        if not hasattr(self, "_hosts"):  # a second call adds entries, as dict's does
+            self._hosts = Hosts()
         self.update(other)
 
     def __getitem__(self, pattern):
@@ -260,21 +265,24 @@ class HostMap(MutableMapping):
         cdef Listener *kept
         cdef Demands demands
         cdef const unsigned char *fingerprint = NULL
+        cdef bint installed
         if not isinstance(listener, ssl.SSLContext):
             raise TypeError("a HostMap is installed on an ssl.SSLContext, not on a bare "
                             "_ssl._SSLContext")
         with cython.critical_section(listener):
             kept = listener_made(ctx)
-            read_demands(&demands, listener)
-            if not has_own_id_context(kept):
-                taken = fingerprint_of_listener(&demands, listener)
-                fingerprint = taken
-            former = keep(listener, self)
-            if not install(kept, hosts.table, &demands, fingerprint):
-                keep(listener, former)
-                raise MemoryError("no memory to install a HostMap")
-            if has_no_callback(listener):
-                acknowledge_names(ctx)
+        read_demands(&demands, listener)
+        if not has_own_id_context(kept):
+            taken = fingerprint_of_listener(&demands, listener)
+            fingerprint = taken
+        installation = Installation(listener, self)
+        vars(listener).setdefault(KEY)  # so that there is room for it
+        with cython.critical_section(listener):
+            installed = install(kept, hosts.table, &demands, fingerprint)
+        if not installed:
+            raise MemoryError("no memory to install a HostMap")
+        vars(listener)[KEY] = installation
+        tell_about_names(listener)
 
     def uninstall(self, listener):
         """Route the connections of `listener` no more: their ClientHellos read from here on.
@@ -286,14 +294,95 @@ class HostMap(MutableMapping):
         Raises TypeError for anything else, and ValueError where this map is not installed. Safe in
         any thread, with handshakes going on in others.
         """
+        cdef Hosts hosts = self._hosts
         cdef SSL_CTX *ctx = SSL_CTX_from(listener)
+        cdef bint uninstalled
         with cython.critical_section(listener):
-            if kept_by(listener) is not self:
-                raise ValueError("this HostMap is not installed on this SSLContext")
-            set_router(listener_of(ctx), NULL)
+            uninstalled = uninstall(listener_of(ctx), hosts.table)
+        if not uninstalled:
+            raise ValueError("this HostMap is not installed on this SSLContext")
+        tell_about_names(listener)
+        if keeps(listener, hosts):
+            vars(listener).pop(KEY, None)
+
+
+# Whoever changes which map is installed does so in a critical section of the listener, in which no
+# Python code runs and nothing else is locked: it would let the section go.
+
+@cython.final
+cdef class Installation:
+    """What keeps a HostMap alive while it is installed.
+
+    The listener's dictionary may be changed by others, and by two threads that install a map at the
+    same time: for one that is dropped while its map is installed, another is put there.
+    """
+
+    cdef object listener  # a weak reference
+    cdef object hostmap
+    cdef Hosts hosts
+
+    def __cinit__(self, listener, hostmap):
+        self.hostmap = hostmap
+        self.hosts = hostmap._hosts
+        self.listener = weakref.ref(listener)
+
+    def __del__(self):
+        listener = None if self.listener is None else self.listener()
+        if listener is not None and lacks(listener, self.hosts):
+            dropped.append((listener, self.hostmap))
+            # Not at once: who drops it may be changing that dictionary. Where the queue is full, the
+            # next one asks again.
+            Py_AddPendingCall(put_back, NULL)
+
+
+# Listeners with the maps that are to be put into their dictionaries.
+cdef list dropped = []
+
+
+cdef int put_back(void *unused) noexcept with gil:
+    while dropped:
+        listener, hostmap = dropped.pop()
+        if lacks(listener, hostmap._hosts):
+            vars(listener)[KEY] = Installation(listener, hostmap)
+    return 0
+
+
+cdef bint lacks(object listener, Hosts hosts) except -1:
+    """Whether this map is installed, and `listener` does not keep it alive."""
+    return not keeps(listener, hosts) and serves(listener, hosts)
+
+
+cdef bint keeps(object listener, Hosts hosts) except -1:
+    """Whether the dictionary of `listener` has an Installation of this map."""
+    found = vars(listener).get(KEY)
+    return type(found) is Installation and (<Installation> found).hosts is hosts
+
+
+cdef bint serves(object listener, Hosts hosts) noexcept:
+    """Whether this map is installed on `listener`; None: whether none is."""
+    cdef host_table *table = NULL if hosts is None else hosts.table
+    with cython.critical_section(listener):
+        return is_installed(listener_of(SSL_CTX_of(listener)), table)
+
+
+cdef int tell_about_names(object listener) except -1:
+    """Have clients be told whether a map knows the name, where no sni_callback does that.
+
+    Again where the map was changed meanwhile.
+    """
+    cdef SSL_CTX *ctx = SSL_CTX_of(listener)
+    cdef bint ignored
+    cdef bint settled = False
+    while not settled:
+        ignored = serves(listener, None)
+        with cython.critical_section(listener):
             if has_no_callback(listener):
-                ignore_names(ctx)
-            keep(listener, None)
+                if ignored:
+                    ignore_names(ctx)
+                else:
+                    acknowledge_names(ctx)
+        settled = ignored == serves(listener, None)
+    return 0
 
 
 cdef bytes fingerprint_of_listener(const Demands *demands, object listener):
@@ -307,16 +396,3 @@ cdef bytes fingerprint_of_listener(const Demands *demands, object listener):
 
 cdef bint has_no_callback(object context) except -1:
     return _ssl._SSLContext.sni_callback.__get__(context) is None
-
-
-cdef object kept_by(object listener):
-    """The HostMap that is installed on an SSLContext; None."""
-    return getattr(listener, "__dict__", {}).get(_KEY)
-
-
-cdef object keep(object listener, object hosts):
-    """Have `listener` keep this HostMap alive, or none (None); returns the one from before."""
-    former = vars(listener).pop(_KEY, None)
-    if hosts is not None:
-        vars(listener)[_KEY] = hosts
-    return former

@@ -20,4 +20,6 @@ cdef inline Part part(const void *data, size_t length) noexcept nogil:
 cdef bint derive(unsigned char *sid_ctx, const Part *parts, int count) noexcept nogil
 cdef bint install(Listener *listener, host_table *table, const Demands *demands,
                   const unsigned char *fingerprint) noexcept nogil
+cdef bint uninstall(Listener *listener, host_table *table) noexcept nogil
+cdef bint is_installed(Listener *listener, const host_table *table) noexcept nogil
 cdef bint has_own_id_context(Listener *listener) noexcept nogil

@@ -5,7 +5,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset, strlen
 
 from pysidctx.client_hello cimport ServerName, offers_tls13
-from pysidctx.contexts cimport HeldContext, hold
+from pysidctx.contexts cimport HeldContext, hold, shared_pointer
 from pysidctx.demands cimport Demands, connection_mode
 from pysidctx.errors cimport check_pointer
 from pysidctx.handles cimport has_sni_callback
@@ -23,6 +23,9 @@ from pysidctx.listener cimport Connection, Router, set_router, sid_slot_read
 from pysidctx.server_names cimport ask_host
 from pysidctx.siphash cimport siphash_value
 from pysidctx.switch cimport switch_context
+
+cdef extern from "readers.h" nogil:
+    void *shared_load(shared_pointer *pointer)
 
 
 # How the listener was when the map was installed on it.
@@ -59,6 +62,22 @@ cdef bint install(Listener *listener, host_table *table, const Demands *demands,
         memcpy(installed.fingerprint, fingerprint, SSL_MAX_SID_CTX_LENGTH)
     set_router(listener, &installed.router)
     return True
+
+
+cdef bint uninstall(Listener *listener, host_table *table) noexcept nogil:
+    """Have `table` choose no more; False where it did not. `listener` may be NULL."""
+    return is_installed(listener, table) and set_router(listener, NULL)
+
+
+cdef bint is_installed(Listener *listener, const host_table *table) noexcept nogil:
+    """Whether `table` chooses for the connections of a listener; NULL: whether none does.
+
+    Not while another is installed. `listener` may be NULL.
+    """
+    cdef Installed *installed = NULL
+    if listener is not NULL:
+        installed = <Installed *> shared_load(&listener.router)
+    return (NULL if installed is NULL else installed.table) is table
 
 
 cdef void uninstalled(Router *router) noexcept nogil:

@@ -48,6 +48,7 @@ SSL_SESSION_get0_id_context = _function(
     ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint),
 )
 SSL_get_SSL_CTX = _function("SSL_get_SSL_CTX", ctypes.c_void_p, ctypes.c_void_p)
+SSL_set_SSL_CTX = _function("SSL_set_SSL_CTX", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 SSL_ctrl = _function(
     "SSL_ctrl", ctypes.c_long, ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_char_p
 )
