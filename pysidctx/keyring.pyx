@@ -60,6 +60,8 @@ cdef enum:
     SALT_LENGTH = 22
     # What a period's key derives as: the name, then the two secrets.
     DERIVED_LENGTH = NAME_LENGTH + 2 * KEY_LENGTH
+    # How many keys are derived, or a few more, to look for one among all Keyrings.
+    MOST_DERIVED = 64
 
 
 cdef Keyring *new_keyring(uint64_t lifetime) except NULL:
@@ -210,7 +212,11 @@ cdef const TicketKey *find_key(Keyring *ring, const unsigned char *name, uint64_
 
     `renew`: whether it is an older one, so that the client is to be given a fresh ticket.
     """
-    cdef KeySet *keyset = set_at(ring, now)
+    return key_in(set_at(ring, now), name, renew)
+
+
+cdef const TicketKey *key_in(const KeySet *keyset, const unsigned char *name,
+                             bint *renew) noexcept nogil:
     cdef size_t i
     if keyset is NULL:
         return NULL
@@ -224,11 +230,21 @@ cdef const TicketKey *find_key(Keyring *ring, const unsigned char *name, uint64_
 
 cdef const TicketKey *find_anywhere(const unsigned char *name, uint64_t now,
                                     bint *renew) noexcept nogil:
-    """The same among the keys of all Keyrings."""
+    """The same among the keys of all Keyrings.
+
+    Of those that have not derived theirs for that time, only the first ones do so now, lest an
+    unknown name cost a handshake all of it.
+    """
     cdef Keyring *ring = <Keyring *> shared_load(&keyrings)
+    cdef KeySet *keyset
     cdef const TicketKey *key
+    cdef size_t derived = 0
     while ring is not NULL:
-        key = find_key(ring, name, now, renew)
+        keyset = <KeySet *> shared_load(&ring.keyset)
+        if derived < MOST_DERIVED and not is_good(ring, keyset, now):
+            keyset = set_at(ring, now)
+            derived += keyset.count if keyset is not NULL else 1
+        key = key_in(keyset, name, renew)
         if key is not NULL:
             return key
         ring = <Keyring *> shared_load(&ring.next)
@@ -238,19 +254,20 @@ cdef const TicketKey *find_anywhere(const unsigned char *name, uint64_t now,
 cdef KeySet *set_at(Keyring *ring, uint64_t now) noexcept nogil:
     """The set for that time, in seconds of the Unix epoch; where memory runs out, an older one."""
     cdef KeySet *keyset = <KeySet *> shared_load(&ring.keyset)
-    if ring.period == 0 or is_for(keyset, now):
+    if is_good(ring, keyset, now):
         return keyset
     pthread_mutex_lock(&changes)
     keyset = <KeySet *> shared_load(&ring.keyset)
-    if not is_for(keyset, now):
+    if not is_good(ring, keyset, now):
         rotate(ring, keyset, now)
         keyset = <KeySet *> shared_load(&ring.keyset)
     pthread_mutex_unlock(&changes)
     return keyset
 
 
-cdef bint is_for(const KeySet *keyset, uint64_t now) noexcept nogil:
-    return keyset is not NULL and keyset.begin <= now < keyset.end
+cdef bint is_good(const Keyring *ring, const KeySet *keyset, uint64_t now) noexcept nogil:
+    """Whether `keyset` is the one of `ring` for that time."""
+    return ring.period == 0 or (keyset is not NULL and keyset.begin <= now < keyset.end)
 
 
 @cython.cdivision(True)

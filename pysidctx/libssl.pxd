@@ -254,6 +254,8 @@ cdef extern from "openssl/ssl.h" nogil:
     const char *SSL_get_servername(const SSL *s, const int type)
 
     SSL_CTX *SSL_set_SSL_CTX(SSL *ssl, SSL_CTX *ctx)
+    int SSL_CTX_up_ref(SSL_CTX *ctx)
+    void SSL_CTX_free(SSL_CTX *ctx)
     ctypedef void (*SSL_CTX_keylog_cb_func)(const SSL *ssl, const char *line) noexcept nogil
     SSL_CTX_keylog_cb_func SSL_CTX_get_keylog_callback(const SSL_CTX *ctx)
     ctypedef int (*SSL_verify_cb)(int preverify_ok, X509_STORE_CTX *x509_ctx) noexcept nogil

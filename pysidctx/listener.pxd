@@ -54,6 +54,8 @@ cdef struct Connection:
     siphash_value host    # of the name in the first ClientHello
     SSL_CTX *chosen_for   # which served it then
     HeldContext *context  # which it was switched to; NULL: none. A reference of its own
+    # Which read the first ClientHello, where it was switched then; else NULL. A reference of its own.
+    SSL_CTX *former
 
 # What chooses by host name among the connections of an SSL_CTX. Called by the ClientHello callback;
 # freed after the last of these calls.
@@ -78,6 +80,7 @@ cdef int connection_index
 
 cdef Listener *new_listener(SSL_CTX *ctx, const unsigned char *sid_ctx,
                             unsigned int length) noexcept nogil
+cdef void keep_former(Connection *connection, SSL *ssl) noexcept nogil
 cdef Connection *new_connection(SSL *ssl) noexcept nogil
 cdef Listener *listener_made(SSL_CTX *ctx) except NULL
 cdef bint set_router(Listener *listener, Router *router) noexcept nogil

@@ -14,8 +14,8 @@ from pysidctx.libssl cimport (
     CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_pop_to_mark, ERR_set_mark, OPENSSL_free,
     OPENSSL_memdup, OPENSSL_zalloc, RAND_bytes,
     SSL_AD_ILLEGAL_PARAMETER, SSL_AD_INTERNAL_ERROR, SSL_CLIENT_HELLO_ERROR, SSL_CLIENT_HELLO_SUCCESS,
-    SSL_CTX_get_ex_new_index, SSL_CTX_get_ssl_method, SSL_CTX_set_client_hello_cb,
-    SSL_CTX_set_ex_data, SSL_get_ex_new_index, SSL_get_pending_cipher, SSL_get_SSL_CTX,
+    SSL_CTX_free, SSL_CTX_get_ex_new_index, SSL_CTX_get_ssl_method, SSL_CTX_set_client_hello_cb,
+    SSL_CTX_set_ex_data, SSL_CTX_up_ref, SSL_get_ex_new_index, SSL_get_pending_cipher, SSL_get_SSL_CTX,
     SSL_set_ex_data, TLS_client_method,
 )
 from pysidctx.siphash cimport siphash
@@ -99,6 +99,13 @@ cdef Connection *kept_anew(SSL *ssl) noexcept nogil:
         OPENSSL_free(connection)
         return NULL
     return connection
+
+
+cdef void keep_former(Connection *connection, SSL *ssl) noexcept nogil:
+    """Before the connection is switched: it most often is the SSL_CTX that has created it."""
+    cdef SSL_CTX *ctx = SSL_get_SSL_CTX(ssl)
+    if connection.former is NULL and SSL_CTX_up_ref(ctx):
+        connection.former = ctx
 
 
 cdef Listener *listener_made(SSL_CTX *ctx) except NULL:
@@ -236,8 +243,11 @@ cdef void free_listener(void *ctx, void *kept, CRYPTO_EX_DATA *ad, int index, lo
 
 cdef void free_connection(void *ssl, void *kept, CRYPTO_EX_DATA *ad, int index, long argl,
                           void *argp) noexcept nogil:
-    if kept is not NULL and (<Connection *> kept).context is not NULL:
-        release((<Connection *> kept).context)
+    cdef Connection *connection = <Connection *> kept
+    if connection is not NULL:
+        SSL_CTX_free(connection.former)
+        if connection.context is not NULL:
+            release(connection.context)
     OPENSSL_free(kept)
 
 
@@ -252,6 +262,7 @@ cdef int copy_connection(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *original,
         place[0] = copy
         if copy is NULL:
             return 0
+        copy.former = NULL  # the copy is created by the SSL_CTX that `original` was switched to
         if copy.context is not NULL:
             hold(copy.context)
     return 1

@@ -19,7 +19,7 @@ from pysidctx.libssl cimport (
     SSL_get0_param, SSL_get_max_proto_version, SSL_get_options, SSL_get_verify_mode, SSL_OP_NO_TLSv1_3,
     TLS1_3_VERSION, X509_VERIFY_PARAM_get_flags, fetched_sha256,
 )
-from pysidctx.listener cimport Connection, Router, set_router, sid_slot_read
+from pysidctx.listener cimport Connection, Router, keep_former, set_router, sid_slot_read
 from pysidctx.server_names cimport ask_host
 from pysidctx.siphash cimport siphash_value
 from pysidctx.switch cimport switch_context
@@ -132,6 +132,7 @@ cdef bint serve_host(Installed *installed, const host_entry *entry, uint64_t sta
     if held is not NULL:
         hold(held)
         connection.context = held
+        keep_former(connection, ssl)
         if not switch_context(ssl, held.ctx, held.demands.post_handshake_auth):
             return False
         if has_sni_callback(held.context):

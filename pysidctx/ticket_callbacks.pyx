@@ -37,6 +37,7 @@ from pysidctx.libssl cimport (
     SSL_VERIFY_POST_HANDSHAKE, SSL_version, TICKET_MAC, TLS1_3_VERSION, fetched_aes128,
     fetched_aes256, set_ticket_key_callback, ticket_mac_init,
 )
+from pysidctx.listener cimport Connection, connection_kept
 
 from pysidctx.verified_chain cimport verified_until
 
@@ -178,8 +179,13 @@ cdef bint note(SSL *ssl, Installed *installed) noexcept nogil:
 cdef Keyring *ring_for(SSL *ssl) noexcept nogil:
     """Between enter() and leave(): what was noted, else a guess that others must look at."""
     cdef Installed *installed = <Installed *> SSL_get_ex_data(ssl, noted_index)
+    cdef Connection *connection
     if installed is NULL:
-        installed = installed_on(SSL_get_SSL_CTX(ssl))
+        connection = connection_kept(ssl)
+        if connection is not NULL and connection.former is not NULL:
+            installed = installed_on(connection.former)
+        else:
+            installed = installed_on(SSL_get_SSL_CTX(ssl))
     return ring_of(installed) if installed is not NULL else NULL
 
 
@@ -240,7 +246,7 @@ cdef bint copy_key(SSL *ssl, const unsigned char *name, TicketKey *key,
     if ring is not NULL:
         found = find_key(ring, name, now(), renew)
     if found is NULL:
-        # The connection was switched before its ticket was read. on_ticket_read() knows better.
+        # Perhaps somebody else has switched it before its ticket was read. on_ticket_read() knows.
         found = find_anywhere(name, now(), renew)
     if found is not NULL:
         key[0] = found[0]
