@@ -89,8 +89,10 @@ class HostMap(MutableMapping):
 
     A change has its effect on each ClientHello that is read after it; each one sees the map from
     before or from after it, whole, also for `update()` and `clear()`. Connections keep the
-    context that they were given, for as long as they live. Any thread may use a map at any time;
-    iteration goes over the patterns that were there when it began, in no particular order.
+    context that they were given, for as long as they live; one that is stored on that context keeps
+    it for ever, as with `ssl` alone, where the garbage collector does not see it either. Any thread
+    may use a map at any time; iteration goes over the patterns that were there when it began, in no
+    particular order.
 
     other
         A mapping, or pairs, that it begins with: as for `update()`.
