@@ -19,6 +19,7 @@ cdef class Hosts:
     cdef int new_entry(self, host_entry *entry, object name, object value, dict known) except -1
     cdef void discard(self, const host_entry *entry) noexcept
     cdef int settle(self) except -1
+    cdef int forget(self, HeldContext *held) except -1
     cdef int put(self, object name, object value) except -1
     cdef int put_all(self, object items) except -1
     cdef host_entry *entry_of(self, object name) except? NULL

@@ -276,10 +276,15 @@ cdef class Hosts:
             self.idle = held.next
             held.idle = False
             if held.entries == 0:
-                context, key = self.contexts.pop(<size_t> held)
-                self.addresses.pop(key, None)
-                let_go(held)
+                self.forget(held)
         return 0
+
+    cdef int forget(self, HeldContext *held) except -1:
+        # Its SSLContext may end with this function, and run code that uses this map: not before
+        # nobody finds `held` here any more.
+        context, key = self.contexts.pop(<size_t> held)
+        self.addresses.pop(key, None)
+        return let_go(held)
 
     cdef int put(self, object name, object value) except -1:
         cdef host_entry entry

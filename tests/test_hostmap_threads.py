@@ -4,6 +4,7 @@ import gc
 import os
 import random
 import signal
+import ssl
 import sys
 import threading
 
@@ -172,6 +173,25 @@ def test_maps_are_installed_and_uninstalled_meanwhile(make_server_ctx, make_clie
             assert id_context(connect(listener, client_ctx)) in (b"map", b"Python\0")
 
     run([change], 2 * [shake_hands])
+
+
+def test_a_context_that_ends_may_change_the_map(make_server_ctx, client_ctx):
+    other, listener = make_server_ctx(), make_server_ctx()
+    other.set_alpn_protocols(["other"])
+    client_ctx.set_alpn_protocols(["other"])
+
+    class Ending(ssl.SSLContext):
+        def __del__(self):
+            hosts["a.test"] = Host(other, b"again")
+
+    hosts = HostMap({f"{n}.test": Host(Ending(ssl.PROTOCOL_TLS_SERVER), b"ends") for n in range(20)})
+    hosts.install(listener)
+    for _ in range(20):
+        hosts.update({"a.test": Host(other, b"first"),
+                      "b.test": Host(Ending(ssl.PROTOCOL_TLS_SERVER), b"ends")})
+        hosts.clear()
+        assert hosts == {"a.test": Host(other, b"again")}
+        assert connect(listener, client_ctx).server.selected_alpn_protocol() == "other"
 
 
 def test_whatever_is_installed_is_alive(make_server_ctx, client_ctx):
