@@ -37,7 +37,6 @@ from pysidctx.libssl cimport (
     SSL_VERIFY_POST_HANDSHAKE, SSL_version, TICKET_MAC, TLS1_3_VERSION, fetched_aes128,
     fetched_aes256, set_ticket_key_callback, ticket_mac_init,
 )
-from pysidctx.listener cimport Connection, connection_kept
 
 from pysidctx.verified_chain cimport verified_until
 
