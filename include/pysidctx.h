@@ -72,7 +72,9 @@ static inline int pysidctx_SSL_set_session_id_context(SSL *ssl, const unsigned c
 }
 
 /* The SSL_CTX of an ssl.SSLContext, borrowed: valid as long as `context` lives.  NULL with a
- * TypeError set for anything else.  Needs the GIL. */
+ * TypeError set for anything else, and with a ValueError for one that has another SSLContext make its
+ * connections (as truststore's does): pass that, the `context` of a connection.  Needs the GIL, and may
+ * run Python: methods of a class that overrides wrap_bio() and wrap_socket() are called. */
 static inline SSL_CTX *pysidctx_SSL_CTX_from(PyObject *context)
 {
     return pysidctx_table->SSL_CTX_from(context);

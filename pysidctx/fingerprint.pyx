@@ -25,6 +25,7 @@ from pysidctx.libssl cimport (
     sk_X509_NAME_value, sk_X509_OBJECT_num, sk_X509_OBJECT_pop_free, sk_X509_OBJECT_value,
     sk_X509_num, sk_X509_value,
 )
+from pysidctx.wrapped cimport unwrapped
 
 cdef extern from "store_lookups.h":
     int store_fetches "pysidctx_store_fetches" (X509_STORE *store)
@@ -79,8 +80,9 @@ def context_fingerprint(ctx):
     See SSL_CTX_get0_certificate(3), X509_STORE_get0_objects(3), X509_VERIFY_PARAM_get_flags(3).
     """
     cdef Demands demands
-    read_demands(&demands, ctx)
-    return fingerprint_under(&demands, ctx)
+    used = unwrapped(ctx)
+    read_demands(&demands, used)
+    return fingerprint_under(&demands, used)
 
 
 cdef int read_demands(Demands *demands, object context) except -1:

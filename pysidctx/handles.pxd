@@ -19,7 +19,7 @@ cdef extern from "Python.h":
     PyObject *PyObject_GetAttr(object, object)
 
 # Each owns one reference for as long as the process lives.
-cdef PyTypeObject *SSLContext_type   # ssl.SSLContext
+cdef PyTypeObject *SSLContext_type   # ssl.SSLContext as Python has it; NULL where it was changed
 cdef PyTypeObject *SSLSocket_type    # ssl.SSLSocket
 cdef PyTypeObject *SSLObject_type    # ssl.SSLObject
 cdef PyTypeObject *SSLSession_type   # ssl.SSLSession, which has no subclasses
@@ -30,6 +30,8 @@ cdef size_t sni_callback_offset      # of the field of an _ssl._SSLContext
 
 cdef PyObject *connection_behind(object target, const char *expected) except NULL
 cdef SSL_CTX *SSL_CTX_from(object context) except NULL
+cdef str described(object target)
+cdef bint is_python_s(object function, str name) except -1
 
 cdef inline bint is_context(object target) noexcept:
     cdef PyTypeObject *kind = Py_TYPE(target)

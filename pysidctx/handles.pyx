@@ -7,6 +7,7 @@ and the pointers lie where `cpython_ssl.h` says.
 
 import ssl
 import sys
+from types import FunctionType
 
 import _ssl
 
@@ -214,10 +215,28 @@ cdef PyObject *kept(object needed) noexcept:
     return <PyObject *> needed
 
 
+cdef bint is_python_s(object function, str name) except -1:
+    """Whether a function is that of Python's module ssl, and none that another library put in its place."""
+    return (type(function) is FunctionType and function.__globals__ is vars(ssl)
+            and function.__qualname__ == name)
+
+
+cdef object python_s_context_class():
+    """`ssl.SSLContext` as Python has it: another library may have put its own there. None if it was changed."""
+    for kind in (*getattr(ssl.SSLContext, "__mro__", ()), *_ssl._SSLContext.__subclasses__()):
+        if (kind.__bases__ == (_ssl._SSLContext,)
+                and is_python_s(getattr(kind, "wrap_bio", None), "SSLContext.wrap_bio")
+                and is_python_s(getattr(kind, "wrap_socket", None), "SSLContext.wrap_socket")):
+            return kind
+    return None
+
+
 cdef int learn_types(object context, object connection) except -1:
     global SSLContext_type, SSLSocket_type, SSLObject_type, SSLSession_type
     global _SSLContext_type, _SSLSocket_type
-    SSLContext_type = <PyTypeObject *> kept(ssl.SSLContext)
+    python_s = python_s_context_class()
+    if python_s is not None:
+        SSLContext_type = <PyTypeObject *> kept(python_s)
     SSLSocket_type = <PyTypeObject *> kept(ssl.SSLSocket)
     SSLObject_type = <PyTypeObject *> kept(ssl.SSLObject)
     SSLSession_type = <PyTypeObject *> kept(ssl.SSLSession)

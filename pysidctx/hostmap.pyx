@@ -2,7 +2,6 @@
 
 cimport cython
 
-import ssl
 import weakref
 from collections import namedtuple
 from collections.abc import Mapping, MutableMapping
@@ -24,6 +23,7 @@ from pysidctx.libssl cimport SSL_CTX
 from pysidctx.listener cimport Listener, listener_made, listener_of
 from pysidctx.routing cimport has_own_id_context, install, is_installed, uninstall
 from pysidctx.server_names cimport acknowledge_names, ignore_names
+from pysidctx.wrapped cimport unwrapped
 
 cdef extern from "Python.h":
     int Py_AddPendingCall(int (*function)(void *) noexcept, void *argument)
@@ -263,12 +263,13 @@ class HostMap(MutableMapping):
         SSL_CTX_set_tlsext_servername_callback(3).
         """
         cdef Hosts hosts = self._hosts
+        listener = unwrapped(listener)
         cdef SSL_CTX *ctx = server_context(listener)
         cdef Listener *kept
         cdef Demands demands
         cdef const unsigned char *fingerprint = NULL
         cdef bint installed
-        if not isinstance(listener, ssl.SSLContext):
+        if not hasattr(listener, "__dict__"):
             raise TypeError("a HostMap is installed on an ssl.SSLContext, not on a bare "
                             "_ssl._SSLContext")
         with cython.critical_section(listener):
@@ -297,6 +298,7 @@ class HostMap(MutableMapping):
         any thread, with handshakes going on in others.
         """
         cdef Hosts hosts = self._hosts
+        listener = unwrapped(listener)
         cdef SSL_CTX *ctx = SSL_CTX_from(listener)
         cdef bint uninstalled
         with cython.critical_section(listener):

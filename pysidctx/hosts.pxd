@@ -8,12 +8,14 @@ cdef SSL_CTX *server_context(object context) except NULL
 cdef class Hosts:
     cdef host_table *table
     # What keeps the SSLContexts alive, where the garbage collector sees it: the address of each
-    # HeldContext with its SSLContext, and with its key in `addresses`.
+    # HeldContext with its SSLContext, the one that was put in (which may wrap it), and its key in
+    # `addresses`.
     cdef dict contexts
     cdef dict addresses
     cdef HeldContext *idle
 
-    cdef HeldContext *held_for(self, object context, Demands demands, bytes fingerprint) except NULL
+    cdef HeldContext *held_for(self, object given, object context, Demands demands,
+                               bytes fingerprint) except NULL
     cdef HeldContext *held_with_fingerprint(self, object context, dict known) except NULL
     cdef void is_idle(self, HeldContext *held) noexcept
     cdef int new_entry(self, host_entry *entry, object name, object value, dict known) except -1

@@ -32,6 +32,7 @@ from pysidctx.listener cimport host_key, listener_made, wait_for_callbacks
 from pysidctx.routing cimport Part, derive, part
 from pysidctx.sidctx cimport copy_sid_ctx
 from pysidctx.siphash cimport siphash, siphash_value
+from pysidctx.wrapped cimport unwrapped
 
 
 _WRONG = {
@@ -194,13 +195,15 @@ cdef class Hosts:
         if self.table is not NULL:
             table_release(self.table)
 
-    cdef HeldContext *held_for(self, object context, Demands demands, bytes fingerprint) except NULL:
+    cdef HeldContext *held_for(self, object given, object context, Demands demands,
+                               bytes fingerprint) except NULL:
+        """For a context that makes its own connections, which `given` may wrap."""
         cdef SSL_CTX *ctx = server_context(context)
         cdef HeldContext *held
         # Before looking: this lock may have to let the one for `self` go meanwhile.
         with cython.critical_section(context):
             listener_made(ctx)  # its callback reads the second ClientHello after a switch
-        key = (id(context), fingerprint, demands.verify_mode, demands.verify_flags,
+        key = (id(given), id(context), fingerprint, demands.verify_mode, demands.verify_flags,
                demands.post_handshake_auth)
         address = self.addresses.get(key)
         if address is not None:
@@ -208,7 +211,7 @@ cdef class Hosts:
         held = new_held(context)
         held.demands = demands
         memcpy(held.fingerprint, <const unsigned char *> fingerprint, len(fingerprint))
-        self.contexts[<size_t> held] = context, key
+        self.contexts[<size_t> held] = context, given, key
         self.addresses[key] = <size_t> held
         self.is_idle(held)
         return held
@@ -218,8 +221,9 @@ cdef class Hosts:
         address = known.get(id(context))
         if address is None:
             # First: what changes while the fingerprint is taken changes later than that.
-            read_demands(&demands, context)
-            address = <size_t> self.held_for(context, demands, fingerprint_of(&demands, context))
+            used = unwrapped(context)
+            read_demands(&demands, used)
+            address = <size_t> self.held_for(context, used, demands, fingerprint_of(&demands, used))
             known[id(context)] = address
         return <HeldContext *> <size_t> address
 
@@ -247,9 +251,9 @@ cdef class Hosts:
             length = derive_for_host(sid_ctx, &pattern, held)
         elif isinstance(value, Host):
             length = said_id_context(sid_ctx, value.session_id_context)
-            context = value.context
+            context = unwrapped(value.context)
             read_demands(&demands, context)
-            held = self.held_for(context, demands, b"")
+            held = self.held_for(value.context, context, demands, b"")
         else:
             length = said_id_context(sid_ctx, value)
         if not entry_init(entry, host_key(), held, said, sid_ctx, length, pattern.text,
@@ -282,7 +286,7 @@ cdef class Hosts:
     cdef int forget(self, HeldContext *held) except -1:
         # Its SSLContext may end with this function, and run code that uses this map: not before
         # nobody finds `held` here any more.
-        context, key = self.contexts.pop(<size_t> held)
+        context, given, key = self.contexts.pop(<size_t> held)
         self.addresses.pop(key, None)
         return let_go(held)
 
@@ -403,8 +407,8 @@ cdef class Hosts:
         sid_ctx = entry.id_context[:state_id_length(entry_state(entry))]
         if entry.context is NULL:
             return sid_ctx
-        context, _ = self.contexts[<size_t> entry.context]
-        return Host(context, sid_ctx) if said else context
+        _, given, _ = self.contexts[<size_t> entry.context]
+        return Host(given, sid_ctx) if said else given
 
     cdef object find(self, object name):
         """The value of a pattern, in a tuple; None where there is none."""

@@ -7,6 +7,7 @@ from pysidctx.tickets import TicketKeys
 from pysidctx.hosts cimport server_context
 from pysidctx.libssl cimport SSL_MAX_SID_CTX_LENGTH
 from pysidctx.sidctx cimport copy_sid_ctx
+from pysidctx.wrapped cimport unwrapped
 
 
 def resumable(ctx, keys, *, id_context=None):
@@ -36,16 +37,17 @@ def resumable(ctx, keys, *, id_context=None):
 
     See `TicketKeys.install()` and `set_session_id_context()`, which tell the rest.
     """
-    server_context(ctx)
+    used = unwrapped(ctx)
+    server_context(used)
     if not isinstance(keys, TicketKeys):
         raise TypeError(f"resumable() needs TicketKeys, not {type(keys).__name__}")
     if id_context is None:
-        id_context = derive_session_id_context("pysidctx resumable", context_fingerprint(ctx))
+        id_context = derive_session_id_context("pysidctx resumable", context_fingerprint(used))
     else:
         id_context = checked_id_context(id_context)
     # Before the keys: with them and the former id context, sessions might cross.
-    set_session_id_context(ctx, id_context)
-    keys.install(ctx)
+    set_session_id_context(used, id_context)
+    keys.install(used)
     return ctx
 
 

@@ -12,11 +12,12 @@ from libc.string cimport memcpy
 
 from pysidctx cimport handles
 from pysidctx.codes cimport PYSIDCTX_TOO_LATE
-from pysidctx.handles cimport SSL_CTX_of, SSL_of, connection_of, is_context
+from pysidctx.handles cimport SSL_CTX_of, SSL_of, connection_of, described, is_context
 from pysidctx.libssl cimport SSL_MAX_SID_CTX_LENGTH
 from pysidctx.listener cimport (
     listener_of, recent_listener_of, set_on_connection, set_on_context,
 )
+from pysidctx.wrapped cimport is_plain, unwrapped
 
 cdef extern from "pysidctx.h":
     ctypedef struct pysidctx_api:
@@ -68,7 +69,8 @@ def set_session_id_context(target, sid_ctx):
         `sid_ctx` is not bytes-like (a `str` has to be encoded) or not contiguous.
     ValueError
         `sid_ctx` is too long; `target` is a socket that is closed, unwrapped or not connected;
-        its handshake has begun, so that the call would come too late.
+        its handshake has begun, so that the call would come too late; `target` is an SSLContext
+        with methods of its own that do not show which context makes its connections.
     MemoryError
         No memory for it, or no random numbers.
 
@@ -77,13 +79,17 @@ def set_session_id_context(target, sid_ctx):
     to be made in that very moment: OpenSSL might copy half of each, and fail to resume with it. A
     connection belongs to the thread that uses it.
 
+    An `SSLContext` may have another one make its connections, as truststore's does: the id context is
+    set on that one. Which it is, the `wrap_bio()` and `wrap_socket()` of a class that overrides them
+    show: each is called, with `ssl.MemoryBIO` objects and with a socket, for a connection that is not
+    used. This is so for all of pysidctx that takes an `SSLContext`.
+
     On an `SSLContext` it takes the one ClientHello callback (`SSL_CTX_set_client_hello_cb()`) that
     OpenSSL has place for; Python itself does not use it. See SSL_CTX_set_session_id_context(3).
     """
     cdef const unsigned char *data
     cdef unsigned char copied[SSL_MAX_SID_CTX_LENGTH]
     cdef Py_ssize_t length
-    cdef SSL_CTX *ctx
     cdef PyObject *connection
     cdef int result
     if PyBytes_CheckExact(sid_ctx):
@@ -94,17 +100,25 @@ def set_session_id_context(target, sid_ctx):
     else:
         length = copy_sid_ctx(sid_ctx, copied)
         data = copied
-    if is_context(target):
-        # A lock only where there is no GIL to keep two calls for one SSL_CTX apart.
-        with cython.critical_section(target):
-            ctx = SSL_CTX_of(target)
-            result = set_on_context(ctx, recent_listener_of(ctx), data, <unsigned int> length)
+    if is_plain(target):
+        result = set_on_plain(target, data, length)
+    elif is_context(target):
+        result = set_on_plain(unwrapped(target), data, length)
     else:
         connection = connection_of(target, TARGETS)
         result = set_on_connection(SSL_of(connection), data, <unsigned int> length)
         Py_DECREF(<object> connection)
     if result <= 0:
         raise refusal(result)
+
+
+cdef inline int set_on_plain(object context, const unsigned char *data, Py_ssize_t length) noexcept:
+    """The same for a context that makes its connections itself; returns a PYSIDCTX_ code."""
+    cdef SSL_CTX *ctx
+    # A lock only where there is no GIL to keep two calls for one SSL_CTX apart.
+    with cython.critical_section(context):
+        ctx = SSL_CTX_of(context)
+        return set_on_context(ctx, recent_listener_of(ctx), data, <unsigned int> length)
 
 
 cdef Py_ssize_t copy_sid_ctx(object sid_ctx, unsigned char *copied) except -1:
@@ -188,7 +202,13 @@ cdef int SSL_set_session_id_context(SSL *ssl, const unsigned char *sid_ctx,
 
 
 cdef SSL_CTX *SSL_CTX_from(object context) except NULL:
-    return handles.SSL_CTX_from(context)
+    cdef SSL_CTX *ctx = handles.SSL_CTX_from(context)
+    other = unwrapped(context)
+    if other is not context:
+        # Borrowed from `context`, as the result is, it would be valid for an unknown time.
+        raise ValueError(f"{described(context)} makes its connections with another SSLContext: pass that, the "
+                         "`context` of a connection")
+    return ctx
 
 
 cdef SSL *SSL_from(object connection, PyObject **owner) except NULL:

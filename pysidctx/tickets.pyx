@@ -20,6 +20,7 @@ from pysidctx.keyring cimport (
 )
 from pysidctx.libssl cimport OPENSSL_cleanse, RAND_bytes, SSL_CTX
 from pysidctx.ticket_callbacks cimport stop_using, use_keyring
+from pysidctx.wrapped cimport unwrapped
 
 
 TicketStats = namedtuple("TicketStats", ("issued", "accepted", "renewed", "unknown_key", "expired",
@@ -238,8 +239,9 @@ cdef class TicketKeys:
         Safe in any thread, with handshakes going on in others. It takes the context's callbacks for
         tickets: see SSL_CTX_set_tlsext_ticket_key_evp_cb(3) and SSL_CTX_set_session_ticket_cb(3).
         """
-        cdef SSL_CTX *target = server_context(ctx)
-        with cython.critical_section(ctx):
+        used = unwrapped(ctx)
+        cdef SSL_CTX *target = server_context(used)
+        with cython.critical_section(used):
             use_keyring(target, self.ring)
 
     def uninstall(self, ctx):
@@ -251,9 +253,10 @@ cdef class TicketKeys:
         Raises TypeError for anything that is not an `ssl.SSLContext`, ValueError where these keys are
         not installed, MemoryError. Safe in any thread, with handshakes going on in others.
         """
-        cdef SSL_CTX *target = SSL_CTX_from(ctx)
+        used = unwrapped(ctx)
+        cdef SSL_CTX *target = SSL_CTX_from(used)
         cdef bint stopped
-        with cython.critical_section(ctx):
+        with cython.critical_section(used):
             stopped = stop_using(target, self.ring)
         if not stopped:
             raise ValueError("these TicketKeys are not installed on this SSLContext")

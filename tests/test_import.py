@@ -40,7 +40,7 @@ def test_the_public_names_are_the_documented_ones():
         set(pysidctx.__all__)
         | {"cli", "contexts", "errors", "fingerprint", "handles", "hkdf", "hostmap", "hosts", "keyring",
            "listener", "paths", "private_files", "resumption", "routing", "serialize", "session",
-           "servers", "session_host", "sharing", "sidctx", "ticket_callbacks", "tickets"}
+           "servers", "session_host", "sharing", "sidctx", "ticket_callbacks", "tickets", "wrapped"}
         & set(vars(pysidctx)))
 
 
