@@ -5,6 +5,7 @@ one session, and watches the libssl that it is linked with make them: so the two
 and the pointers lie where `cpython_ssl.h` says.
 """
 
+import os
 import ssl
 import sys
 from types import FunctionType
@@ -78,16 +79,37 @@ cdef str described(object target):
     """The kind of `target`, and what to call instead where that is known."""
     if isinstance(target, type):
         return f"the class {target.__name__}: pass an instance"
-    name = f"{type(target).__module__}.{type(target).__qualname__}"
-    for package, instead in (
+    kind = type(target)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    instead = instead_of(target, name)
+    return f"{name}: {instead}" if instead else name
+
+
+cdef str instead_of(object target, str name):
+    """What to pass instead of an object of this name, or to call; None where nobody knows."""
+    if is_context(target):
+        return "pass a connection, which it has made"
+    if Py_TYPE(target) is _SSLSocket_type or isinstance(target, (ssl.SSLSocket, ssl.SSLObject)):
+        return "pass the SSLContext that makes such connections"
+    if isinstance(target, (str, os.PathLike)):
+        return "to serve with a certificate from a file, load it into an ssl.SSLContext with load_cert_chain()"
+    if callable(getattr(type(target), "get_extra_info", None)):  # asyncio's and uvloop's transports and writers
+        return "pass what its get_extra_info('ssl_object') returns"
+    for known, instead in (
         ("OpenSSL.", "pyOpenSSL may use a libssl of its own, call set_session_id() of its Context"),
+        ("urllib3.contrib.pyopenssl.", "it is pyOpenSSL's, which may use a libssl of its own: take one of ssl"),
         ("M2Crypto.", "call set_session_id_ctx() of M2Crypto's Context"),
-        ("asyncio.", "pass what get_extra_info('ssl_object') returns"),
-        ("uvloop.", "pass what get_extra_info('ssl_object') returns"),
+        ("asyncio.", "pass what get_extra_info('ssl_object') of its transport returns"),
+        ("uvloop.", "pass what get_extra_info('ssl_object') of its transport returns"),
+        ("anyio.", "pass what its extra(TLSAttribute.ssl_object) returns"),
+        ("pysidctx.hostmap.HostMap", "pass its listener, the SSLContext that it is installed on"),
+        ("pysidctx.hosts.Host", "pass its `context`"),
+        ("pysidctx.tickets.TicketKeys", "they are installed on an SSLContext, by keys.install(ctx)"),
+        ("pysidctx.session.Session", "it is taken from a connection, and offered by resume_on(conn)"),
     ):
-        if name.startswith(package):
-            return f"{name}: {instead}"
-    return name
+        if name.startswith(known):
+            return instead
+    return None
 
 
 cdef void witness(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,

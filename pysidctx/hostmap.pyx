@@ -2,6 +2,7 @@
 
 cimport cython
 
+import warnings
 import weakref
 from collections import namedtuple
 from collections.abc import Mapping, MutableMapping
@@ -13,16 +14,18 @@ from pysidctx.hosts import Host
 
 from pysidctx.demands cimport Demands
 from pysidctx.fingerprint cimport fingerprint_under, read_demands
-from pysidctx.handles cimport SSL_CTX_from, SSL_CTX_of
+from pysidctx.handles cimport SSL_CTX_from, SSL_CTX_of, is_context
 from pysidctx.host_table cimport (
     HOSTS_MALFORMED, HOSTS_MATCHED, HOSTS_REJECTED, HOSTS_UNMATCHED, flag_load, flag_store,
-    host_table, table_counted, table_slots,
+    host_entry, host_slots, host_table, slots_next, table_counted, table_slots,
 )
 from pysidctx.hosts cimport Hosts, server_context
-from pysidctx.libssl cimport SSL_CTX
+from pysidctx.inert cimport warn_without_certificate
+from pysidctx.libssl cimport SSL_CTX, SSL_CTX_get_keylog_callback
 from pysidctx.listener cimport Listener, listener_made, listener_of
 from pysidctx.routing cimport has_own_id_context, install, is_installed, uninstall
 from pysidctx.server_names cimport acknowledge_names, ignore_names
+from pysidctx.ticket_callbacks cimport has_keyring
 from pysidctx.wrapped cimport unwrapped
 
 cdef extern from "Python.h":
@@ -108,6 +111,8 @@ class HostMap(MutableMapping):
         own whose fingerprint cannot be taken, see `context_fingerprint()`.
     MemoryError
         No memory for it, or no random numbers.
+
+    A RuntimeWarning says where a context has no certificate.
     """
 
     __slots__ = ("_hosts", "__weakref__")
@@ -167,6 +172,9 @@ class HostMap(MutableMapping):
         taken once for the whole call.
         """
         cdef Hosts mine = self._hosts
+        if is_context(other) or isinstance(other, (str, bytes)):
+            raise TypeError("a HostMap takes a mapping from patterns to what serves them, {'shop.example': ctx}, "
+                            f"not {type(other).__name__}")
         if isinstance(other, Mapping):
             items = other.items()
         elif hasattr(other, "keys"):
@@ -256,6 +264,9 @@ class HostMap(MutableMapping):
         Raises TypeError for anything that is not an `ssl.SSLContext`; ValueError for a context of
         clients or of one version of TLS, and for one without an id context of its own whose
         fingerprint cannot be taken (set an id context first); MemoryError. Then nothing is changed.
+        A RuntimeWarning says what cannot be served as it is: the listener has no certificate for
+        clients that it is to serve, the map is empty and rejects all, or a host's context has ticket
+        keys, or a `keylog_filename`, and the listener has none.
 
         Safe in any thread, with handshakes going on in others. It takes OpenSSL's one ClientHello
         callback of the listener and of each context in the map: see
@@ -264,7 +275,7 @@ class HostMap(MutableMapping):
         """
         cdef Hosts hosts = self._hosts
         listener = unwrapped(listener)
-        cdef SSL_CTX *ctx = server_context(listener)
+        cdef SSL_CTX *ctx = server_context(listener, "a HostMap is installed on")
         cdef Listener *kept
         cdef Demands demands
         cdef const unsigned char *fingerprint = NULL
@@ -272,6 +283,7 @@ class HostMap(MutableMapping):
         if not hasattr(listener, "__dict__"):
             raise TypeError("a HostMap is installed on an ssl.SSLContext, not on a bare "
                             "_ssl._SSLContext")
+        warn_of_unserved(hosts, listener, ctx)
         with cython.critical_section(listener):
             kept = listener_made(ctx)
         read_demands(&demands, listener)
@@ -386,6 +398,40 @@ cdef int tell_about_names(object listener) except -1:
                 else:
                     acknowledge_names(ctx)
         settled = ignored == serves(listener, None)
+    return 0
+
+
+cdef int warn_of_unserved(Hosts hosts, object listener, SSL_CTX *ctx) except -1:
+    """Where handshakes on `listener` would fail with the map as it is, or hosts not have what they say."""
+    cdef bint rejects = flag_load(&hosts.table.rejects_unmatched)
+    cdef host_slots *slots
+    cdef host_entry *entry
+    cdef size_t count, at = 0
+    cdef bint by_id_context = False
+    with cython.critical_section(hosts):
+        slots = table_slots(hosts.table)
+        count = slots.count
+        entry = slots_next(slots, &at)
+        while entry is not NULL and not by_id_context:
+            by_id_context = entry.context is NULL
+            entry = slots_next(slots, &at)
+        contexts = [context for context, _, _ in hosts.contexts.values() if context is not listener]
+    if rejects and count == 0:
+        warnings.warn('this HostMap is empty and its `unmatched` is "reject", so that every handshake on this '
+                      "listener fails: put hosts in before install()", RuntimeWarning)
+    lacking = ["with hosts that have an id context alone"] if by_id_context else []
+    if not rejects:
+        lacking.append('with clients that name no host of the map (reject them by unmatched = "reject")')
+    if lacking:
+        warn_without_certificate(listener, ctx, f"so that handshakes fail {' and '.join(lacking)}: call "
+                                 "load_cert_chain() of the listener before install()")
+    if not has_keyring(ctx) and any(has_keyring(SSL_CTX_of(context)) for context in contexts):
+        warnings.warn("the ticket keys of a host's SSLContext are without effect, because all hosts have those of "
+                      "the listener, and that has none: call keys.install(listener), first", RuntimeWarning)
+    if (SSL_CTX_get_keylog_callback(ctx) is NULL
+            and any(SSL_CTX_get_keylog_callback(SSL_CTX_of(context)) is not NULL for context in contexts)):
+        warnings.warn("a host's SSLContext has a keylog_filename and the listener has none, so that its "
+                      "handshakes fail: set it on the listener before install()", RuntimeWarning)
     return 0
 
 

@@ -3,7 +3,7 @@ from pysidctx.demands cimport Demands
 from pysidctx.host_table cimport host_entry, host_table
 from pysidctx.libssl cimport SSL_CTX
 
-cdef SSL_CTX *server_context(object context) except NULL
+cdef SSL_CTX *server_context(object context, str purpose) except NULL
 
 cdef class Hosts:
     cdef host_table *table

@@ -1,6 +1,7 @@
 """The entries of a HostMap: read from Python, put into a table that handshakes read meanwhile."""
 
 from collections import namedtuple
+from ipaddress import ip_address
 
 cimport cython
 from cpython.buffer cimport PyObject_CheckBuffer
@@ -13,7 +14,7 @@ from pysidctx.contexts cimport let_go, new_held
 from pysidctx.demands cimport Demands
 from pysidctx.errors cimport check
 from pysidctx.fingerprint cimport fingerprint_under, read_demands
-from pysidctx.handles cimport SSL_CTX_from, is_context
+from pysidctx.handles cimport SSL_CTX_from, described, is_context
 from pysidctx.host_table cimport (
     entry_init, entry_state, flag_store, host_slots, slots_copy, slots_delete, slots_find,
     slots_free, slots_have_room, slots_new, slots_next, slots_put, state_id_length,
@@ -24,6 +25,7 @@ from pysidctx.hostnames cimport (
     PATTERN_LABEL_EMPTY, PATTERN_LABEL_TOO_LONG, PATTERN_OK, PATTERN_TOO_LONG, PATTERN_WILDCARD,
     check_pattern, lowered, without_last_dot,
 )
+from pysidctx.inert cimport warn_without_certificate
 from pysidctx.libssl cimport (
     SSL_CTX_get_ssl_method, SSL_MAX_SID_CTX_LENGTH, TLS_client_method, TLS_method,
     TLS_server_method,
@@ -73,15 +75,50 @@ cdef int read_pattern(Pattern *pattern, object name) except -1:
     cdef const char *text
     cdef int wrong
     if not isinstance(name, str):
-        raise TypeError(f"a host pattern is a str, not {type(name).__name__}")
+        raise TypeError(f"a host pattern is a str, not {type(name).__name__}{hint_at_pattern(name)}")
     if not name.isascii():
-        raise ValueError(f"host pattern {name!r}: {a_label_of(name)}")
+        raise ValueError(f"host pattern {name!r}: {too_much_in(name) or a_label_of(name)}")
     text = PyUnicode_AsUTF8AndSize(name, &length)
     pattern.length = without_last_dot(<const unsigned char *> text, length)
     wrong = check_pattern(pattern.text, <const unsigned char *> text, pattern.length)
     if wrong != PATTERN_OK:
-        raise ValueError(f"host pattern {name!r}: {_WRONG[wrong]}")
+        raise ValueError(f"host pattern {name!r}: {too_much_in(name) or _WRONG[wrong]}")
     return 0
+
+
+cdef str hint_at_pattern(object name):
+    if is_context(name) or isinstance(name, Host):
+        return ": a HostMap goes from patterns to what serves them, {'shop.example': ctx}"
+    if isinstance(name, bytes):
+        return ": decode it, as with .decode('ascii')"
+    return ""
+
+
+cdef str too_much_in(str name):
+    """Why a pattern that came from a URL, an e-mail address or a socket's address is none; None if it did not."""
+    extra = []
+    scheme, found, rest = name.strip().rpartition("://")
+    if found:
+        extra.append("the scheme")
+    rest, found, _ = rest.partition("/")
+    if found:
+        extra.append("the path")
+    user, found, rest = rest.rpartition("@")
+    if found:
+        extra.append("what comes before the @")
+    host, found, port = rest.rpartition(":")
+    if found and ":" not in host.rpartition("]")[2]:  # else an IPv6 address without brackets
+        rest = host
+        extra.append("the port")
+    if name != name.strip():
+        extra.append("the spaces")
+    try:
+        ip_address(rest.strip("[]"))
+    except ValueError:
+        if not extra:
+            return None
+        return f"leave out {' and '.join(extra)}" + (f": {rest!r}" if rest else "")
+    return _WRONG[PATTERN_ADDRESS]
 
 
 cdef str a_label_of(str name):
@@ -102,17 +139,19 @@ cdef str name_of(const host_entry *entry):
     return entry.name.text[:entry.name.length].decode("ascii")
 
 
-cdef SSL_CTX *server_context(object context) except NULL:
-    """The SSL_CTX of a context that connections can be switched from and to."""
+cdef SSL_CTX *server_context(object context, str purpose) except NULL:
+    """The SSL_CTX of a context that connections can be switched from and to.
+
+    TypeError, ValueError; `purpose` begins its sentence, such as "a host has".
+    """
     cdef SSL_CTX *ctx = SSL_CTX_from(context)
     if SSL_CTX_get_ssl_method(ctx) is TLS_client_method():
-        raise ValueError("this SSLContext is for clients (PROTOCOL_TLS_CLIENT): a host needs one "
-                         "of PROTOCOL_TLS_SERVER")
+        raise ValueError(f"{purpose} an SSLContext of PROTOCOL_TLS_SERVER, and this one is for clients "
+                         "(PROTOCOL_TLS_CLIENT)")
     if SSL_CTX_get_ssl_method(ctx) not in (TLS_server_method(), TLS_method()):
         raise ValueError(
-            f"this SSLContext is for one version of TLS ({context.protocol!r}), and connections "
-            "cannot be switched from it or to it: take PROTOCOL_TLS_SERVER, and say the version "
-            "in minimum_version and maximum_version")
+            f"{purpose} an SSLContext of PROTOCOL_TLS_SERVER, and this one is for one version of TLS "
+            f"({context.protocol!r}): say the version in minimum_version and maximum_version instead")
     return ctx
 
 
@@ -124,12 +163,8 @@ cdef bytes fingerprint_of(const Demands *demands, object context):
                          "Host(context, session_id_context)") from None
 
 
-cdef Py_ssize_t said_id_context(unsigned char *sid_ctx, object said) except -1:
-    cdef Py_ssize_t length
-    if not isinstance(said, str) and not PyObject_CheckBuffer(said):
-        raise TypeError("a host is served by an ssl.SSLContext, an id context in bytes, or "
-                        f"Host(context, session_id_context), not {type(said).__name__}")
-    length = copy_sid_ctx(said, sid_ctx)
+cdef Py_ssize_t copy_of_said(unsigned char *sid_ctx, object said) except -1:
+    cdef Py_ssize_t length = copy_sid_ctx(said, sid_ctx)
     if length == 0:
         raise ValueError("the id context of a host must not be empty: OpenSSL fails every attempt "
                          "to resume under it where clients are verified")
@@ -198,7 +233,7 @@ cdef class Hosts:
     cdef HeldContext *held_for(self, object given, object context, Demands demands,
                                bytes fingerprint) except NULL:
         """For a context that makes its own connections, which `given` may wrap."""
-        cdef SSL_CTX *ctx = server_context(context)
+        cdef SSL_CTX *ctx = server_context(context, "a host has")
         cdef HeldContext *held
         # Before looking: this lock may have to let the one for `self` go meanwhile.
         with cython.critical_section(context):
@@ -208,6 +243,8 @@ cdef class Hosts:
         address = self.addresses.get(key)
         if address is not None:
             return <HeldContext *> <size_t> address
+        warn_without_certificate(context, ctx, "so that handshakes with its hosts fail: call load_cert_chain() "
+                                 "before it goes into the map")
         held = new_held(context)
         held.demands = demands
         memcpy(held.fingerprint, <const unsigned char *> fingerprint, len(fingerprint))
@@ -250,12 +287,17 @@ cdef class Hosts:
             said = False
             length = derive_for_host(sid_ctx, &pattern, held)
         elif isinstance(value, Host):
-            length = said_id_context(sid_ctx, value.session_id_context)
+            if is_context(value.session_id_context):
+                raise TypeError("the arguments are swapped: write Host(context, session_id_context)")
+            length = copy_of_said(sid_ctx, value.session_id_context)
             context = unwrapped(value.context)
             read_demands(&demands, context)
             held = self.held_for(value.context, context, demands, b"")
         else:
-            length = said_id_context(sid_ctx, value)
+            if not PyObject_CheckBuffer(value):
+                raise TypeError("a host is served by an ssl.SSLContext, an id context in bytes, or "
+                                f"Host(context, session_id_context), not by {described(value)}")
+            length = copy_of_said(sid_ctx, value)
         if not entry_init(entry, host_key(), held, said, sid_ctx, length, pattern.text,
                           pattern.length):
             raise MemoryError("no memory for a host")

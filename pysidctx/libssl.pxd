@@ -205,6 +205,7 @@ cdef extern from "openssl/ssl.h" nogil:
         SSL_TLSEXT_ERR_OK
         SSL_TLSEXT_ERR_ALERT_FATAL
         SSL_TLSEXT_ERR_NOACK
+        SSL_OP_NO_TICKET
         SSL_OP_NO_TLSv1
         SSL_OP_NO_TLSv1_1
         SSL_OP_NO_TLSv1_2
@@ -353,6 +354,7 @@ cdef extern from "openssl/ssl.h" nogil:
     int SSL_CTX_get_security_level(const SSL_CTX *ctx)
     X509_VERIFY_PARAM *SSL_CTX_get0_param(SSL_CTX *ctx)
     X509_STORE *SSL_CTX_get_cert_store(const SSL_CTX *ctx)
+    X509 *SSL_CTX_get0_certificate(const SSL_CTX *ctx)
     const STACK_OF_X509_NAME *SSL_CTX_get_client_CA_list(const SSL_CTX *ctx)
     const STACK_OF_X509_NAME *SSL_CTX_get0_CA_list(const SSL_CTX *ctx)
 

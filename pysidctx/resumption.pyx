@@ -9,7 +9,7 @@ from pysidctx.errors import SessionError
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.handles cimport SSL_of
 from pysidctx.libssl cimport (
-    DTLS1_2_VERSION, DTLS1_VERSION, SSL, SSL3_VERSION, SSL_METHOD, SSL_OP_NO_TLSv1,
+    DTLS1_2_VERSION, DTLS1_VERSION, SSL, SSL3_VERSION, SSL_METHOD, SSL_OP_NO_TICKET, SSL_OP_NO_TLSv1,
     SSL_OP_NO_TLSv1_1, SSL_OP_NO_TLSv1_2, SSL_OP_NO_TLSv1_3, SSL_SESSION_dup, SSL_SESSION_free,
     SSL_SESSION_get0_id_context, SSL_SESSION_get0_peer, SSL_SESSION_get_id,
     SSL_SESSION_get_protocol_version, SSL_SESSION_has_ticket, SSL_SESSION_is_resumable,
@@ -44,6 +44,7 @@ cdef int resume(PyObject *connection, SSL_SESSION *session, bint any_host) excep
     refuse_wrong_moment(ssl)
     refuse_not_resumable(session)
     refuse_excluded_protocol(ssl, session)
+    refuse_unused_ticket(ssl, session)
     if not any_host:
         refuse_other_host(connection, session)
     cdef SSL_SESSION *copy = <SSL_SESSION *> check_pointer(SSL_SESSION_dup(session),
@@ -96,6 +97,16 @@ cdef int refuse_excluded_protocol(SSL *ssl, SSL_SESSION *session) except -1:
         raise SessionError(
             f"this connection excludes {protocol_of(session)}, which the session is for: see "
             "minimum_version, maximum_version and options of its SSLContext")
+    return 0
+
+
+cdef int refuse_unused_ticket(SSL *ssl, SSL_SESSION *session) except -1:
+    # In TLS 1.3 OpenSSL sends it all the same.
+    if (SSL_get_options(ssl) & SSL_OP_NO_TICKET and SSL_SESSION_has_ticket(session)
+            and SSL_SESSION_get_protocol_version(session) != TLS1_3_VERSION):
+        raise SessionError(
+            "this session has a ticket, and this connection sends none, because the options of its "
+            "SSLContext have OP_NO_TICKET: clear it there (ctx.options &= ~ssl.OP_NO_TICKET)")
     return 0
 
 

@@ -5,7 +5,8 @@ from pysidctx.sidctx import derive_session_id_context, set_session_id_context
 from pysidctx.tickets import TicketKeys
 
 from pysidctx.hosts cimport server_context
-from pysidctx.libssl cimport SSL_MAX_SID_CTX_LENGTH
+from pysidctx.inert cimport warn_without_certificate
+from pysidctx.libssl cimport SSL_CTX, SSL_MAX_SID_CTX_LENGTH
 from pysidctx.sidctx cimport copy_sid_ctx
 from pysidctx.wrapped cimport unwrapped
 
@@ -32,19 +33,23 @@ def resumable(ctx, keys, *, id_context=None):
     Raises TypeError for objects of other types; ValueError for a context of clients or of one version
     of TLS, for an id context that is empty or too long, and where none can be derived (see
     `context_fingerprint()`: then say one). Then nothing is changed. Raises `pysidctx.Error` and
-    MemoryError where OpenSSL fails; then no sessions are shared that were not before. Safe in any
-    thread, with handshakes going on in others.
+    MemoryError where OpenSSL fails; then no sessions are shared that were not before. A RuntimeWarning
+    says where the context has no certificate, or issues no tickets. Safe in any thread, with handshakes
+    going on in others.
 
     See `TicketKeys.install()` and `set_session_id_context()`, which tell the rest.
     """
+    if isinstance(ctx, TicketKeys):
+        raise TypeError("the arguments are swapped: call resumable(ctx, keys)")
     used = unwrapped(ctx)
-    server_context(used)
+    cdef SSL_CTX *target = server_context(used, "resumable() takes")
     if not isinstance(keys, TicketKeys):
         raise TypeError(f"resumable() needs TicketKeys, not {type(keys).__name__}")
     if id_context is None:
         id_context = derive_session_id_context("pysidctx resumable", context_fingerprint(used))
     else:
         id_context = checked_id_context(id_context)
+    warn_without_certificate(used, target, "so that its handshakes fail: call load_cert_chain() before resumable()")
     # Before the keys: with them and the former id context, sessions might cross.
     set_session_id_context(used, id_context)
     keys.install(used)

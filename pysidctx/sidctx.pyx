@@ -13,9 +13,10 @@ from libc.string cimport memcpy
 from pysidctx cimport handles
 from pysidctx.codes cimport PYSIDCTX_TOO_LATE
 from pysidctx.handles cimport SSL_CTX_of, SSL_of, connection_of, described, is_context
+from pysidctx.inert cimport warn_of_clients
 from pysidctx.libssl cimport SSL_MAX_SID_CTX_LENGTH
 from pysidctx.listener cimport (
-    listener_of, recent_listener_of, set_on_connection, set_on_context,
+    listener_of, recent_listener_of, set_on_connection, set_on_context, unlikely,
 )
 from pysidctx.wrapped cimport is_plain, unwrapped
 
@@ -98,6 +99,8 @@ def set_session_id_context(target, sid_ctx):
         if length > SSL_MAX_SID_CTX_LENGTH:
             raise too_long(length)
     else:
+        if is_context(sid_ctx) or hasattr(sid_ctx, "_sslobj"):
+            raise TypeError("the arguments are swapped: call set_session_id_context(target, sid_ctx)")
         length = copy_sid_ctx(sid_ctx, copied)
         data = copied
     if is_plain(target):
@@ -112,12 +115,13 @@ def set_session_id_context(target, sid_ctx):
         raise refusal(result)
 
 
-cdef inline int set_on_plain(object context, const unsigned char *data, Py_ssize_t length) noexcept:
+cdef inline int set_on_plain(object context, const unsigned char *data, Py_ssize_t length) except? -1:
     """The same for a context that makes its connections itself; returns a PYSIDCTX_ code."""
-    cdef SSL_CTX *ctx
+    cdef SSL_CTX *ctx = SSL_CTX_of(context)
+    if unlikely(recent_listener_of(ctx) is NULL):  # nothing was set yet
+        warn_of_clients(context, ctx)
     # A lock only where there is no GIL to keep two calls for one SSL_CTX apart.
     with cython.critical_section(context):
-        ctx = SSL_CTX_of(context)
         return set_on_context(ctx, recent_listener_of(ctx), data, <unsigned int> length)
 
 
@@ -187,8 +191,9 @@ cdef bytes encoded_part(object part):
     try:
         return memoryview(part).tobytes()
     except TypeError:
+        hint = ": pass its context_fingerprint()" if is_context(part) else ""
         raise TypeError("the parts of a session id context are str or bytes-like, not "
-                        f"{type(part).__name__}") from None
+                        f"{type(part).__name__}{hint}") from None
 
 
 cdef int SSL_CTX_set_session_id_context(SSL_CTX *ctx, const unsigned char *sid_ctx,

@@ -112,6 +112,19 @@ cdef bint stop_using(SSL_CTX *ctx, Keyring *ring) except -1:
     return True
 
 
+cdef bint has_keyring(SSL_CTX *ctx) noexcept:
+    """Whether connections that `ctx` creates use other keys than OpenSSL's own."""
+    cdef Installed *installed = installed_on(ctx)
+    cdef atomic_size_t *inside
+    cdef bint builtin
+    if installed is NULL:
+        return False
+    inside = enter()
+    builtin = ring_of(installed).builtin
+    leave(inside)
+    return not builtin
+
+
 cdef Installed *install_callbacks(SSL_CTX *ctx, Keyring *ring) except NULL:
     """Takes over the caller's hold on `ring`, unless it raises."""
     cdef Installed *installed = <Installed *> check_pointer(

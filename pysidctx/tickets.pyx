@@ -14,6 +14,7 @@ from libc.stdlib cimport calloc, free
 from pysidctx.errors cimport check
 from pysidctx.handles cimport SSL_CTX_from
 from pysidctx.hosts cimport server_context
+from pysidctx.inert cimport warn_without_tickets
 from pysidctx.keyring cimport (
     ACCEPTED, EXPIRED, INVALID, ISSUED, Keyring, RENEWED, TicketKey, UNKNOWN_KEY,
     counted, derive_from, new_keyring, read_key, release_keyring, set_keys,
@@ -235,12 +236,15 @@ cdef class TicketKeys:
 
         Raises TypeError for anything that is not an `ssl.SSLContext`; ValueError for a context of
         clients or of one version of TLS; `pysidctx.Error` where OpenSSL fails. Then nothing is changed.
+        A RuntimeWarning says where the keys are without effect, because the context issues no tickets: its
+        options have OP_NO_TICKET, or its `num_tickets` is 0.
 
         Safe in any thread, with handshakes going on in others. It takes the context's callbacks for
         tickets: see SSL_CTX_set_tlsext_ticket_key_evp_cb(3) and SSL_CTX_set_session_ticket_cb(3).
         """
         used = unwrapped(ctx)
-        cdef SSL_CTX *target = server_context(used)
+        cdef SSL_CTX *target = server_context(used, "ticket keys are installed on")
+        warn_without_tickets(target)
         with cython.critical_section(used):
             use_keyring(target, self.ring)
 

@@ -31,7 +31,8 @@ def test_scripts_are_those_that_servers_are_started_with():
 
 
 @pytest.mark.parametrize("code", [code for code in blocks("python") if code not in SCRIPTS])
-def test_python(code, tmp_path):
+def test_python(code, tmp_path, pem_files):
+    assert pem_files[0] == tmp_path / "server.pem"
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True)
 
 

@@ -1,0 +1,59 @@
+"""Warnings about what an SSLContext is given and cannot put to use as it is: a RuntimeWarning with the way out.
+
+They come before anything is changed, so that a filter that makes them errors leaves all as it was. What can
+never work is an error, raised elsewhere.
+"""
+
+import warnings
+
+import _ssl
+
+from pysidctx.libssl cimport (
+    SSL_CTX_get0_certificate, SSL_CTX_get_max_proto_version, SSL_CTX_get_num_tickets,
+    SSL_CTX_get_options, SSL_CTX_get_ssl_method, SSL_OP_NO_TICKET, SSL_OP_NO_TLSv1_3, TLS1_3_VERSION,
+    TLS_client_method, TLS_server_method,
+)
+
+
+cdef int warn_without_tickets(SSL_CTX *ctx) except -1:
+    """Where ticket keys are to be installed, and connections issue no tickets."""
+    if SSL_CTX_get_options(ctx) & SSL_OP_NO_TICKET:
+        warnings.warn(
+            "no tickets are made with these keys on this SSLContext, because its options have OP_NO_TICKET, "
+            "and other processes resume none of its sessions: clear it (ctx.options &= ~ssl.OP_NO_TICKET). If "
+            "your program does not set it, openssl.cnf does (Options = -SessionTicket)", RuntimeWarning)
+    elif SSL_CTX_get_num_tickets(ctx) == 0 and allows_tls13(ctx):
+        warnings.warn(
+            "no tickets are made with these keys on this SSLContext in TLS 1.3, because its num_tickets is 0, "
+            "and no client of TLS 1.3 can resume: set it to 1 or more", RuntimeWarning)
+    return 0
+
+
+cdef bint allows_tls13(SSL_CTX *ctx) noexcept:
+    cdef int newest = SSL_CTX_get_max_proto_version(ctx)  # 0: the latest there is
+    return (newest == 0 or newest >= TLS1_3_VERSION) and not SSL_CTX_get_options(ctx) & SSL_OP_NO_TLSv1_3
+
+
+cdef int warn_without_certificate(object context, SSL_CTX *ctx, str consequence) except -1:
+    """Where a server's handshakes would fail for want of a certificate, with this `consequence`."""
+    # A callback may switch to a context that has one. OpenSSL tells nothing of callbacks for pre-shared
+    # keys, but who serves by these alone, or anonymously, can name ciphers for it.
+    if (SSL_CTX_get0_certificate(ctx) is NULL
+            and _ssl._SSLContext.sni_callback.__get__(context) is None
+            and not any(cipher["auth"] in ("auth-null", "auth-psk", "auth-srp")
+                        for cipher in _ssl._SSLContext.get_ciphers(context))):
+        warnings.warn(
+            f"this SSLContext has no certificate, {consequence}. If it serves without one, by pre-shared "
+            "keys or anonymously, say so with such ciphers: set_ciphers('PSK')", RuntimeWarning)
+    return 0
+
+
+cdef int warn_of_clients(object context, SSL_CTX *ctx) except -1:
+    """Where an id context is set for clients' connections, by a context that serves, too."""
+    if (SSL_CTX_get_ssl_method(ctx) not in (TLS_client_method(), TLS_server_method())
+            and _ssl._SSLContext.check_hostname.__get__(context)):
+        warnings.warn(
+            "this SSLContext is for clients, as its check_hostname tells, but by its protocol for servers, "
+            "too: then the id context applies to servers' connections alone. Take PROTOCOL_TLS_CLIENT, or "
+            "set it on each connection before its handshake", RuntimeWarning)
+    return 0
