@@ -4,6 +4,8 @@ A resumed handshake checks neither the peer's certificate nor its name: they are
 the session was made. So what this connection would ask is asked of the session here.
 """
 
+from libc.time cimport time
+
 from pysidctx.errors import SessionError
 
 from pysidctx.errors cimport check, check_pointer
@@ -12,7 +14,8 @@ from pysidctx.libssl cimport (
     DTLS1_2_VERSION, DTLS1_VERSION, SSL, SSL3_VERSION, SSL_METHOD, SSL_OP_NO_TICKET, SSL_OP_NO_TLSv1,
     SSL_OP_NO_TLSv1_1, SSL_OP_NO_TLSv1_2, SSL_OP_NO_TLSv1_3, SSL_SESSION_dup, SSL_SESSION_free,
     SSL_SESSION_get0_id_context, SSL_SESSION_get0_peer, SSL_SESSION_get_id,
-    SSL_SESSION_get_protocol_version, SSL_SESSION_has_ticket, SSL_SESSION_is_resumable,
+    SSL_SESSION_get_protocol_version, SSL_SESSION_get_ticket_lifetime_hint,
+    SSL_SESSION_get_time, SSL_SESSION_has_ticket, SSL_SESSION_is_resumable,
     SSL_VERIFY_PEER, SSL_get1_session, SSL_get_max_proto_version, SSL_get_min_proto_version,
     SSL_get_options, SSL_get_ssl_method, SSL_get_verify_mode, SSL_get_verify_result, SSL_in_before,
     SSL_is_server, SSL_set_session, SSL_set_session_id_context, SSL_set_verify_result, SSL_version,
@@ -44,7 +47,7 @@ cdef int resume(PyObject *connection, SSL_SESSION *session, bint any_host) excep
     refuse_wrong_moment(ssl)
     refuse_not_resumable(session)
     refuse_excluded_protocol(ssl, session)
-    refuse_unused_ticket(ssl, session)
+    refuse_ticket_not_sent(ssl, session)
     if not any_host:
         refuse_other_host(connection, session)
     cdef SSL_SESSION *copy = <SSL_SESSION *> check_pointer(SSL_SESSION_dup(session),
@@ -100,10 +103,19 @@ cdef int refuse_excluded_protocol(SSL *ssl, SSL_SESSION *session) except -1:
     return 0
 
 
-cdef int refuse_unused_ticket(SSL *ssl, SSL_SESSION *session) except -1:
-    # In TLS 1.3 OpenSSL sends it all the same.
-    if (SSL_get_options(ssl) & SSL_OP_NO_TICKET and SSL_SESSION_has_ticket(session)
-            and SSL_SESSION_get_protocol_version(session) != TLS1_3_VERSION):
+cdef int refuse_ticket_not_sent(SSL *ssl, SSL_SESSION *session) except -1:
+    """Where OpenSSL's clients leave a ticket out in silence."""
+    cdef long age
+    if not SSL_SESSION_has_ticket(session):
+        return 0
+    if SSL_SESSION_get_protocol_version(session) == TLS1_3_VERSION:
+        # As OpenSSL counts: it may have been rounded up.
+        age = time(NULL) - SSL_SESSION_get_time(session) - 1
+        if age > <long> SSL_SESSION_get_ticket_lifetime_hint(session):
+            raise SessionError(
+                f"the ticket of this session is {age} s old, and was valid for "
+                f"{SSL_SESSION_get_ticket_lifetime_hint(session)} s: make a full handshake")
+    elif SSL_get_options(ssl) & SSL_OP_NO_TICKET:
         raise SessionError(
             "this session has a ticket, and this connection sends none, because the options of its "
             "SSLContext have OP_NO_TICKET: clear it there (ctx.options &= ~ssl.OP_NO_TICKET)")

@@ -272,8 +272,9 @@ cdef class Session:
 
         Raises, and then nothing is changed: TypeError for other objects; ValueError for a socket
         that is closed, unwrapped or not connected; SessionError for a server's connection, after the
-        handshake has begun, for a protocol that the connection excludes, for a ticket that it does not send
-        (OP_NO_TICKET), for a session that is not `resumable`, and for one that is not for this connection.
+        handshake has begun, for a protocol that the connection excludes, for a ticket that OpenSSL would
+        not send (up to TLS 1.2 with OP_NO_TICKET, in TLS 1.3 after its lifetime), for a session that is not
+        `resumable`, and for one that is not for this connection.
 
         To be called in the thread that uses the connection. See SSL_set_session(3).
         """

@@ -4,6 +4,7 @@ import os
 import ssl
 import subprocess
 import sys
+import time
 import warnings
 
 import pytest
@@ -179,6 +180,22 @@ def test_a_ticket_that_a_client_does_not_send(server_ctx, make_client_ctx, versi
         with pytest.raises(SessionError, match=r"ctx\.options &= ~ssl\.OP_NO_TICKET"):
             session.resume_on(ends.client)
     else:  # where it does
+        session.resume_on(ends.client)
+        assert shake(ends).client.session_reused
+
+
+@pytest.mark.parametrize("late", [-60, 60])
+def test_a_ticket_that_is_too_old_to_be_sent(server_ctx, make_client_ctx, version, late):
+    client_ctx = make_client_ctx(version)
+    session = Session.of(shake(pair(server_ctx, client_ctx)).client)
+    made = int(time.time()) - session.ticket_lifetime_hint - late
+    der = libssl.changed(session.to_der(), libssl.SSL_SESSION_set_time, made)
+    session = Session.from_der(der, id_context=session.id_context, host="a.test")
+    ends = pair(server_ctx, client_ctx)
+    if version == VERSIONS[1] and late > 0:
+        with pytest.raises(SessionError, match=r"ticket of this session is \d+ s old, and was valid for 7200 s"):
+            session.resume_on(ends.client)
+    else:
         session.resume_on(ends.client)
         assert shake(ends).client.session_reused
 
