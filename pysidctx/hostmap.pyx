@@ -66,9 +66,9 @@ class HostMap(MutableMapping):
         The connection goes on as one of that context, with the id context
         `derive_session_id_context("pysidctx host", pattern, context_fingerprint(context))`.
     `Host(context, session_id_context)`
-        The same with an id context of your own.
+        The same with an id context of your own, which stands alone: see `Host`.
     a bytes-like object of 1 to 32 bytes
-        This id context; the context stays the listener's.
+        This id context, which stands alone, too; the context stays the listener's.
 
     Complete a context before it goes into the map: the fingerprint is that of the moment, and
     OpenSSL does not guard certificates, CAs and ciphers against changes while handshakes read them.

@@ -60,7 +60,9 @@ verification: what one of them lets in, the others resume.
 context
     An `ssl.SSLContext`, as HostMap takes it.
 session_id_context
-    A bytes-like object of 1 to 32 bytes.
+    A bytes-like object of 1 to 32 bytes. It stands alone: when the context's certificates, CAs or
+    revocation lists change, sessions from before are resumed still, and nobody verifies their clients
+    again. Name another one then, or leave it to the HostMap to derive one.
 """
 
 

@@ -17,7 +17,7 @@ from functools import partial
 from types import CellType, FunctionType, MethodType
 from typing import Any, Optional
 
-from pysidctx.sharing import checked_id_context, resumable
+from pysidctx.sharing import checked_id_contexts, resumable
 from pysidctx.tickets import TicketKeys
 
 VARIABLE = "PYSIDCTX_SECRET_FILE"
@@ -99,8 +99,10 @@ class SSLContextFactory:
 
     keys
         The `TicketKeys` for all contexts.
-    id_context
-        As for `resumable()`.
+    id_context, exact_id_context
+        As for `resumable()`: the first is added to what the context authenticates by, so that sessions
+        from before a change of certificates, CAs or revocation lists are not resumed; the second stands
+        alone, and they are.
 
     A call returns the context that `default_factory()` has built, made resumable. That is done once
     in a process for the same settings and the same function; later calls return the same context, and so
@@ -118,13 +120,14 @@ class SSLContextFactory:
         belongs into it, so that a later context has it, too. It is the same as another one if its
         code is, and the objects that it has from around it.
 
-    Raises TypeError and ValueError for an `id_context` that cannot be one; a call raises what
+    Raises TypeError and ValueError for an id context that cannot be one; a call raises what
     `default_factory()` and `resumable()` raise.
     """
 
-    def __init__(self, keys: TicketKeys, *, id_context: Optional[bytes] = None) -> None:
+    def __init__(self, keys: TicketKeys, *, id_context: Optional[bytes] = None,
+                 exact_id_context: Optional[bytes] = None) -> None:
         self._keys = keys
-        self._id_context = None if id_context is None else checked_id_context(id_context)
+        self._id_context, self._exact_id_context = checked_id_contexts(id_context, exact_id_context)
         self._contexts: list[tuple[tuple[Any, ...], CurrentContext]] = []
         self._building = threading.Lock()
         _factories.add(self)
@@ -146,7 +149,8 @@ class SSLContextFactory:
 
     def _add(self, settings: tuple[Any, ...], config: Any, default_factory: Build) -> CurrentContext:
         def build() -> ssl.SSLContext:
-            return resumable(default_factory(), self._keys, id_context=self._id_context)
+            return resumable(default_factory(), self._keys, id_context=self._id_context,
+                             exact_id_context=self._exact_id_context)
 
         files = (getattr(config, name, None) for name in FILES)
         made = CurrentContext(build, tuple(path for path in files if path))

@@ -15,6 +15,9 @@ def resumable(
     ctx: _Context,
     keys: TicketKeys,
     *,
-    id_context: Optional[Buffer] = None,  # 1 to 32 bytes
+    id_context: Optional[Buffer] = None,  # 1 to 32 bytes, added to what the context authenticates by
+    exact_id_context: Optional[Buffer] = None,  # 1 to 32 bytes, instead of it
 ) -> _Context: ...
-def checked_id_context(id_context: Buffer) -> bytes: ...
+def checked_id_contexts(
+    id_context: Optional[Buffer], exact_id_context: Optional[Buffer]
+) -> tuple[Optional[bytes], Optional[bytes]]: ...

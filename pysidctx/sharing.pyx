@@ -11,7 +11,7 @@ from pysidctx.sidctx cimport copy_sid_ctx
 from pysidctx.wrapped cimport unwrapped
 
 
-def resumable(ctx, keys, *, id_context=None):
+def resumable(ctx, keys, *, id_context=None, exact_id_context=None):
     """Have all servers that have these keys and a context like this one resume each other's sessions.
 
     Sets the session id context of `ctx`, and installs the keys on it.
@@ -22,20 +22,27 @@ def resumable(ctx, keys, *, id_context=None):
     keys
         A `TicketKeys`: random for workers that are forked later, from a secret for all others.
     id_context
-        A bytes-like object of 1 to 32 bytes, where sessions are to be shared otherwise: the same one
-        for contexts that differ, or another one for each of several applications with one secret,
-        equal certificates and equal client verification. None: it is
-        `derive_session_id_context("pysidctx resumable", context_fingerprint(ctx))`, so that a session
-        is resumed only under the certificates and the client verification that it was made under.
+        A bytes-like object of 1 to 32 bytes that names the application, where several have one secret,
+        equal certificates and equal client verification. It is added to what the id context derives
+        from: `derive_session_id_context("pysidctx resumable", context_fingerprint(ctx), id_context)`,
+        and without it `derive_session_id_context("pysidctx resumable", context_fingerprint(ctx))`. So
+        a session is resumed only under the certificates and the client verification that it was made
+        under.
+    exact_id_context
+        A bytes-like object of 1 to 32 bytes that is the id context as it stands, instead: for contexts
+        that differ and are to share their sessions, and for those whose fingerprint cannot be taken.
+        It does not change when what the context trusts does. After another CA, a revocation list or
+        another certificate, sessions from before are resumed, and nobody verifies their clients
+        again until `lifetime` has passed. Choose another one whenever trust changes.
 
     It counts from the next ClientHello on. Returns `ctx`.
 
     Raises TypeError for objects of other types; ValueError for a context of clients or of one version
-    of TLS, for an id context that is empty or too long, and where none can be derived (see
-    `context_fingerprint()`: then say one). Then nothing is changed. Raises `pysidctx.Error` and
-    MemoryError where OpenSSL fails; then no sessions are shared that were not before. A RuntimeWarning
-    says where the context has no certificate, or issues no tickets. Safe in any thread, with handshakes
-    going on in others.
+    of TLS, for an id context that is empty or too long, for both of them, and where none can be derived
+    (see `context_fingerprint()`: then pass `exact_id_context`). Then nothing is changed. Raises
+    `pysidctx.Error` and MemoryError where OpenSSL fails; then no sessions are shared that were not
+    before. A RuntimeWarning says where the context has no certificate, or issues no tickets. Safe in any
+    thread, with handshakes going on in others.
 
     See `TicketKeys.install()` and `set_session_id_context()`, which tell the rest.
     """
@@ -45,22 +52,38 @@ def resumable(ctx, keys, *, id_context=None):
     cdef SSL_CTX *target = server_context(used, "resumable() takes")
     if not isinstance(keys, TicketKeys):
         raise TypeError(f"resumable() needs TicketKeys, not {type(keys).__name__}")
-    if id_context is None:
-        id_context = derive_session_id_context("pysidctx resumable", context_fingerprint(used))
-    else:
-        id_context = checked_id_context(id_context)
+    name, exact = checked_id_contexts(id_context, exact_id_context)
+    sid_ctx = derived_id_context(used, name) if exact is None else exact
     warn_without_certificate(used, target, "so that its handshakes fail: call load_cert_chain() before resumable()")
     # Before the keys: with them and the former id context, sessions might cross.
-    set_session_id_context(used, id_context)
+    set_session_id_context(used, sid_ctx)
     keys.install(used)
     return ctx
 
 
-def checked_id_context(id_context):
-    """Return it as bytes, 1 to 32; TypeError, ValueError."""
-    cdef unsigned char said[SSL_MAX_SID_CTX_LENGTH]
-    cdef Py_ssize_t length = copy_sid_ctx(id_context, said)
+cdef bytes derived_id_context(object ctx, bytes name):
+    try:
+        fingerprint = context_fingerprint(ctx)
+    except ValueError as error:
+        raise ValueError(f"no id context can be derived for this context: {error}, with "
+                         "exact_id_context=") from None
+    named = () if name is None else (name,)
+    return derive_session_id_context("pysidctx resumable", fingerprint, *named)
+
+
+def checked_id_contexts(id_context, exact_id_context):
+    """Return both as bytes, 1 to 32, or None; TypeError, ValueError."""
+    if id_context is not None and exact_id_context is not None:
+        raise ValueError("id_context= is added to what the context authenticates by, exact_id_context= "
+                         "stands alone: give one of them")
+    return (None if id_context is None else checked(id_context),
+            None if exact_id_context is None else checked(exact_id_context))
+
+
+cdef bytes checked(object id_context):
+    cdef unsigned char copied[SSL_MAX_SID_CTX_LENGTH]
+    cdef Py_ssize_t length = copy_sid_ctx(id_context, copied)
     if length == 0:
         raise ValueError("the id context must not be empty: OpenSSL fails every attempt to resume "
                          "under it where clients are verified")
-    return said[:length]
+    return copied[:length]

@@ -61,7 +61,10 @@ def set_session_id_context(target, sid_ctx):
         ClientHello, before `sni_callback` runs.
     sid_ctx
         A bytes-like object of 0 to `MAX_SID_CTX_LENGTH` (32) bytes, of any value. With an empty
-        one, OpenSSL fails every attempt to resume on a server that verifies clients.
+        one, OpenSSL fails every attempt to resume on a server that verifies clients. It stands alone:
+        when the certificates, the CAs or the revocation lists of the `SSLContext` change, sessions
+        from before are resumed still, and nobody verifies their clients again. Where that must not
+        be, derive it from `context_fingerprint()`, and set it anew after each change.
 
     Raises, and then nothing is changed:
 

@@ -217,9 +217,10 @@ def test_functions_that_cannot_be_compared(factory, config, default_factory, mon
 
 @pytest.mark.parametrize("id_context, error", [(b"", ValueError), (b"x" * 33, ValueError),
                                                ("shop", TypeError)])
-def test_an_id_context_that_cannot_be_one(id_context, error):
+@pytest.mark.parametrize("argument", ["id_context", "exact_id_context"])
+def test_an_id_context_that_cannot_be_one(id_context, error, argument):
     with pytest.raises(error):
-        SSLContextFactory(TicketKeys(), id_context=id_context)
+        SSLContextFactory(TicketKeys(), **{argument: id_context})
 
 
 def test_whatever_fails_later_the_former_context_stays(factory, config, default_factory, client_ctx):

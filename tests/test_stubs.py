@@ -64,6 +64,7 @@ keys = pysidctx.TicketKeys.from_secret_file("secret")
 keys = pysidctx.TicketKeys.from_files(["new", b"old"], layout="apache")
 keys.install(ctx)
 kept: ssl.SSLContext = pysidctx.resumable(ctx, keys, id_context=b"shop")
+kept = pysidctx.resumable(ctx, keys, exact_id_context=bytearray(b"shop"))
 accepted: int = keys.stats().accepted
 seconds: Optional[int] = keys.period
 pysidctx.resumable(ctx, b"secret")  # type: ignore[arg-type]

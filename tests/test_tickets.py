@@ -571,6 +571,19 @@ def test_resumable(two, client_ctx, make_server_ctx):
     _, session = visit(apart, client_ctx)
     assert not visit(two[0], client_ctx, session)[0]
     assert visit(resumable(two[0], keys, id_context=bytearray(b"shop")), client_ctx, session)[0]
+    assert not visit(resumable(others[0], keys, id_context=b"shop"), client_ctx, session)[0]
+
+
+def test_an_id_context_that_stands_alone(two, client_ctx, make_server_ctx, tmp_path):
+    """For contexts that differ, and for one whose CAs cannot be listed."""
+    keys = TicketKeys()
+    two[1].load_verify_locations(capath=tmp_path)
+    with pytest.raises(ValueError, match="exact_id_context="):
+        resumable(two[1], keys, id_context=b"shop")
+    differing = make_server_ctx(verify=ssl.CERT_OPTIONAL)
+    _, session = visit(resumable(two[0], keys, exact_id_context=b"shop"), client_ctx)
+    for ctx in two[1], differing:
+        assert visit(resumable(ctx, keys, exact_id_context=bytearray(b"shop")), client_ctx, session)[0]
 
 
 def test_a_certificate_that_is_demanded_later(two, make_client_ctx, version):
@@ -578,7 +591,7 @@ def test_a_certificate_that_is_demanded_later(two, make_client_ctx, version):
     keys = TicketKeys()
     with_certificate, without = make_client_ctx(version), make_client_ctx(version, certificate=False)
     for ctx in two:
-        resumable(ctx, keys, id_context=b"shop")
+        resumable(ctx, keys, exact_id_context=b"shop")
     _, session = visit(two[0], without)
     two[1].verify_mode = ssl.CERT_REQUIRED
     assert visit(two[0], without, session)[0]
@@ -606,6 +619,9 @@ def test_a_certificate_that_is_asked_for_after_the_handshake(two, make_client_ct
     ((ssl.PROTOCOL_TLS_SERVER, TicketKeys()), {"id_context": b""}, ValueError, "not be empty"),
     ((ssl.PROTOCOL_TLS_SERVER, TicketKeys()), {"id_context": b"x" * 33}, ValueError, "33 bytes"),
     ((ssl.PROTOCOL_TLS_SERVER, TicketKeys()), {"id_context": "shop"}, TypeError, "encode"),
+    ((ssl.PROTOCOL_TLS_SERVER, TicketKeys()), {"exact_id_context": b""}, ValueError, "not be empty"),
+    ((ssl.PROTOCOL_TLS_SERVER, TicketKeys()), {"id_context": b"a", "exact_id_context": b"a"}, ValueError,
+     "give one of them"),
 ], ids=lambda value: "")
 def test_resumable_refuses(arguments, options, error, message, certificate):
     target, keys = arguments

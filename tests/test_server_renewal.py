@@ -1,0 +1,114 @@
+"""What a server's context is built from changes while it serves: certificates, CAs, revocation lists."""
+
+import datetime
+import os
+import ssl
+from types import SimpleNamespace
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from handshakes import VERSIONS
+from tickets import visit
+from trustme import CA, KeyType
+
+from pysidctx import TicketKeys, servers
+from pysidctx.servers import SSLContextFactory
+
+DAY = datetime.timedelta(days=1)
+
+
+def revocation_list(ca, *certificates):
+    """In PEM: these certificates of `ca` are revoked."""
+    key = serialization.load_pem_private_key(ca.private_key_pem.bytes(), None)
+    issuer = x509.load_pem_x509_certificate(ca.cert_pem.bytes())
+    now = datetime.datetime(2020, 1, 1)
+    made = x509.CertificateRevocationListBuilder(issuer.subject, now, now + 100 * 365 * DAY)
+    for certificate in certificates:
+        number = x509.load_pem_x509_certificate(certificate.cert_chain_pems[0].bytes()).serial_number
+        made = made.add_revoked_certificate(
+            x509.RevokedCertificateBuilder().serial_number(number).revocation_date(now).build())
+    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+@pytest.fixture(autouse=True)
+def look_at_once(monkeypatch):
+    monkeypatch.setattr(servers.CurrentContext, "LOOK", 0.0)
+
+
+@pytest.fixture
+def config(tmp_path, pem_files):
+    """A server that demands certificates of a CA whose revocation list has nobody yet."""
+    return SimpleNamespace(certfile=str(pem_files[0]), ca_certs=str(pem_files[1]))
+
+
+@pytest.fixture
+def revocations(tmp_path, ca):
+    path = tmp_path / "revoked.pem"
+    path.write_bytes(revocation_list(ca))
+    return path
+
+
+@pytest.fixture
+def build(config, revocations):
+    """As servers do it, with a revocation list that is in no setting of theirs."""
+    def default_factory():
+        ctx = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=config.ca_certs)
+        ctx.load_cert_chain(config.certfile)
+        ctx.load_verify_locations(revocations)
+        ctx.verify_mode = ssl.CERT_REQUIRED
+        ctx.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+        return ctx
+    return default_factory
+
+
+def lets_in(ctx, client_ctx, session=None):
+    """Whether a client gets in, with its session if it is given one."""
+    try:
+        resumed, _ = visit(ctx, client_ctx, session)
+    except ssl.SSLError:
+        return False
+    return session is None or resumed
+
+
+def append_revocation(config, revocations, ca, client_certificate):
+    with open(config.ca_certs, "ab") as file:
+        file.write(revocation_list(ca, client_certificate))
+
+
+def replace_ca(config, revocations, ca, client_certificate):
+    other = CA(key_type=KeyType.ECDSA)
+    other.cert_pem.write_to_path(config.ca_certs)
+    revocations.write_bytes(revocation_list(other))
+
+
+def renew_certificate(config, revocations, ca, client_certificate):
+    ca.issue_cert("a.test").private_key_and_cert_chain_pem.write_to_path(config.certfile)
+
+
+CHANGES = [append_revocation, replace_ca, renew_certificate]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("options", [{}, {"id_context": b"shop"}], ids=["derived", "named"])
+def test_no_session_outlives_a_change_of_trust(
+    options, change, version, config, build, revocations, ca, client_certificate, make_client_ctx, client_ctx
+):
+    """An application's name is added to what its context authenticates by."""
+    ctx = SSLContextFactory(TicketKeys(), **options)(config, build)
+    client_ctx = make_client_ctx(version)
+    sessions = [visit(ctx, client_ctx)[1] for _ in range(3)]
+    assert all(lets_in(ctx, client_ctx, session) for session in sessions)
+    change(config, revocations, ca, client_certificate)
+    assert not any(lets_in(ctx, client_ctx, session) for session in sessions)
+    assert lets_in(ctx, client_ctx) == (change is renew_certificate)
+
+
+def test_an_exact_id_context_stays(config, build, revocations, ca, client_certificate, client_ctx):
+    """It is what was asked for: sessions of whatever was trusted are resumed."""
+    ctx = SSLContextFactory(TicketKeys(), exact_id_context=b"shop")(config, build)
+    _, session = visit(ctx, client_ctx)
+    append_revocation(config, revocations, ca, client_certificate)
+    assert not lets_in(ctx, client_ctx)
+    assert lets_in(ctx, client_ctx, session)
