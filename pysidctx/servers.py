@@ -234,7 +234,8 @@ def stamp(path: Any) -> Optional[tuple[int, ...]]:
         status = os.stat(path)
     except OSError:
         return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    # The time of the last change of status, because that of modification can be set, as tar and cp do.
+    return status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns
 
 
 class DefaultKeys:

@@ -2,7 +2,9 @@
 
 import datetime
 import os
+import shutil
 import ssl
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -112,3 +114,37 @@ def test_an_exact_id_context_stays(config, build, revocations, ca, client_certif
     append_revocation(config, revocations, ca, client_certificate)
     assert not lets_in(ctx, client_ctx)
     assert lets_in(ctx, client_ctx, session)
+
+
+def unpacked(path, content, before):
+    """As `tar --mtime` and `cp --preserve=timestamps` leave a file."""
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_ino == before.st_ino
+
+
+def copied(path, content, before):
+    """With the times of another file."""
+    other = path.with_suffix(".other")
+    unpacked(other, content, other.stat() if other.exists() else touched(other, before))
+    shutil.copyfile(other, path)
+    shutil.copystat(other, path)
+
+
+def touched(path, before):
+    path.touch()
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    return path.stat()
+
+
+@pytest.mark.parametrize("write", [unpacked, copied])
+def test_a_certificate_of_the_same_size_and_time(config, build, ca, client_ctx, write):
+    path = Path(config.certfile)
+    path.write_bytes(path.read_bytes().ljust(4096, b"\n"))
+    ctx = SSLContextFactory(TicketKeys())(config, build)
+    _, session = visit(ctx, client_ctx)
+    before = path.stat()
+    write(path, ca.issue_cert("a.test").private_key_and_cert_chain_pem.bytes().ljust(4096, b"\n"), before)
+    after = path.stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert not lets_in(ctx, client_ctx, session)
