@@ -8,21 +8,19 @@ import logging
 import multiprocessing
 import os
 import ssl
-import threading
-import time
 import warnings
-import weakref
-from collections.abc import Callable
+from collections.abc import Iterable
 from functools import partial
 from types import CellType, FunctionType, MethodType
 from typing import Any, Optional
 
+from pysidctx.current_context import Build, CurrentContext
+from pysidctx.private_files import Path
+from pysidctx.process_lock import ProcessLock
 from pysidctx.sharing import checked_id_contexts, resumable
 from pysidctx.tickets import TicketKeys
 
 VARIABLE = "PYSIDCTX_SECRET_FILE"
-
-Build = Callable[[], ssl.SSLContext]
 
 # The settings of gunicorn, uvicorn and hypercorn that a context is made by.
 FILES = ("certfile", "keyfile", "ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_ca_certs")
@@ -30,68 +28,13 @@ SETTINGS = (*FILES, "ssl_version", "cert_reqs", "ssl_cert_reqs", "ciphers", "ssl
             "keyfile_password", "ssl_keyfile_password", "verify_mode", "verify_flags", "alpn_protocols",
             "http_protocols", "http_protocol_class")
 
+MAX_AGE = 24 * 3600  # seconds
+
 # How many contexts are kept. More are only asked for where each call has a function of its own that
 # cannot be told from the last.
 MOST = 100
 
 log = logging.getLogger(__name__)
-
-
-class CurrentContext:
-    """The SSLContext of one server in this process: another one when its files were rewritten."""
-
-    LOOK = 1.0  # seconds, at least, between looks at the files
-
-    def __init__(self, build: Build, files: tuple[Any, ...]) -> None:
-        self._build = build
-        self._files = files
-        self._looking = threading.Lock()
-        self._found = self._failed = stamps(files)
-        self._context = self._built()
-        self._looked = time.monotonic()
-
-    def get(self) -> ssl.SSLContext:
-        """The one for the next connection. It looks at the files at most once in LOOK seconds."""
-        if time.monotonic() - self._looked >= self.LOOK and self._looking.acquire(blocking=False):
-            try:
-                self._look()
-            finally:
-                self._looked = time.monotonic()
-                self._looking.release()
-        return self._context
-
-    def after_fork(self) -> None:
-        """A thread that was looking is not in this process."""
-        self._looking = threading.Lock()
-
-    def _look(self) -> None:
-        # Before they are read: what is written meanwhile is seen the next time.
-        found = stamps(self._files)
-        if found == self._found:
-            return
-        try:
-            self._context = self._built()
-        except Exception as error:  # such as a certificate whose key is to come
-            if found != self._failed:
-                log.warning("%s changed but cannot be used, so the former certificate stays: %s",
-                            ", ".join(str(path) for path in self._files), error)
-            self._failed = found
-        else:
-            self._found = found
-
-    def _built(self) -> ssl.SSLContext:
-        made = self._build()
-        # A server that keeps it, as those do that are built on asyncio, goes on with the current one.
-        kind = type(made)
-
-        def wrap_bio(*arguments: Any, **options: Any) -> ssl.SSLObject:
-            return kind.wrap_bio(self.get(), *arguments, **options)
-
-        def wrap_socket(*arguments: Any, **options: Any) -> ssl.SSLSocket:
-            return kind.wrap_socket(self.get(), *arguments, **options)
-
-        vars(made).update(wrap_bio=wrap_bio, wrap_socket=wrap_socket)
-        return made
 
 
 class SSLContextFactory:
@@ -104,40 +47,61 @@ class SSLContextFactory:
         from before a change of certificates, CAs or revocation lists are not resumed; the second stands
         alone, and they are.
 
+    watch
+        Paths of more files and folders to look at, such as those that `default_factory` opens itself.
+    max_age
+        In seconds: a context that is older is built anew, whatever files say. None: never.
+
     A call returns the context that `default_factory()` has built, made resumable. That is done once
     in a process for the same settings and the same function; later calls return the same context, and so
-    may be made for every connection, in any thread. When the certificate, the key or the CA file has been
-    rewritten, it is built anew by the next call, and by the next connection of a context that was returned
-    before: within a second, without a restart. Sessions of the former certificate are not resumed then. A
-    file that cannot be used, such as a certificate that does not belong to the key, is logged, and the
-    former context serves on.
+    may be made for every connection, in any thread.
+
+    The context is built anew by the next call, and by the next connection of a context that was returned
+    before, when a file has changed, within a second, and when it is `max_age` old; without a restart. What
+    counts as a file: those of the configuration, those of `watch`, and those that `default_factory`
+    loads in its own thread by the methods of any `ssl.SSLContext`: `load_cert_chain()`,
+    `load_verify_locations()` (a `capath` with all that is in it), `load_dh_params()`,
+    `load_default_certs()` and `set_default_verify_paths()`. Those that it opens itself, to pass what is
+    in them as `cadata` or a password for example, cannot be noticed: name them in `watch`. Sessions from
+    before are resumed if certificates, CAs, revocation lists and client verification are the same;
+    if not, their clients get full handshakes. A file that cannot be used, such as a certificate that
+    does not belong to the key, is logged, and the former context serves on.
+
+    What is set later on a context that was returned is set on those that come after it, too:
+    `verify_mode`, `verify_flags`, `options`, `minimum_version`, `maximum_version`, `num_tickets`,
+    `post_handshake_auth`, `keylog_filename`, `sni_callback`, `sslobject_class`, `sslsocket_class`, a
+    HostMap, TicketKeys, an id context (under other certificates or trust, one that derives from it),
+    and what is called on it: its methods that load or set something. Other attributes of a subclass, and
+    what C code sets, are not known here: set them in `default_factory`.
 
     config
         The configuration of gunicorn, uvicorn or hypercorn, or any object with their attributes for
         TLS.
     default_factory
-        A function without arguments that returns an `ssl.SSLContext`. What you change in the context
-        belongs into it, so that a later context has it, too. It is the same as another one if its
-        code is, and the objects that it has from around it.
+        A function without arguments that returns an `ssl.SSLContext`, each time another one. It is the
+        same as another function if its code is, and the objects that it has from around it.
 
-    Raises TypeError and ValueError for an id context that cannot be one; a call raises what
-    `default_factory()` and `resumable()` raise.
+    Raises TypeError and ValueError for an id context that cannot be one, for a `watch` that is a single
+    path, and for a `max_age` that is no number or not positive; a call raises what `default_factory()`
+    and `resumable()` raise.
     """
 
     def __init__(self, keys: TicketKeys, *, id_context: Optional[bytes] = None,
-                 exact_id_context: Optional[bytes] = None) -> None:
+                 exact_id_context: Optional[bytes] = None, watch: Iterable[Path] = (),
+                 max_age: Optional[float] = MAX_AGE) -> None:
         self._keys = keys
         self._id_context, self._exact_id_context = checked_id_contexts(id_context, exact_id_context)
+        self._watch = checked_watch(watch)
+        self._max_age = checked_max_age(max_age)
         self._contexts: list[tuple[tuple[Any, ...], CurrentContext]] = []
-        self._building = threading.Lock()
-        _factories.add(self)
+        self._building = ProcessLock()
 
     def __call__(self, config: Any, default_factory: Build) -> ssl.SSLContext:
         settings = (type(config), identity(default_factory),
                     *(getattr(config, name, None) for name in SETTINGS))
         found = self._find(settings)
         if found is None:
-            with self._building:
+            with self._building.here():
                 found = self._find(settings) or self._add(settings, config, default_factory)
         return found.get()
 
@@ -148,12 +112,8 @@ class SSLContextFactory:
         return None
 
     def _add(self, settings: tuple[Any, ...], config: Any, default_factory: Build) -> CurrentContext:
-        def build() -> ssl.SSLContext:
-            return resumable(default_factory(), self._keys, id_context=self._id_context,
-                             exact_id_context=self._exact_id_context)
-
-        files = (getattr(config, name, None) for name in FILES)
-        made = CurrentContext(build, tuple(path for path in files if path))
+        files = [getattr(config, name, None) for name in FILES]
+        made = CurrentContext(default_factory, self._finish, (*filter(None, files), *self._watch), self._max_age)
         if len(self._contexts) == MOST:
             log.warning("%d contexts were built, each by another function, and the oldest is given up: "
                         "call with the same function for the same context", MOST)
@@ -161,11 +121,27 @@ class SSLContextFactory:
         self._contexts.append((settings, made))
         return made
 
-    def after_fork(self) -> None:
-        """A thread that was building is not in this process."""
-        self._building = threading.Lock()
-        for _, context in self._contexts:
-            context.after_fork()
+    def _finish(self, ctx: ssl.SSLContext) -> None:
+        resumable(ctx, self._keys, id_context=self._id_context, exact_id_context=self._exact_id_context)
+
+
+def checked_watch(watch: Iterable[Path]) -> tuple[Path, ...]:
+    if isinstance(watch, (str, bytes, os.PathLike)):
+        raise TypeError("watch is for several paths: give it a list")
+    paths = tuple(watch)
+    for path in paths:
+        if not os.path.exists(path):
+            log.warning("%r, which is to be watched, is not there", os.fsdecode(path))
+    return paths
+
+
+def checked_max_age(max_age: Optional[float]) -> Optional[float]:
+    if max_age is not None:
+        if not isinstance(max_age, (int, float)) or isinstance(max_age, bool):
+            raise TypeError(f"max_age is a number of seconds or None, not {type(max_age).__name__}")
+        if not max_age > 0:
+            raise ValueError(f"max_age is more than 0 seconds, not {max_age}; None for no limit")
+    return max_age
 
 
 class Same:
@@ -212,38 +188,12 @@ def contents(cell: CellType) -> object:
         return None
 
 
-_factories: "weakref.WeakSet[SSLContextFactory]" = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for factory in tuple(_factories):
-        factory.after_fork()
-    _default.after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork)
-
-
-def stamps(files: tuple[Any, ...]) -> list[Optional[tuple[int, ...]]]:
-    """What tells a file from what it is after it was rewritten or replaced."""
-    return [stamp(path) for path in files]
-
-
-def stamp(path: Any) -> Optional[tuple[int, ...]]:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    # The time of the last change of status, because that of modification can be set, as tar and cp do.
-    return status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns
-
-
 class DefaultKeys:
     """The keys that were made at import, or those of a secret file that was named since."""
 
     def __init__(self) -> None:
         self._process = os.getpid()
-        self._reading = threading.Lock()
+        self._reading = ProcessLock()
         self._path, self._factory = self._made(os.environ.get(VARIABLE))
 
     @staticmethod
@@ -252,7 +202,7 @@ class DefaultKeys:
 
     def current(self, config: Any) -> SSLContextFactory:
         path = os.environ.get(VARIABLE)
-        with self._reading:
+        with self._reading.here():
             if path != self._path:
                 self._path, self._factory = self._made(path)
             factory = self._factory
@@ -263,10 +213,6 @@ class DefaultKeys:
                 f"pysidctx secret PATH` and name the file in the environment variable {VARIABLE}",
                 RuntimeWarning, stacklevel=3)
         return factory
-
-    def after_fork(self) -> None:
-        """A thread that was reading is not in this process."""
-        self._reading = threading.Lock()
 
     def _are_this_worker_s_alone(self, config: Any) -> bool:
         return (multiprocessing.parent_process() is not None and self._process == os.getpid()

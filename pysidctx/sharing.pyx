@@ -1,13 +1,21 @@
 """resumable(): all that a server's SSLContext needs for every worker to resume its sessions."""
 
+cimport cython
+
 from pysidctx.fingerprint import context_fingerprint
 from pysidctx.sidctx import derive_session_id_context, set_session_id_context
 from pysidctx.tickets import TicketKeys
 
+from libc.stdint cimport uintptr_t
+
+from pysidctx.handles cimport SSL_CTX_from
 from pysidctx.hosts cimport server_context
 from pysidctx.inert cimport warn_without_certificate
+from pysidctx.keyring cimport Keyring, hold_keyring, release_keyring
 from pysidctx.libssl cimport SSL_CTX, SSL_MAX_SID_CTX_LENGTH
+from pysidctx.listener cimport Listener, listener_of, sid_slot_read
 from pysidctx.sidctx cimport copy_sid_ctx
+from pysidctx.ticket_callbacks cimport keyring_of, stop_using, use_keyring
 from pysidctx.wrapped cimport unwrapped
 
 
@@ -87,3 +95,41 @@ cdef bytes checked(object id_context):
         raise ValueError("the id context must not be empty: OpenSSL fails every attempt to resume "
                          "under it where clients are verified")
     return copied[:length]
+
+
+def installed_on(ctx):
+    """Return the id context that was set on an SSLContext, b"" for none, and a number for its ticket keys.
+
+    The number tells them from others for as long as the SSLContext lives.
+    """
+    cdef SSL_CTX *target = SSL_CTX_from(ctx)
+    cdef Listener *listener
+    cdef unsigned char found[SSL_MAX_SID_CTX_LENGTH]
+    cdef unsigned int length = 0
+    cdef uintptr_t keys
+    with cython.critical_section(ctx):
+        listener = listener_of(target)
+        if listener is not NULL:
+            length = sid_slot_read(&listener.id_context, found)
+        keys = <uintptr_t> keyring_of(target)
+    return found[:length], keys
+
+
+def use_keys_of(source, ctx):
+    """Have an SSLContext use the ticket keys that another one uses."""
+    cdef SSL_CTX *target = SSL_CTX_from(ctx)
+    cdef Keyring *ring
+    with cython.critical_section(source):
+        ring = keyring_of(SSL_CTX_from(source))
+        if ring is not NULL:
+            hold_keyring(ring)
+    if ring is NULL:
+        return
+    try:
+        with cython.critical_section(ctx):
+            if ring.builtin:
+                stop_using(target, keyring_of(target))
+            else:
+                use_keyring(target, ring)
+    finally:
+        release_keyring(ring)

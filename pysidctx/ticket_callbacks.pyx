@@ -125,6 +125,12 @@ cdef bint has_keyring(SSL_CTX *ctx) noexcept:
     return not builtin
 
 
+cdef Keyring *keyring_of(SSL_CTX *ctx) noexcept nogil:
+    """What they use; NULL where that was always OpenSSL's own. No other call for `ctx` meanwhile."""
+    cdef Installed *installed = installed_on(ctx)
+    return NULL if installed is NULL else <Keyring *> shared_load(&installed.ring)
+
+
 cdef Installed *install_callbacks(SSL_CTX *ctx, Keyring *ring) except NULL:
     """Takes over the caller's hold on `ring`, unless it raises."""
     cdef Installed *installed = <Installed *> check_pointer(

@@ -78,6 +78,11 @@ def append_revocation(config, revocations, ca, client_certificate):
         file.write(revocation_list(ca, client_certificate))
 
 
+def replace_revocations(config, revocations, ca, client_certificate):
+    """Of a file that is in no setting."""
+    revocations.write_bytes(revocation_list(ca, client_certificate))
+
+
 def replace_ca(config, revocations, ca, client_certificate):
     other = CA(key_type=KeyType.ECDSA)
     other.cert_pem.write_to_path(config.ca_certs)
@@ -88,7 +93,7 @@ def renew_certificate(config, revocations, ca, client_certificate):
     ca.issue_cert("a.test").private_key_and_cert_chain_pem.write_to_path(config.certfile)
 
 
-CHANGES = [append_revocation, replace_ca, renew_certificate]
+CHANGES = [append_revocation, replace_revocations, replace_ca, renew_certificate]
 
 
 @pytest.mark.parametrize("version", VERSIONS)

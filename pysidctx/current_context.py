@@ -1,0 +1,171 @@
+"""The SSLContext of one server in this process: another one when what it was built from has changed."""
+
+import logging
+import ssl
+import time
+import weakref
+from collections.abc import Iterable
+from typing import Any, Callable, Optional
+
+from pysidctx.carried_settings import HandedOut
+from pysidctx.process_lock import ProcessLock
+from pysidctx.watched_files import FilesRead, WatchedFile
+
+Build = Callable[[], ssl.SSLContext]
+
+# Methods that change a context. Of the first ones every call counts, of the others the last.
+ADDING = ("load_cert_chain", "load_verify_locations", "load_default_certs", "set_default_verify_paths")
+SETTING = ("load_dh_params", "set_ciphers", "set_ciphersuites", "set_alpn_protocols", "set_ecdh_curve", "set_groups",
+           "set_client_sigalgs", "set_server_sigalgs", "set_psk_server_callback")
+
+# How many calls are kept. More are only made where each connection makes another one.
+MOST_CALLS = 100
+
+log = logging.getLogger("pysidctx.servers")
+
+
+class CurrentContext:
+    """Built at once, and anew by the next connection after a change of files, or after `max_age` seconds.
+
+    A server may keep the first one: its connections are made by the current one, and what is set on it
+    is set on the current one, and on those that come later.
+
+    build
+        Makes an SSLContext, each time another one.
+    finish
+        Is given what was made, and what was set from outside is in it by then.
+    files
+        Paths to watch beside those that are read while it is built.
+    max_age
+        In seconds; None: files alone count.
+    """
+
+    LOOK = 1.0  # seconds, at least, between looks at the files
+
+    def __init__(self, build: Build, finish: Callable[[ssl.SSLContext], object], files: Iterable[Any],
+                 max_age: Optional[float]) -> None:
+        self._build = build
+        self._finish = finish
+        self._named = tuple(files)
+        self._max_age = max_age
+        self._looking, self._carrying = ProcessLock(), ProcessLock()
+        self._calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self._failed: object = None
+        self._files, self._context, self._handed_out = self._built(None)
+        self._looked = self._since = time.monotonic()
+
+    def get(self) -> ssl.SSLContext:
+        """The one for the next connection. It looks at the files at most once in LOOK seconds."""
+        looking = self._looking.here()
+        if time.monotonic() - self._looked >= self.LOOK and looking.acquire(blocking=False):
+            try:
+                self._look()
+            finally:
+                self._looked = time.monotonic()
+                looking.release()
+        return self._context
+
+    def _look(self) -> None:
+        changed = [file for file in self._files if file.has_changed()]
+        if not changed and not self._is_too_old():
+            return
+        former = self._context
+        try:
+            made = self._built(former)
+            with self._carrying.here():
+                self._handed_out.carry(former, made[1], made[2])  # what was set meanwhile, too
+                self._files, self._context, self._handed_out = made
+        except Exception as error:  # such as a certificate whose key is to come
+            self._tell(changed, error)
+        else:
+            self._since = time.monotonic()
+            self._failed = None
+
+    def _is_too_old(self) -> bool:
+        return self._max_age is not None and time.monotonic() - self._since >= self._max_age
+
+    def _tell(self, changed: list[WatchedFile], error: Exception) -> None:
+        """Once for the same."""
+        failed = [WatchedFile(file.path).status for file in changed], str(error)
+        if failed == self._failed:
+            return
+        self._failed = failed
+        if changed:
+            log.warning("%s changed but cannot be used, so the former certificate stays: %s",
+                        ", ".join(str(file.path) for file in changed), error)
+        else:
+            log.warning("the context is %s seconds old (max_age) but cannot be built anew, so the former one "
+                        "stays: %s", self._max_age, error)
+
+    def _built(self, former: Optional[ssl.SSLContext]) -> "tuple[FilesRead, ssl.SSLContext, HandedOut]":
+        """Another one, with what was set on the former from outside."""
+        # Before they are read: what is written meanwhile is seen the next time.
+        files = FilesRead(self._named)
+        with files.noticing():
+            made = self._build()
+            if made is former:
+                raise ValueError("the function that builds the context returned the former one: have it make "
+                                 "another one each time")
+            handed_out = HandedOut(made)
+            for name, arguments, options in tuple(self._calls):
+                getattr(type(made), name)(made, *arguments, **options)
+        if former is not None:
+            self._handed_out.carry_settings(former, made)
+        self._finish(made)
+        handed_out.is_finished(made)
+        if former is not None:
+            self._handed_out.carry_installed(former, made, handed_out)
+        self._lead_to_current(made, handed_out)
+        return files, made, handed_out
+
+    def _lead_to_current(self, made: ssl.SSLContext, handed_out: HandedOut) -> None:
+        """A server that keeps it, as those do that are built on asyncio, goes on with the current one."""
+        kind: Any = type(made)
+        reference = weakref.ref(made)
+
+        def wrap_bio(*arguments: Any, **options: Any) -> ssl.SSLObject:
+            made: ssl.SSLObject = kind.wrap_bio(self._current_for(reference(), handed_out), *arguments, **options)
+            return made
+
+        def wrap_socket(*arguments: Any, **options: Any) -> ssl.SSLSocket:
+            made: ssl.SSLSocket = kind.wrap_socket(self._current_for(reference(), handed_out), *arguments, **options)
+            return made
+
+        vars(made).update(wrap_bio=wrap_bio, wrap_socket=wrap_socket)
+        for name in (*ADDING, *SETTING):
+            if hasattr(kind, name):
+                vars(made)[name] = self._kept_call(kind, name, reference)
+
+    def _current_for(self, kept: Optional[ssl.SSLContext], handed_out: HandedOut) -> ssl.SSLContext:
+        current = self.get()
+        if kept is None or kept is current:
+            return current
+        with self._carrying.here():
+            handed_out.carry(kept, self._context, self._handed_out)
+            return self._context
+
+    def _kept_call(self, kind: type, name: str, reference: "weakref.ref[ssl.SSLContext]") -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            kept = reference()
+            with self._files.noticing():
+                method = getattr(kind, name)
+                result = method(kept, *arguments, **options)
+                if kept is not self._context:
+                    method(self._context, *arguments, **options)
+            self._keep((name, arguments, options))
+            return result
+
+        call.__name__ = call.__qualname__ = name
+        call.__doc__ = getattr(kind, name).__doc__
+        return call
+
+    def _keep(self, call: tuple[str, tuple[Any, ...], dict[str, Any]]) -> None:
+        with self._carrying.here():
+            kept = [other for other in self._calls
+                    if other != call and (call[0] in ADDING or other[0] != call[0])]
+            if len(kept) == MOST_CALLS:
+                log.warning("%s() and others were called %d times on the context that was returned, each time "
+                            "otherwise, and the oldest call is given up: call them in the function that builds the "
+                            "context", call[0], MOST_CALLS)
+                del kept[0]
+            self._calls = [*kept, call]
