@@ -16,6 +16,7 @@ except ModuleNotFoundError as _error:
         "--editable .` in its folder, or start Python in another one"
     ) from None
 
+from pysidctx.environment import warn_of_unknown as _warn_of_unknown
 from pysidctx.fingerprint import context_fingerprint
 from pysidctx.hostmap import HostMap, HostMapStats
 from pysidctx.hosts import Host
@@ -49,3 +50,5 @@ __all__ = [
     "resumable",
     "set_session_id_context",
 ]
+
+_warn_of_unknown()

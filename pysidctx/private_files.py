@@ -18,6 +18,7 @@ class Content(NamedTuple):
     largest: int        # bytes
     advice: str         # what else can be done about a file that others have access to
     group_of_root: bool = False  # root may let a group read it, and this process be in that
+    source: str = ""             # ends the sentence "name a file with it": where one comes from
 
 
 def write(path: Path, data: memoryview) -> None:
@@ -64,10 +65,12 @@ def read(path: Path, content: Content, *, shared: bool = False) -> bytearray:
         # Of the file that is open: the path may name another one by now.
         status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise content.error(f"{os.fsdecode(path)!r} is not a file: name one with {content.name}")
+            raise content.error(
+                f"{os.fsdecode(path)!r} is not a file: name one with {content.name}{content.source}")
         if status.st_size > content.largest:
             raise content.error(
-                f"{os.fsdecode(path)!r} is too large for {content.name}: name another file")
+                f"{os.fsdecode(path)!r} has {status.st_size} bytes and is too large for {content.name}, which has "
+                f"at most {content.largest}: name a file with one{content.source}")
         if not shared:
             refuse_shared(path, status, content)
         data = bytearray(status.st_size)
@@ -93,8 +96,8 @@ def refuse_shared(path: Path, status: os.stat_result, content: Content) -> None:
         raise content.error(
             f"{os.fsdecode(path)!r} has mode {mode:04o}: other users may know its secret, or have put "
             f"in one of theirs. Take it away from them with chmod 600 and make a new one"
-            f"{content.advice}")
+            f"{content.source}{content.advice}")
     if status.st_uid not in (os.geteuid(), 0):
         raise content.error(
             f"{os.fsdecode(path)!r} belongs to user {status.st_uid}, who knows its secret: make one of "
-            f"your own{content.advice}")
+            f"your own{content.source}{content.advice}")

@@ -2,7 +2,7 @@ import sys
 from collections.abc import Iterable
 from os import PathLike
 from ssl import SSLContext
-from typing import Literal, NamedTuple, NoReturn, Optional, Union, final
+from typing import Any, Literal, NamedTuple, Optional, Union, final
 
 if sys.version_info >= (3, 12):
     from collections.abc import Buffer
@@ -28,6 +28,8 @@ class TicketStats(NamedTuple):
 
 @final
 class TicketKeys:
+    @property
+    def _made_in(self) -> Optional[int]: ...  # the id of the process, of random ones
     def __init__(self, *, period: int = 3600, lifetime: int = 86400) -> None: ...  # seconds
     @staticmethod
     def from_secret(
@@ -38,7 +40,10 @@ class TicketKeys:
     ) -> TicketKeys: ...
     @staticmethod
     def from_secret_file(
-        path: _Path, *, period: int = 3600, lifetime: int = 86400
+        path: _Path = ...,  # without it, what PYSIDCTX_SECRET_FILE names
+        *,
+        period: int = 3600,
+        lifetime: int = 86400,
     ) -> TicketKeys: ...
     @staticmethod
     def from_files(
@@ -55,4 +60,4 @@ class TicketKeys:
     def lifetime(self) -> int: ...  # seconds
     @property
     def period(self) -> Optional[int]: ...  # seconds
-    def __reduce__(self) -> NoReturn: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...

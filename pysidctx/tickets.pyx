@@ -5,7 +5,7 @@ cimport cython
 import os
 from collections import namedtuple
 
-from pysidctx import private_files
+from pysidctx import environment, private_files
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint64_t
@@ -38,10 +38,14 @@ PERIOD = 3600
 LIFETIME = 24 * 3600
 
 KEY_FILE = private_files.Content("a ticket key", ValueError, 4096, "", group_of_root=True)
-SECRET_FILE = private_files.Content("a secret", ValueError, MAX_SECRET, "", group_of_root=True)
+SECRET_FILE = private_files.Content("a secret", ValueError, MAX_SECRET, "", group_of_root=True,
+                                    source=", as `python -m pysidctx secret PATH` writes it")
 
 # TicketKeys that get their keys later are made with it, and it is known here alone.
 cdef object made_here = object()
+
+# No path: that of the environment variable. Not None, which may come from another variable that is not set.
+cdef object of_environment = object()
 
 
 @cython.final
@@ -80,7 +84,9 @@ cdef class TicketKeys:
     """
 
     cdef Keyring *ring
-    cdef object paths      # of from_files(); else None
+    cdef object paths        # of from_files(); else None
+    cdef object secret_path  # of from_secret_file(), absolute; else None
+    cdef readonly object _made_in  # random ones: the id of the process; else None
     cdef bint hmac_first
     cdef object __weakref__
 
@@ -94,6 +100,7 @@ cdef class TicketKeys:
         check(RAND_bytes(secret, MIN_SECRET), b"RAND_bytes()")
         try:
             derive(self, secret, MIN_SECRET, period, lifetime)
+            self._made_in = os.getpid()
         finally:
             OPENSSL_cleanse(secret, MIN_SECRET)
 
@@ -135,23 +142,37 @@ cdef class TicketKeys:
         return made
 
     @staticmethod
-    def from_secret_file(path, *, period=PERIOD, lifetime=LIFETIME):
+    def from_secret_file(path=of_environment, *, period=PERIOD, lifetime=LIFETIME):
         """Return `TicketKeys.from_secret()` of what is in a file, as `python -m pysidctx secret` writes.
 
         path
             The file: its bytes as they are, 32 to 1,024. It has to belong to the user of this process
             and nobody else may have access (mode 0600 or less), or to root, which may let a group read
-            it (0640).
+            it (0640). Without `path` it is the file that the environment variable
+            PYSIDCTX_SECRET_FILE names.
 
-        Raises OSError where it cannot be read, ValueError where it is not such a file or others have
-        access, and what `from_secret()` raises. Messages name the file, never what is in it.
+        These TicketKeys can be pickled: the path is, and the file is read again.
+
+        Raises OSError where it cannot be read, ValueError where it is not such a file, where others have
+        access, and where the environment variable is not set or empty; TypeError for what is no path,
+        and what `from_secret()` raises. Messages name the file, never what is in it.
         """
-        content = private_files.read(path, SECRET_FILE)
+        cdef TicketKeys made
+        named = path is of_environment
+        if named:
+            path = environment.needed(environment.SECRET_FILE)
+        elif not os.fspath(path):
+            raise ValueError("the path of a secret file is empty: name a file, as `python -m pysidctx secret PATH` "
+                             "writes it")
         try:
-            check_secret(len(content), repr(os.fsdecode(path)))
-            return TicketKeys.from_secret(content, period=period, lifetime=lifetime)
-        finally:
-            wipe(content)
+            made = read_secret(path, period, lifetime)
+        except OSError as error:
+            error.strerror = f"{error.strerror}: no secret was read{SECRET_FILE.source}{named_by(named)}"
+            raise
+        except ValueError as error:
+            raise ValueError(f"{error}{named_by(named)}") from None
+        made.secret_path = os.path.abspath(path)
+        return made
 
     @staticmethod
     def from_files(paths, *, lifetime=LIFETIME, layout="nginx"):
@@ -307,8 +328,36 @@ cdef class TicketKeys:
         return f"<TicketKeys period={self.period} lifetime={self.lifetime}>"
 
     def __reduce__(self):
-        raise TypeError("TicketKeys cannot be pickled or copied: give other processes the secret, by "
-                        "a file that only they can read, and TicketKeys.from_secret_file()")
+        if self.secret_path is not None:
+            return _from_secret_file, (self.secret_path, self.period, self.lifetime)
+        if self.paths is not None:
+            paths = [os.path.abspath(path) for path in self.paths]
+            return _from_files, (paths, self.lifetime, "apache" if self.hmac_first else "nginx")
+        raise TypeError("TicketKeys that are not from files cannot be pickled or copied: give other processes the "
+                        "secret by a file that only they can read, and use TicketKeys.from_secret_file()")
+
+
+def _from_secret_file(path, period, lifetime):
+    """For pickle."""
+    return TicketKeys.from_secret_file(path, period=period, lifetime=lifetime)
+
+
+def _from_files(paths, lifetime, layout):
+    """For pickle."""
+    return TicketKeys.from_files(paths, lifetime=lifetime, layout=layout)
+
+
+cdef TicketKeys read_secret(object path, object period, object lifetime):
+    content = private_files.read(path, SECRET_FILE)
+    try:
+        check_secret(len(content), repr(os.fsdecode(path)))
+        return TicketKeys.from_secret(content, period=period, lifetime=lifetime)
+    finally:
+        wipe(content)
+
+
+cdef str named_by(bint environment_does):
+    return f"; the environment variable {environment.SECRET_FILE} names it" if environment_does else ""
 
 
 cdef int derive(TicketKeys made, const unsigned char *secret, Py_ssize_t length, object period,

@@ -2,13 +2,18 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from machine import ROOT
+from tickets import visit
 
-from pysidctx import TicketKeys
+from pysidctx import TicketKeys, environment
+from pysidctx.environment import SECRET_FILE
 
 
 def run(*arguments, **options):
@@ -20,11 +25,20 @@ def test_a_new_secret(tmp_path):
     paths = tmp_path / "one", tmp_path / "other"
     for path in paths:
         ran = run(path, umask=0)
-        assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert str(path) in ran.stdout.splitlines()[0]
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert len(path.read_bytes()) == 32
         TicketKeys.from_secret_file(path)
     assert paths[0].read_bytes() != paths[1].read_bytes()
+
+
+def test_its_last_line_is_for_the_shell(tmp_path):
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    line = run("secret", cwd=folder).stdout.splitlines()[-1]
+    told = subprocess.run(["sh", "-c", f'{line}; echo "$PYSIDCTX_SECRET_FILE"'], capture_output=True, text=True)
+    assert told.stdout == f"{folder / 'secret'}\n"
 
 
 def test_what_was_written_as_json(tmp_path):
@@ -81,3 +95,78 @@ def test_the_command_needs_nothing_else(tmp_path):
     ran = subprocess.run([sys.executable, "-c", code, "secret", tmp_path / "secret"],
                          capture_output=True, text=True)
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.fixture
+def variable(monkeypatch):
+    """Sets PYSIDCTX_SECRET_FILE, or removes it."""
+    def set_variable(value):
+        if value is None:
+            monkeypatch.delenv(SECRET_FILE, raising=False)
+        else:
+            monkeypatch.setenv(SECRET_FILE, str(value))
+    return set_variable
+
+
+def test_the_file_that_the_environment_names(variable, tmp_path, client_ctx, make_server_ctx):
+    run("secret", cwd=tmp_path)
+    variable(tmp_path / "secret")
+    one, other = make_server_ctx(), make_server_ctx()
+    TicketKeys.from_secret_file().install(one)
+    TicketKeys.from_secret_file(tmp_path / "secret").install(other)
+    _, session = visit(one, client_ctx)
+    assert visit(other, client_ctx, session)[0]
+
+
+@pytest.mark.parametrize("content, error, message", [
+    (None, FileNotFoundError, "No such file or directory"), (b"", ValueError, "0 bytes long, 32 to 1024"),
+    (bytes(31), ValueError, "31 bytes long, 32 to 1024"), (bytes(1025), ValueError, "1025 bytes .* at most 1024"),
+])
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_what_is_wrong_with_the_file_is_told(variable, tmp_path, content, error, message, by_variable):
+    """With the way out, and the variable where it is that which names it."""
+    path = tmp_path / "secret"
+    if content is not None:
+        path.touch(0o600)
+        path.write_bytes(content)
+    variable(path)
+    with pytest.raises(error, match=message) as caught:
+        TicketKeys.from_secret_file() if by_variable else TicketKeys.from_secret_file(path)
+    assert str(path) in str(caught.value) and "`python -m pysidctx secret PATH`" in str(caught.value)
+    assert (SECRET_FILE in str(caught.value)) == by_variable
+
+
+@pytest.mark.parametrize("value, message", [(None, "is not set"), ("", "is empty")])
+def test_a_variable_that_names_nothing(variable, value, message):
+    variable(value)
+    with pytest.raises(ValueError, match=f"variable {SECRET_FILE} {message}: write a secret with") as caught:
+        TicketKeys.from_secret_file()
+    assert f"export {SECRET_FILE}=" in str(caught.value)
+
+
+def test_no_other_variable_is_taken_for_it(variable):
+    with pytest.raises(TypeError):
+        TicketKeys.from_secret_file(None)
+    with pytest.raises(ValueError, match="is empty"):
+        TicketKeys.from_secret_file("")
+
+
+@pytest.mark.parametrize("name, meant", [
+    ("PYSIDCTX_SECRET_FLIE", SECRET_FILE), ("PYSIDCTX_SECRETFILE", SECRET_FILE), ("pysidctx_secret_file", SECRET_FILE),
+    ("PYSIDCTX_OPENSSL", "PYSIDCTX_OPENSSL_DIR"),
+])
+def test_a_misspelt_variable(name, meant):
+    ran = subprocess.run([sys.executable, "-c", "import pysidctx"], env={**os.environ, name: "x"},
+                         capture_output=True, text=True)
+    assert ran.returncode == 0
+    assert f"RuntimeWarning: nobody reads the environment variable {name}: did you mean {meant}?" in ran.stderr
+
+
+def test_every_variable_is_known():
+    """Those that the code and the documentation speak of; and they are all that is known."""
+    found = set()
+    for path in [*(ROOT / "pysidctx").rglob("*.py*"), *(ROOT / "tests").rglob("*.py"), ROOT / "setup.py",
+                 ROOT / "README.md", ROOT / "Makefile", *(ROOT / ".ci").iterdir()]:
+        if path.suffix != ".pyc" and path.name != Path(__file__).name:
+            found |= set(re.findall(r"\bPYSIDCTX_(?:[A-Z]+_)*(?:FILE|DIR|SEED)\b", path.read_text()))
+    assert found == set(environment.VARIABLES)

@@ -4,9 +4,11 @@ import argparse
 import json
 import os
 import secrets
+import shlex
 import sys
 
 from pysidctx import private_files
+from pysidctx.environment import SECRET_FILE
 
 LENGTH = 32  # bytes
 
@@ -27,6 +29,10 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         print(f"no secret was written: {error}", file=sys.stderr)
         return 1
+    path = os.path.abspath(path)
     if arguments.json:
-        print(json.dumps({"file": os.path.abspath(path), "bytes": LENGTH}))
+        print(json.dumps({"file": path, "bytes": LENGTH}))
+    else:
+        print(f"{path} has a new secret of {LENGTH} bytes, which only you can read. Name it in the environment of "
+              f"all servers that are to resume each other's sessions:\n\nexport {SECRET_FILE}={shlex.quote(path)}")
     return 0
