@@ -11,7 +11,7 @@ from pysidctx.carried_settings import HandedOut
 from pysidctx.process_lock import ProcessLock
 from pysidctx.watched_files import FilesRead, WatchedFile
 
-Build = Callable[[], ssl.SSLContext]
+Build = Callable[[], Optional[ssl.SSLContext]]  # None, as hypercorn's without TLS, is an error
 
 # Methods that change a context. Of the first ones every call counts, of the others the last.
 ADDING = ("load_cert_chain", "load_verify_locations", "load_default_certs", "set_default_verify_paths")
@@ -103,6 +103,9 @@ class CurrentContext:
         files = FilesRead(self._named)
         with files.noticing():
             made = self._build()
+            if made is None:
+                raise TypeError("the function that builds the context returned None: call the hook only where there "
+                                "is to be TLS")
             if made is former:
                 raise ValueError("the function that builds the context returned the former one: have it make "
                                  "another one each time")

@@ -14,13 +14,13 @@ from functools import partial
 from types import CellType, FunctionType, MethodType
 from typing import Any, Optional
 
+import pysidctx.gunicorn_hook  # noqa: F401, which warns where workers do not call the hook
+from pysidctx import environment
 from pysidctx.current_context import Build, CurrentContext
 from pysidctx.private_files import Path
 from pysidctx.process_lock import ProcessLock
 from pysidctx.sharing import checked_id_contexts, resumable
 from pysidctx.tickets import TicketKeys
-
-VARIABLE = "PYSIDCTX_SECRET_FILE"
 
 # The settings of gunicorn, uvicorn and hypercorn that a context is made by.
 FILES = ("certfile", "keyfile", "ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_ca_certs")
@@ -81,6 +81,9 @@ class SSLContextFactory:
         A function without arguments that returns an `ssl.SSLContext`, each time another one. It is the
         same as another function if its code is, and the objects that it has from around it.
 
+    It can be pickled, as uvicorn does it for its workers, where its keys come from files, which are read
+    again: `SSLContextFactory(TicketKeys.from_secret_file())`.
+
     Raises TypeError and ValueError for an id context that cannot be one, for a `watch` that is a single
     path, and for a `max_age` that is no number or not positive; a call raises what `default_factory()`
     and `resumable()` raise.
@@ -97,6 +100,8 @@ class SSLContextFactory:
         self._building = ProcessLock()
 
     def __call__(self, config: Any, default_factory: Build) -> ssl.SSLContext:
+        if keys_are_of_one_worker(self._keys, config):
+            warn_of_own_keys(config)
         settings = (type(config), identity(default_factory),
                     *(getattr(config, name, None) for name in SETTINGS))
         found = self._find(settings)
@@ -104,6 +109,10 @@ class SSLContextFactory:
             with self._building.here():
                 found = self._find(settings) or self._add(settings, config, default_factory)
         return found.get()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(SSLContextFactory, self._keys, id_context=self._id_context,
+                       exact_id_context=self._exact_id_context, watch=self._watch, max_age=self._max_age), ()
 
     def _find(self, settings: tuple[Any, ...]) -> Optional[CurrentContext]:
         for known, context in tuple(self._contexts):
@@ -142,6 +151,28 @@ def checked_max_age(max_age: Optional[float]) -> Optional[float]:
         if not max_age > 0:
             raise ValueError(f"max_age is more than 0 seconds, not {max_age}; None for no limit")
     return max_age
+
+
+def keys_are_of_one_worker(keys: TicketKeys, config: Any) -> bool:
+    """Random ones, made in this process, which is one of several workers as far as that can be told."""
+    return (keys._made_in == os.getpid() and getattr(config, "workers", None) != 1
+            and (is_of_gunicorn(config) or multiprocessing.parent_process() is not None))
+
+
+def is_of_gunicorn(config: Any) -> bool:
+    """Then it is a worker that calls the hook."""
+    return type(config).__module__ == "gunicorn.config"
+
+
+def warn_of_own_keys(config: Any) -> None:
+    why = ("was forked before its ticket keys were made" if is_of_gunicorn(config) else
+           "was not forked but spawned")
+    way_out = ("Import pysidctx.servers, or make TicketKeys(), at the top of gunicorn.conf.py and not in a function; or "
+               "write" if is_of_gunicorn(config) else "Write")
+    warnings.warn(
+        f"pysidctx: this worker {why}, so its ticket keys are its own, and clients of the other workers get full handshakes "
+        f"from it. {way_out} a secret with `python -m pysidctx secret PATH` and name the file in the environment "
+        f"variable {environment.SECRET_FILE}", RuntimeWarning, stacklevel=4)
 
 
 class Same:
@@ -192,31 +223,19 @@ class DefaultKeys:
     """The keys that were made at import, or those of a secret file that was named since."""
 
     def __init__(self) -> None:
-        self._process = os.getpid()
         self._reading = ProcessLock()
-        self._path, self._factory = self._made(os.environ.get(VARIABLE))
+        self._path, self._factory = self._made(environment.value(environment.SECRET_FILE))
 
     @staticmethod
     def _made(path: Optional[str]) -> tuple[Optional[str], SSLContextFactory]:
-        return path, SSLContextFactory(TicketKeys.from_secret_file(path) if path else TicketKeys())
+        return path, SSLContextFactory(TicketKeys() if path is None else TicketKeys.from_secret_file())
 
-    def current(self, config: Any) -> SSLContextFactory:
-        path = os.environ.get(VARIABLE)
+    def current(self) -> SSLContextFactory:
+        path = environment.value(environment.SECRET_FILE)
         with self._reading.here():
             if path != self._path:
                 self._path, self._factory = self._made(path)
-            factory = self._factory
-        if not path and self._are_this_worker_s_alone(config):
-            warnings.warn(
-                "pysidctx: this worker was not forked but spawned, so its ticket keys are its own, and "
-                "clients of the other workers get full handshakes from it. Write a secret with `python -m "
-                f"pysidctx secret PATH` and name the file in the environment variable {VARIABLE}",
-                RuntimeWarning, stacklevel=3)
-        return factory
-
-    def _are_this_worker_s_alone(self, config: Any) -> bool:
-        return (multiprocessing.parent_process() is not None and self._process == os.getpid()
-                and getattr(config, "workers", None) != 1)
+            return self._factory
 
 
 _default = DefaultKeys()
@@ -231,9 +250,15 @@ def ssl_context_factory(config: Any, default_factory: Build) -> ssl.SSLContext:
     The keys are `TicketKeys.from_secret_file()` of the file that the environment variable
     PYSIDCTX_SECRET_FILE names, which is read when this module is imported. Without it they are random,
     made then: workers that are forked later inherit them. Where workers are spawned instead, as those of
-    uvicorn and hypercorn, each has keys of its own, and a RuntimeWarning says so.
+    uvicorn and hypercorn, and where a worker of gunicorn imports this module itself, each has keys of its
+    own, and a RuntimeWarning says so. That a worker was forked by anybody else cannot be noticed: import
+    this module before.
 
-    Raises what `TicketKeys.from_secret_file()`, `default_factory()` and `resumable()` raise. Safe in any
-    thread.
+    Some worker classes of gunicorn do not call the hook: `pysidctx.aiohttp_worker` and
+    `pysidctx.uvicorn_worker` have others for those of aiohttp and uvicorn, and a RuntimeWarning says so
+    before gunicorn forks. Other classes that do not call it cannot be noticed.
+
+    Raises what `TicketKeys.from_secret_file()`, `default_factory()` and `resumable()` raise, and ValueError
+    where the environment variable is empty, also when this module is imported. Safe in any thread.
     """
-    return _default.current(config)(config, default_factory)
+    return _default.current()(config, default_factory)

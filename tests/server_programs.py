@@ -37,6 +37,14 @@ async def asgi(scope, receive, send):
             await send({"type": said + ".complete"})
             if said == "lifespan.shutdown":
                 return
+
+async def web():
+    from aiohttp import web
+    async def answer(request):
+        return web.Response(text=f"process {os.getpid()}\\n")
+    app = web.Application()
+    app.router.add_get("/", answer)
+    return app
 """
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n"
@@ -51,6 +59,8 @@ def recipe(first_line):
 
 GUNICORN = recipe("# gunicorn.conf.py\nfrom pysidctx.servers import ssl_context_factory as ssl_context")
 UVICORN_WORKERS = recipe('# gunicorn.conf.py\nworker_class = "pysidctx.uvicorn_worker.UvicornWorker"')
+AIOHTTP_WORKERS = recipe('# gunicorn.conf.py\nworker_class = "pysidctx.aiohttp_worker.GunicornWebWorker"'
+                         "  # or GunicornUVLoopWebWorker")
 
 
 class Program(NamedTuple):
@@ -87,6 +97,8 @@ PROGRAMS = {
     "gunicorn gthread": of_gunicorn(GUNICORN, "--threads", "4"),
     "gunicorn uvicorn": of_gunicorn(
         UVICORN_WORKERS, app="app:asgi", plain=("--worker-class", "uvicorn_worker.UvicornWorker")),
+    "gunicorn aiohttp": of_gunicorn(
+        AIOHTTP_WORKERS, app="app:web", plain=("--worker-class", "aiohttp.GunicornWebWorker")),
     "uvicorn": of_script("serve_uvicorn.py", ours=r",\s+ssl_context_factory=\w+", needs_secret=True,
                          reloads=True),
     "hypercorn": of_script("serve_hypercorn.py", ours=r"ssl_context_factory\(self, (.*)\)",

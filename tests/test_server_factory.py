@@ -16,6 +16,7 @@ from handshakes import connect
 from machine import ROOT
 
 from pysidctx import TicketKeys, servers
+from pysidctx.environment import SECRET_FILE
 from pysidctx.servers import SSLContextFactory
 
 
@@ -316,26 +317,26 @@ if __name__ == "__main__":
 def test_when_a_worker_warns(method, before, workers, secret, warned, pem_files, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(PROCESSES.format(method=method, before=before, workers=workers))
-    environment = {name: value for name, value in os.environ.items() if name != servers.VARIABLE}
+    environment = {name: value for name, value in os.environ.items() if name != SECRET_FILE}
     if secret:
         path = tmp_path / "secret"
         path.touch(0o600)
         path.write_bytes(bytes(32))
-        environment[servers.VARIABLE] = str(path)
+        environment[SECRET_FILE] = str(path)
     ran = subprocess.run([sys.executable, script, ROOT / "tests", pem_files[0]], env=environment,
                          capture_output=True, text=True, timeout=100)
     assert (ran.stdout, ran.stderr) == (f"{int(warned)}\n", "")
 
 
 def test_a_secret_file_that_is_named_later(config, default_factory, monkeypatch, tmp_path, client_ctx):
-    monkeypatch.delenv(servers.VARIABLE, raising=False)
+    monkeypatch.delenv(SECRET_FILE, raising=False)
     monkeypatch.setattr(servers, "_default", servers.DefaultKeys())
     first = servers.ssl_context_factory(config, default_factory)
     assert servers.ssl_context_factory(config, default_factory) is first
     path = tmp_path / "secret"
     path.touch(0o600)
     path.write_bytes(bytes(32))
-    monkeypatch.setenv(servers.VARIABLE, str(path))
+    monkeypatch.setenv(SECRET_FILE, str(path))
     second = servers.ssl_context_factory(config, default_factory)
     session = connect(second, client_ctx).client.session
     assert not connect(first, client_ctx, session=session).server.session_reused
@@ -351,12 +352,12 @@ def test_a_secret_file_that_is_named_later(config, default_factory, monkeypatch,
 def test_a_secret_file_that_cannot_be_read_is_told_each_time(
     config, default_factory, monkeypatch, tmp_path
 ):
-    monkeypatch.delenv(servers.VARIABLE, raising=False)
+    monkeypatch.delenv(SECRET_FILE, raising=False)
     monkeypatch.setattr(servers, "_default", servers.DefaultKeys())
     first = servers.ssl_context_factory(config, default_factory)
-    monkeypatch.setenv(servers.VARIABLE, str(tmp_path / "missing"))
+    monkeypatch.setenv(SECRET_FILE, str(tmp_path / "missing"))
     for _ in range(2):
         with pytest.raises(FileNotFoundError, match="missing"):
             servers.ssl_context_factory(config, default_factory)
-    monkeypatch.delenv(servers.VARIABLE)
+    monkeypatch.delenv(SECRET_FILE)
     assert servers.ssl_context_factory(config, default_factory) is first

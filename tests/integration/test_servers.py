@@ -70,3 +70,14 @@ def test_through_key_rotations(start, returning, secret):
         while time.monotonic() < end:
             assert [client.visit(server.port)[0] for client in returning] == [True] * len(returning)
             time.sleep(0.05)
+
+
+def test_a_factory_of_one_s_own_is_passed_to_spawned_workers(start, returning, secret):
+    """It is pickled on its way to them."""
+    (name, code), = PROGRAMS["uvicorn"].files.items()
+    own = code.replace("import ssl_context_factory", "import SSLContextFactory").replace(
+        "ssl_context_factory=ssl_context_factory",
+        "ssl_context_factory=SSLContextFactory(pysidctx.TicketKeys.from_secret_file(), id_context=b'shop')")
+    with start("uvicorn", files={name: "import pysidctx\n" + own}, secret=secret) as server:
+        for client in returning:
+            assert visits(client, [server.port])[0] == VISITS - 1
