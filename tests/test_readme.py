@@ -36,6 +36,18 @@ def test_python(code, tmp_path, pem_files):
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True)
 
 
+def test_mypy(tmp_path):
+    """Each file as it stands there, beside those that it imports."""
+    names = []
+    for number, code in enumerate(blocks("python")):
+        script = re.match(r"# (\w+\.py)\n", code)
+        names.append(script.group(1) if script else f"block_{number}.py")
+        (tmp_path / names[-1]).write_text(code)
+    ran = subprocess.run([sys.executable, "-m", "mypy", "--strict", *names], cwd=tmp_path, capture_output=True,
+                         text=True, env=dict(os.environ, MYPYPATH=str(ROOT)))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
 INSTALLING = [code for code in blocks("sh") if "pip install" in code]
 
 
