@@ -3,7 +3,7 @@
 import ssl
 from typing import Any, NamedTuple, Optional
 
-from pysidctx.hostmap import HostMap
+from pysidctx.hostmap import HostMap, _installed_map
 from pysidctx.sharing import installed_on, use_keys_of
 from pysidctx.sidctx import derive_session_id_context, set_session_id_context
 
@@ -85,4 +85,4 @@ class Installed(NamedTuple):
     @classmethod
     def on(cls, ctx: ssl.SSLContext) -> "Installed":
         id_context, keys = installed_on(ctx)
-        return cls(vars(ctx).get("_pysidctx_hosts"), id_context, keys)
+        return cls(_installed_map(ctx), id_context, keys)

@@ -2,9 +2,11 @@
 
 import logging
 import ssl
+import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Callable, Optional
 
 from pysidctx.carried_settings import HandedOut
@@ -51,6 +53,7 @@ class CurrentContext:
         self._looking, self._carrying = ProcessLock(), ProcessLock()
         self._calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self._failed: object = None
+        self._direct = threading.local()
         self._files, self._context, self._handed_out = self._built(None)
         self._looked = self._since = time.monotonic()
 
@@ -72,7 +75,7 @@ class CurrentContext:
         former = self._context
         try:
             made = self._built(former)
-            with self._carrying.here():
+            with self._carrying.here(), self._directly(former, made[1]):
                 self._handed_out.carry(former, made[1], made[2])  # what was set meanwhile, too
                 self._files, self._context, self._handed_out = made
         except Exception as error:  # such as a certificate whose key is to come
@@ -117,7 +120,8 @@ class CurrentContext:
         self._finish(made)
         handed_out.is_finished(made)
         if former is not None:
-            self._handed_out.carry_installed(former, made, handed_out)
+            with self._directly(former):
+                self._handed_out.carry_installed(former, made, handed_out)
         self._lead_to_current(made, handed_out)
         return files, made, handed_out
 
@@ -140,12 +144,23 @@ class CurrentContext:
                 vars(made)[name] = self._kept_call(kind, name, reference)
 
     def _current_for(self, kept: Optional[ssl.SSLContext], handed_out: HandedOut) -> ssl.SSLContext:
+        if kept is not None and kept in getattr(self._direct, "contexts", ()):
+            return kept
         current = self.get()
         if kept is None or kept is current:
             return current
-        with self._carrying.here():
+        with self._carrying.here(), self._directly(kept, self._context):
             handed_out.carry(kept, self._context, self._handed_out)
             return self._context
+
+    @contextmanager
+    def _directly(self, *contexts: ssl.SSLContext) -> Iterator[None]:
+        """Whoever asks one of these for a connection in this thread gets its own: to see which context makes it."""
+        self._direct.contexts = contexts
+        try:
+            yield
+        finally:
+            self._direct.contexts = ()
 
     def _kept_call(self, kind: type, name: str, reference: "weakref.ref[ssl.SSLContext]") -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:

@@ -446,3 +446,9 @@ cdef bytes fingerprint_of_listener(const Demands *demands, object listener):
 
 cdef bint has_no_callback(object context) except -1:
     return _ssl._SSLContext.sni_callback.__get__(context) is None
+
+
+def _installed_map(listener):
+    """The HostMap that is installed on an SSLContext; None."""
+    found = vars(listener).get(KEY)
+    return (<Installation> found).hostmap if type(found) is Installation else None

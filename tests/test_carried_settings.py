@@ -9,7 +9,7 @@ from handshakes import VERSIONS
 from tickets import visit
 
 import pysidctx
-from pysidctx import HostMap, TicketKeys, current_context, servers
+from pysidctx import HostMap, TicketKeys, carried_settings, current_context, servers
 from pysidctx.servers import SSLContextFactory
 
 
@@ -254,3 +254,19 @@ def test_a_build_that_fails_loses_nothing(server, make_client_ctx):
     server.failing = False
     server.renew()
     assert not gets_in(server.kept, make_client_ctx(certificate=False))
+
+
+def test_which_context_makes_connections_can_be_asked_meanwhile(server, make_server_ctx, monkeypatch, client_ctx):
+    """As install() may do it for a context whose methods are not those of Python."""
+    def asking(ctx):
+        made = ctx.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
+        asked.append(made.context is ctx)
+        return installed_on(ctx)
+
+    asked, installed_on = [], carried_settings.installed_on
+    monkeypatch.setattr(carried_settings, "installed_on", asking)
+    server.renew()
+    server.kept.num_tickets = 1
+    visit(server.kept, client_ctx)
+    server.renew()
+    assert asked and all(asked)
