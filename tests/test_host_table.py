@@ -18,7 +18,7 @@ WAIT = "static inline void gate_wait(reader_gate *gate)\n{"
 @pytest.fixture
 def stress(tmp_path):
     """Run the program with a sanitizer, with the headers changed as told, until it fails or often."""
-    def run(sanitizer, header=None, old=None, new=None, times=1):
+    def run(sanitizer, *arguments, header=None, old=None, new=None, times=1):
         for name in HEADERS:
             shutil.copy(ROOT / "pysidctx" / name, tmp_path / name)
         if header:
@@ -30,7 +30,7 @@ def stress(tmp_path):
              f"-fsanitize={sanitizer}", "-I", tmp_path, SOURCE, "-o", tmp_path / "stress"],
             check=True)
         for _ in range(times):
-            ran = subprocess.run([tmp_path / "stress"], capture_output=True, text=True, timeout=60)
+            ran = subprocess.run([tmp_path / "stress", *arguments], capture_output=True, text=True, timeout=60)
             if ran.returncode:
                 break
         return ran
@@ -39,20 +39,20 @@ def stress(tmp_path):
 
 
 @pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
-def test_readers_see_one_map_that_is_not_freed(stress, sanitizer):
-    ran = stress(sanitizer)
+@pytest.mark.parametrize("arguments", [[], ["held"]], ids=["changing", "held"])
+def test_readers_see_one_map_that_is_not_freed(stress, sanitizer, arguments):
+    ran = stress(sanitizer, *arguments)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.endswith("lookups\n")
 
 
 def test_without_waiting_they_see_freed_entries(stress):
     """So the test above can fail; likewise below."""
-    ran = stress("address", "readers.h", WAIT, WAIT + " if (gate) return;", times=OFTEN)
+    ran = stress("address", "held", header="readers.h", old=WAIT, new=WAIT + " if (gate) return;")
     assert "ERROR: AddressSanitizer" in ran.stderr  # what it is depends on who has the memory by then
 
 
 def test_without_looking_again_they_see_parts_of_two_maps(stress):
-    ran = stress("address", "host_table.h", AGAIN, "while (changes == SIZE_MAX)",
-                 times=OFTEN)
+    ran = stress("address", header="host_table.h", old=AGAIN, new="while (changes == SIZE_MAX)", times=OFTEN)
     assert ran.returncode == 1
     assert ran.stderr == ""

@@ -1,9 +1,11 @@
 /* Readers look for names in a host_table while a writer changes it and frees what it took out:
- * the program fails where one sees anything else than the map from before or after a change. */
+ * the program fails where one sees anything else than the map from before or after a change.  With the
+ * argument "held", one reader keeps an entry for as long as it takes to free it, or for a tenth of a second. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "host_table.h"
 
@@ -11,7 +13,7 @@
 
 static reader_gate gate;
 static host_table *table;
-static atomic_int done, wrong;
+static atomic_int done, wrong, held, freed;
 
 static siphash_value hash(const char *name)
 {
@@ -74,17 +76,56 @@ static void take(const char *name)
     free(former.name);
 }
 
+static void *hold(void *unused)
+{
+    unsigned char name[] = "www.host";
+    const siphash_value wanted = hash("www.host");
+    const struct timespec moment = {0, 1000000};
+    atomic_size_t *inside = gate_enter(&gate);
+    uint64_t state;
+    const host_entry *found = table_match(table, &wanted, name, strlen("www.host"), &state);
+    const host_name *kept = found->name;
+    int i;
+
+    (void)unused;
+    atomic_store(&held, 1);
+    for (i = 0; i < 100 && !atomic_load(&freed); i++)
+        nanosleep(&moment, NULL);
+    if (kept->text[kept->length - 1] != 't')
+        atomic_store(&wrong, 1);
+    gate_leave(inside);
+    return NULL;
+}
+
+static int free_what_is_held(void)
+{
+    pthread_t thread;
+
+    put("www.host", 0);
+    pthread_create(&thread, NULL, hold, NULL);
+    while (!atomic_load(&held))
+        sched_yield();
+    take("www.host");
+    atomic_store(&freed, 1);
+    pthread_join(thread, NULL);
+    printf("1 lookups\n");
+    table_release(table);
+    return atomic_load(&wrong);
+}
+
 int main(int argc, char **argv)
 {
     static const siphash_key key = {{1, 2}};
     pthread_t threads[READERS];
-    int i, rounds = argc > 1 ? atoi(argv[1]) : 20000;
+    int i, rounds = 20000;
     char other[16];
     const host_entry *left;
     size_t at = 0;
 
     gate_init(&gate);
     table = table_new(&key);
+    if (argc > 1 && strcmp(argv[1], "held") == 0)
+        return free_what_is_held();
     put("*.host", 0);
     for (i = 0; i < READERS; i++)
         pthread_create(&threads[i], NULL, read_on, NULL);
