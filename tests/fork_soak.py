@@ -10,6 +10,7 @@ of OpenSSL's, which plain `ssl` has as well. Exits with 1 if any other hangs.
 import argparse
 import multiprocessing
 import os
+import select
 import signal
 import ssl
 import subprocess
@@ -23,7 +24,7 @@ from handshakes import pair, shake
 
 from pysidctx import Host, HostMap, TicketKeys
 
-PATIENCE = 10  # seconds, of a child that only ends, on a busy machine
+PATIENCE = 20  # seconds, of a child that only ends, on a busy machine
 NAME = "a.test"
 # Of the innermost frame that is not the C library's.
 WHERE = """
@@ -134,18 +135,17 @@ def is_openssls(place):
     return "libcrypto" in place or "libssl" in place
 
 
-def end_of(pid, patience=PATIENCE):
+def end_of(pid):
     """None, or where the process hangs, which is ended."""
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        found, status = os.waitpid(pid, os.WNOHANG)
-        if found:
-            return None if status == 0 else f"ended with {os.waitstatus_to_exitcode(status)}"
-        time.sleep(0.0005)
-    place = place_of(pid)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    return place
+    handle = os.pidfd_open(pid)
+    ended = select.select([handle], [], [], PATIENCE)[0]
+    os.close(handle)
+    place = None
+    if not ended:
+        place = place_of(pid)
+        os.kill(pid, signal.SIGKILL)
+    status = os.waitpid(pid, 0)[1]
+    return place if place or status == 0 else f"ended with {os.waitstatus_to_exitcode(status)}"
 
 
 def forked():
