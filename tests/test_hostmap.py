@@ -569,42 +569,6 @@ class TestLifetimes:
         gc.collect()
         assert alive() is None
 
-    @pytest.mark.parametrize("lose", [
-        lambda listener: vars(listener).clear(),
-        lambda listener: vars(listener).popitem(),
-        lambda listener: vars(listener).update(dict.fromkeys(vars(listener))),
-        lambda listener: setattr(listener, "__dict__", {}),
-    ])
-    def test_a_listener_that_loses_its_attributes_keeps_its_map(self, make_server_ctx, client_ctx, lose):
-        listener, ctx = make_server_ctx(), make_server_ctx()
-        ctx.sni_callback = lambda *_, listener=listener: None  # leads back
-        hosts = HostMap({"a.test": Host(ctx, b"x")})
-        hosts.install(listener)
-        alive = [weakref.ref(thing) for thing in (hosts, listener, ctx)]
-        del hosts
-        for _ in range(3):
-            lose(listener)
-            gc.collect()
-            assert id_context(connect(listener, client_ctx)) == b"x"
-        alive[0]().uninstall(listener)
-        assert alive[0]() is None
-        assert vars(listener) == {}
-        HostMap({"a.test": Host(ctx, b"y")}).install(listener)
-        lose(listener)
-        assert id_context(connect(listener, client_ctx)) == b"y"
-        del ctx, listener
-        gc.collect()
-        assert [thing() for thing in alive] == [None, None, None]
-
-    def test_another_init_adds_entries(self, listener, client_ctx):
-        hosts = HostMap({"a.test": b"x"})
-        hosts.install(listener)
-        hosts.__init__({"b.test": b"y"})
-        gc.collect()
-        assert hosts == {"a.test": b"x", "b.test": b"y"}
-        for name, sid_ctx in hosts.items():
-            assert id_context(connect(listener, client_ctx, name=name)) == sid_ctx
-
     def test_a_map_whose_contexts_are_gone_refuses(self, make_server_ctx, client_ctx):
         """A listener's SSL_CTX that outlives its Python object, as it does in C."""
         listener = make_server_ctx()

@@ -194,38 +194,6 @@ def test_a_context_that_ends_may_change_the_map(make_server_ctx, client_ctx):
         assert connect(listener, client_ctx).server.selected_alpn_protocol() == "other"
 
 
-def test_whatever_is_installed_is_alive(make_server_ctx, client_ctx):
-    """Also where no GIL keeps one thread's install() and another's uninstall() apart."""
-    listener = make_server_ctx()
-    both = threading.Barrier(2)
-    maps = []
-
-    def install(stopping):
-        for _ in range(2000):
-            maps.append(HostMap({"a.test": b"map"}))
-            both.wait()
-            maps[-1].install(listener)
-            both.wait()
-            # Only the listener keeps one, and uninstall() is late every time for the one before.
-            del maps[:-1]
-            assert id_context(connect(listener, client_ctx)) in (b"map", b"Python\0")
-
-    def uninstall(stopping):
-        for _ in range(2000):
-            last = maps[-1] if maps else None
-            both.wait()
-            try:
-                if last is not None:
-                    last.uninstall(listener)
-            except ValueError:
-                pass
-            del last
-            vars(listener).clear()
-            both.wait()
-
-    run([install, uninstall], [])
-
-
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_callbacks_that_a_fork_left_behind_are_not_waited_for(make_server_ctx, make_client_ctx):
     listener = make_server_ctx()

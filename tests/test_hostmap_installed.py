@@ -1,0 +1,74 @@
+"""A HostMap that is installed is alive, whatever becomes of its listener's attributes; and not for longer."""
+
+import gc
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from handshakes import connect, id_context
+
+from pysidctx import Host, HostMap
+
+
+@pytest.mark.parametrize("lose", [
+    lambda listener: vars(listener).clear(),
+    lambda listener: vars(listener).popitem(),
+    lambda listener: vars(listener).update(dict.fromkeys(vars(listener))),
+    lambda listener: setattr(listener, "__dict__", {}),
+])
+def test_a_listener_that_loses_its_attributes_keeps_its_map(make_server_ctx, client_ctx, lose):
+    listener, ctx = make_server_ctx(), make_server_ctx()
+    ctx.sni_callback = lambda *_, listener=listener: None  # leads back
+    hosts = HostMap({"a.test": Host(ctx, b"x")})
+    hosts.install(listener)
+    alive = [weakref.ref(thing) for thing in (hosts, listener, ctx)]
+    del hosts
+    for _ in range(3):
+        lose(listener)
+        gc.collect()
+        assert id_context(connect(listener, client_ctx)) == b"x"
+    alive[0]().uninstall(listener)
+    assert alive[0]() is None
+    assert vars(listener) == {}
+    HostMap({"a.test": Host(ctx, b"y")}).install(listener)
+    lose(listener)
+    assert id_context(connect(listener, client_ctx)) == b"y"
+    del ctx, listener
+    gc.collect()
+    assert [thing() for thing in alive] == [None, None, None]
+
+
+def test_another_init_adds_entries(make_server_ctx, client_ctx):
+    listener = make_server_ctx()
+    hosts = HostMap({"a.test": b"x"})
+    hosts.install(listener)
+    hosts.__init__({"b.test": b"y"})
+    gc.collect()
+    assert hosts == {"a.test": b"x", "b.test": b"y"}
+    for name, sid_ctx in hosts.items():
+        assert id_context(connect(listener, client_ctx, name=name)) == sid_ctx
+
+
+def test_whatever_is_installed_is_alive(make_server_ctx, client_ctx):
+    """Also where no GIL keeps one thread's install() and another's uninstall() apart."""
+    listener = make_server_ctx()
+    both = threading.Barrier(2, timeout=60)
+
+    def uninstall(hosts):
+        both.wait()
+        try:
+            hosts.uninstall(listener)
+        except ValueError:
+            pass  # the other one has taken its place
+
+    with ThreadPoolExecutor(1) as other_thread:
+        for _ in range(500):
+            hosts = HostMap({"a.test": b"map"})
+            hosts.install(listener)
+            ended = other_thread.submit(uninstall, hosts)
+            del hosts
+            both.wait()
+            HostMap({"a.test": b"map"}).install(listener)
+            ended.result()
+            assert id_context(connect(listener, client_ctx)) == b"map"
