@@ -29,7 +29,7 @@ T, R = TypeVar("T"), TypeVar("R")
 ROOT = Path(__file__).resolve().parent.parent
 WANTED = {"TLS 1.2": 0.7, "TLS 1.3": 0.2}  # percent
 SERVER = "server_step"
-OF_A_MAP = "listener_on_client_hello", "routing_on_server_name"
+OF_A_MAP = "listener_on_client_hello", "server_names_on_server_name"
 OF_KEYS = "ticket_callbacks_on_ticket_key", "ticket_callbacks_on_ticket_read"
 
 PRESENT = shutil.which("valgrind") is not None and native.COUNTS
