@@ -1,15 +1,19 @@
 """What is set on an SSLContext from outside, told by comparing it with how it was, and set on another one."""
 
+import _ssl
 import ssl
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, Optional
 
 from pysidctx.hostmap import HostMap, _installed_map
 from pysidctx.sharing import installed_on, use_keys_of
 from pysidctx.sidctx import derive_session_id_context, set_session_id_context
+from pysidctx.watched_files import CONTEXT
 
+FLAGS = ("options", "verify_flags")
 ATTRIBUTES = ("verify_mode", "post_handshake_auth", "minimum_version", "maximum_version", "num_tickets",
               "keylog_filename", "sni_callback", "sslobject_class", "sslsocket_class")
-FLAGS = ("options", "verify_flags")
 
 
 class HandedOut:
@@ -17,31 +21,37 @@ class HandedOut:
 
     def __init__(self, ctx: ssl.SSLContext) -> None:
         self._installed = Installed.on(ctx)  # first: it refuses what is no SSLContext
-        self._settings = Settings.of(ctx)
         self._derived = self._installed.id_context
+        self._getters = [getter(type(ctx), name) for name in (*FLAGS, *ATTRIBUTES)]
+        self._settings = self._settings_of(ctx)
 
     def is_finished(self, ctx: ssl.SSLContext) -> None:
         """It has its id context and its keys by now."""
         self._installed = Installed.on(ctx)
         self._derived = self._installed.id_context
 
+    def _settings_of(self, ctx: ssl.SSLContext) -> list[Any]:
+        return [get(ctx) for get in self._getters]
+
+    def has_changed(self, ctx: ssl.SSLContext) -> bool:
+        return self._settings_of(ctx) != self._settings or not Installed.on(ctx).is_same(self._installed)
+
     def carry(self, source: ssl.SSLContext, target: ssl.SSLContext, its: "HandedOut") -> None:
         """Set on `target` what was set on `source`, and take that for known; `its` is target's own."""
-        now = Settings.of(source), Installed.on(source)
+        settings, installed = self._settings_of(source), Installed.on(source)
         self.carry_settings(source, target)
         self.carry_installed(source, target, its)
-        self._settings, self._installed = now
+        self._settings, self._installed = settings, installed
 
     def carry_settings(self, source: ssl.SSLContext, target: ssl.SSLContext) -> None:
-        before, now = self._settings, Settings.of(source)
-        for name, value in now.attributes.items():
-            if value != before.attributes[name]:
-                setattr(target, name, value)
-        for name, flags in now.flags.items():
-            added, removed = flags & ~before.flags[name], before.flags[name] & ~flags
-            if added or removed:
-                value = getattr(target, name)
-                setattr(target, name, type(value)(value & ~removed | added))
+        changes = zip((*FLAGS, *ATTRIBUTES), self._settings, self._settings_of(source))
+        for name, before, now in changes:
+            if now == before:
+                continue
+            if name in FLAGS:
+                there = getattr(target, name)
+                now = type(there)(there & ~(before & ~now) | (now & ~before))
+            setattr(target, name, now)
 
     def carry_installed(self, source: ssl.SSLContext, target: ssl.SSLContext, its: "HandedOut") -> None:
         before, now, there = self._installed, Installed.on(source), Installed.on(target)
@@ -63,16 +73,17 @@ class HandedOut:
         return derive_session_id_context("pysidctx renewed", now, its._derived)
 
 
-class Settings(NamedTuple):
-    """Those that Python shows."""
+def getter(kind: type, name: str) -> Callable[[ssl.SSLContext], Any]:
+    """What reads an attribute of such contexts, for each connection: where it is Python's, without an enum."""
+    inner = getattr(_ssl._SSLContext, name, None)
+    if inner is not None and getattr(kind, name) is getattr(CONTEXT, name):
+        get: Callable[[ssl.SSLContext], Any] = inner.__get__
+        return get
+    return partial(attribute, name)
 
-    attributes: dict[str, Any]
-    flags: dict[str, int]
 
-    @classmethod
-    def of(cls, ctx: ssl.SSLContext) -> "Settings":
-        return cls({name: getattr(ctx, name, None) for name in ATTRIBUTES},
-                   {name: int(getattr(ctx, name)) for name in FLAGS})
+def attribute(name: str, ctx: ssl.SSLContext) -> Any:
+    return getattr(ctx, name, None)
 
 
 class Installed(NamedTuple):
@@ -86,3 +97,6 @@ class Installed(NamedTuple):
     def on(cls, ctx: ssl.SSLContext) -> "Installed":
         id_context, keys = installed_on(ctx)
         return cls(_installed_map(ctx), id_context, keys)
+
+    def is_same(self, other: "Installed") -> bool:
+        return self.hosts is other.hosts and self[1:] == other[1:]

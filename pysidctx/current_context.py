@@ -147,7 +147,7 @@ class CurrentContext:
         if kept is not None and kept in getattr(self._direct, "contexts", ()):
             return kept
         current = self.get()
-        if kept is None or kept is current:
+        if kept is None or kept is current or not handed_out.has_changed(kept):
             return current
         with self._carrying.here(), self._directly(kept, self._context):
             handed_out.carry(kept, self._context, self._handed_out)
