@@ -254,7 +254,8 @@ class Bench:
         for name, text in (("app.py", APP), ("hook.py", HOOK + demands), ("none.py", demands)):
             (folder / name).write_text(text)
         (folder / "ticket.key").write_bytes(os.urandom(80))
-        subprocess.run([sys.executable, "-m", "pysidctx", "secret", folder / "secret"], cwd=ROOT, check=True)
+        subprocess.run([sys.executable, "-m", "pysidctx", "secret", folder / "secret"], cwd=ROOT, check=True,
+                       stdout=subprocess.DEVNULL)
         self.contexts = {version: self.client_context(version) for version in VERSIONS}
 
     def client_context(self, version: str) -> ssl.SSLContext:

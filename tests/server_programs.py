@@ -257,5 +257,5 @@ def visits(client, ports, count=VISITS, *, first=False):
 
 def new_secret(folder):
     path = Path(folder, "tickets.secret")
-    subprocess.run([sys.executable, "-m", "pysidctx", "secret", path], check=True)
+    subprocess.run([sys.executable, "-m", "pysidctx", "secret", path], check=True, stdout=subprocess.DEVNULL)
     return path
