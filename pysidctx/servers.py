@@ -46,7 +46,6 @@ class SSLContextFactory:
         As for `resumable()`: the first is added to what the context authenticates by, so that sessions
         from before a change of certificates, CAs or revocation lists are not resumed; the second stands
         alone, and they are.
-
     watch
         Paths of more files and folders to look at, such as those that `default_factory` opens itself.
     max_age
@@ -165,14 +164,16 @@ def is_of_gunicorn(config: Any) -> bool:
 
 
 def warn_of_own_keys(config: Any) -> None:
-    why = ("was forked before its ticket keys were made" if is_of_gunicorn(config) else
-           "was not forked but spawned")
-    way_out = ("Import pysidctx.servers, or make TicketKeys(), at the top of gunicorn.conf.py and not in a function; or "
-               "write" if is_of_gunicorn(config) else "Write")
+    if is_of_gunicorn(config):
+        why = "was forked before its ticket keys were made"
+        way_out = ("Import pysidctx.servers, or make TicketKeys(), at the top of gunicorn.conf.py and not in a "
+                   "function; or write")
+    else:
+        why, way_out = "was not forked but spawned", "Write"
     warnings.warn(
-        f"pysidctx: this worker {why}, so its ticket keys are its own, and clients of the other workers get full handshakes "
-        f"from it. {way_out} a secret with `python -m pysidctx secret PATH` and name the file in the environment "
-        f"variable {environment.SECRET_FILE}", RuntimeWarning, stacklevel=4)
+        f"pysidctx: this worker {why}, so its ticket keys are its own, and clients of the other workers get full "
+        f"handshakes from it. {way_out} a secret with `python -m pysidctx secret PATH` and name the file in the "
+        f"environment variable {environment.SECRET_FILE}", RuntimeWarning, stacklevel=4)
 
 
 class Same:
