@@ -92,7 +92,7 @@ cdef str instead_of(object target, str name):
     if Py_TYPE(target) is _SSLSocket_type or isinstance(target, (ssl.SSLSocket, ssl.SSLObject)):
         return "pass the SSLContext that makes such connections"
     if isinstance(target, (str, os.PathLike)):
-        return "to serve with a certificate from a file, load it into an ssl.SSLContext with load_cert_chain()"
+        return "load the certificate of a file into an ssl.SSLContext, with load_cert_chain()"
     if callable(getattr(type(target), "get_extra_info", None)):  # asyncio's and uvloop's transports and writers
         return "pass what its get_extra_info('ssl_object') returns"
     for known, instead in (

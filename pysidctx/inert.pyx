@@ -36,16 +36,24 @@ cdef bint allows_tls13(SSL_CTX *ctx) noexcept:
 
 cdef int warn_without_certificate(object context, SSL_CTX *ctx, str consequence) except -1:
     """Where a server's handshakes would fail for want of a certificate, with this `consequence`."""
-    # A callback may switch to a context that has one. OpenSSL tells nothing of callbacks for pre-shared
-    # keys, but who serves by these alone, or anonymously, can name ciphers for it.
+    # A callback may switch to a context that has one.
     if (SSL_CTX_get0_certificate(ctx) is NULL
             and _ssl._SSLContext.sni_callback.__get__(context) is None
-            and not any(cipher["auth"] in ("auth-null", "auth-psk", "auth-srp")
-                        for cipher in _ssl._SSLContext.get_ciphers(context))):
+            and not does_without(_ssl._SSLContext.get_ciphers(context))):
         warnings.warn(
             f"this SSLContext has no certificate, {consequence}. If it serves without one, by pre-shared "
             "keys or anonymously, say so with such ciphers: set_ciphers('PSK')", RuntimeWarning)
     return 0
+
+
+cdef bint does_without(list ciphers) except -1:
+    """Whether these ciphers were chosen to serve anonymously, or by pre-shared keys alone.
+
+    OpenSSL tells nothing of callbacks for such keys, and some builds have their ciphers among the usual ones.
+    """
+    kinds = [(cipher["auth"], cipher["name"]) for cipher in ciphers if cipher["auth"] != "auth-any"]
+    return (any(auth == "auth-null" for auth, _ in kinds)
+            or (len(kinds) > 0 and all("PSK" in name or auth == "auth-srp" for auth, name in kinds)))
 
 
 cdef int warn_of_clients(object context, SSL_CTX *ctx) except -1:

@@ -12,13 +12,13 @@ from libc.string cimport memcpy
 
 from pysidctx cimport handles
 from pysidctx.codes cimport PYSIDCTX_TOO_LATE
-from pysidctx.handles cimport SSL_CTX_of, SSL_of, connection_of, described, is_context
+from pysidctx.handles cimport SSL_CTX_of, SSL_of, connection_of, is_context
 from pysidctx.inert cimport warn_of_clients
 from pysidctx.libssl cimport SSL_MAX_SID_CTX_LENGTH
 from pysidctx.listener cimport (
     listener_of, recent_listener_of, set_on_connection, set_on_context, unlikely,
 )
-from pysidctx.wrapped cimport is_plain, unwrapped
+from pysidctx.wrapped cimport is_plain, kind_of, unwrapped
 
 cdef extern from "pysidctx.h":
     ctypedef struct pysidctx_api:
@@ -53,7 +53,8 @@ def set_session_id_context(target, sid_ctx):
         after the call, also on CPython 3.13 and later, whose `ssl` overwrites what the `SSLContext`
         itself has; and for each client's connection of a `PROTOCOL_TLS_CLIENT` context that is
         made after the call. (Clients of a context for both sides, such as `PROTOCOL_TLS`, get
-        a random one: set theirs on the connection.) Where a `HostMap` is installed on it, the
+        a random one: set theirs on the connection. Where its `check_hostname` shows that it is for
+        clients, a RuntimeWarning says so.) Where a `HostMap` is installed on it, the
         hosts have id contexts of their own, and those for other names are derived from this one.
         Or an `ssl.SSLSocket` or `ssl.SSLObject` (or the `_ssl` object beneath any of them): counts
         for this connection alone, and wins over what its `SSLContext` or its host has, whichever
@@ -214,7 +215,7 @@ cdef SSL_CTX *SSL_CTX_from(object context) except NULL:
     other = unwrapped(context)
     if other is not context:
         # Borrowed from `context`, as the result is, it would be valid for an unknown time.
-        raise ValueError(f"{described(context)} makes its connections with another SSLContext: pass that, the "
+        raise ValueError(f"{kind_of(context)} makes its connections with another SSLContext: pass that, the "
                          "`context` of a connection")
     return ctx
 

@@ -26,6 +26,7 @@ cdef extern from *:
     bint has_attributes "pysidctx_has_attributes" (object context)
 
 cdef object unwrapped(object context)
+cdef str kind_of(object context)
 
 cdef inline bint is_plain(object context) noexcept:
     """Whether an SSLContext is of Python's own class, and has no attributes of its own: it wraps none.

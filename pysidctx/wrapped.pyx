@@ -7,36 +7,46 @@ it is, nobody can tell from outside: such methods are called for connections tha
 
 import socket
 import ssl
+import threading
 
 import _ssl
 
-from cpython.object cimport PyObject, PyTypeObject, Py_TYPE
+from cpython.object cimport PyObject, Py_TYPE
 from cpython.ref cimport Py_DECREF
 
 from pysidctx.handles cimport SSL_CTX_of, SSL_of, connection_of, described, is_context, is_python_s
 from pysidctx.libssl cimport SSL_CTX_get_ssl_method, SSL_get_SSL_CTX, TLS_client_method
 
 cdef extern from "Python.h":
-    object PyObject_GenericGetAttr(object, object)
     object PyObject_GenericGetDict(object, void *)
 
 # Each method with the attribute that names the class of what it makes.
 _MAKERS = {"wrap_bio": "sslobject_class", "wrap_socket": "sslsocket_class"}
+
+# The contexts whose methods this thread is trying, in a list.
+_trying = threading.local()
 
 
 cdef object unwrapped(object context):
     """The SSLContext that makes the connections of `context`: itself, or the one that it wraps.
 
     Raises TypeError for anything else, and ValueError where that cannot be found out. Nothing is kept:
-    what is overridden is looked up, and tried, in each call. Called without locks: it may run any Python.
+    what is overridden is looked up, and tried, in each call. It may run any Python.
     """
     if not is_context(context):
         raise TypeError(f"expected an ssl.SSLContext, not {described(context)}")
     overridden = [method for method in _MAKERS if is_overridden(context, method)]
     if not overridden:
         return context
-    # The second time for those that make a context for each connection.
-    found = [context_by(method, context) for method in overridden * 2]
+    tried = vars(_trying).setdefault("contexts", [])
+    if any(other is context for other in tried):
+        return context  # asked by one of the methods themselves, for what they are about to call
+    tried.append(context)
+    try:
+        # The second time for those that make a context for each connection.
+        found = [context_by(method, context) for method in overridden * 2]
+    finally:
+        tried.pop()
     if len(overridden) < len(_MAKERS):
         found.append(context)  # by the method that is Python's own
     for other in found:
@@ -65,7 +75,7 @@ cdef bint is_overridden(object context, str method) except -1:
         return False
     maker = attributes.get(_MAKERS[method], getattr(kind, _MAKERS[method]))
     return not (is_python_s(getattr(kind, method), f"SSLContext.{method}")
-                and (maker is ssl.SSLObject or maker is ssl.SSLSocket or creates_as_python_s(maker)))
+                and creates_as_python_s(maker))
 
 
 cdef bint creates_as_python_s(object maker) except -1:
@@ -106,11 +116,12 @@ cdef object context_by(str method, object context):
 
 
 cdef object context_tried(str method, object context, bint server_side):
-    options = {"server_side": server_side} if server_side else {"server_side": False, "server_hostname": "localhost"}
+    options = {"server_side": True} if server_side else {"server_hostname": "localhost"}
     if method == "wrap_bio":
         return context_of(context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), **options))
     ours, theirs = socket.socketpair()
     try:
+        theirs.shutdown(socket.SHUT_WR)  # so that a handshake would end at once
         made = context.wrap_socket(ours, do_handshake_on_connect=False, **options)
         try:
             return context_of(made)

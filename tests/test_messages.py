@@ -18,7 +18,7 @@ from pysidctx import (
 @pytest.mark.parametrize("value", ["server.pem", Path("server.pem")])
 def test_a_file_as_a_host(value, server_ctx):
     for refused in (value, Host(value, b"a")):
-        with pytest.raises(TypeError, match=r"load it into an ssl\.SSLContext with load_cert_chain\(\)"):
+        with pytest.raises(TypeError, match=r"load the certificate of a file into an ssl\.SSLContext, with load_cert_chain"):
             HostMap()["a.test"] = refused
     with pytest.raises(TypeError, match=r"id context in bytes, or Host\(context, session_id_context\), not by"):
         HostMap()["a.test"] = value

@@ -5,6 +5,7 @@ import ctypes
 import ssl
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from handshakes import connect, id_context, resumes
@@ -13,6 +14,7 @@ from machine import module
 from pysidctx import (
     Host, HostMap, TicketKeys, context_fingerprint, resumable, set_session_id_context, sidctx,
 )
+from pysidctx.servers import SSLContextFactory
 
 
 class Wrapper(ssl.SSLContext):
@@ -168,7 +170,7 @@ def test_a_context_whose_instance_has_other_methods(make_server_ctx, client_ctx)
 
 
 def refuses(*arguments, **options):
-    raise NotImplementedError("not this")
+    raise ValueError("not this")  # for which `ssl` closes the socket
 
 
 @pytest.mark.parametrize("methods", [
@@ -186,6 +188,45 @@ def test_what_cannot_be_tried_is_refused_and_nothing_is_changed(methods, make_se
         with pytest.raises(ValueError, match=r"Odd has a wrap_\w+\(\) of its own.*`context` of a connection"):
             call()
     assert not hosts and "_pysidctx_hosts" not in vars(ctx)
+
+
+def test_a_method_that_sets_an_id_context_itself(ca, certificate, client_ctx):
+    class Setting(Passing):
+        calls = 0
+
+        def wrap_bio(self, *arguments, **options):
+            self.calls += 1
+            set_session_id_context(self, b"shop")
+            return super().wrap_bio(*arguments, **options)
+
+    ctx = Setting(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(ctx)
+    assert id_context(connect(ctx, client_ctx)) == b"shop"
+    assert ctx.calls < 10
+
+
+def test_a_method_that_shakes_hands_at_once_is_refused(make_server_ctx):
+    class Hasty(ssl.SSLContext):
+        def wrap_socket(self, sock, server_side=False, do_handshake_on_connect=True):
+            return super().wrap_socket(sock, server_side=server_side)
+
+    with pytest.raises(ValueError, match=r"Hasty has a wrap_socket\(\) of its own"):
+        set_session_id_context(Hasty(ssl.PROTOCOL_TLS_SERVER), b"shop")
+
+
+def test_what_the_hook_returns_is_routed(pem_files, client_ctx):
+    def build():
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        made.load_cert_chain(pem_files[0])
+        return made
+
+    keys = TicketKeys()
+    listener = SSLContextFactory(keys)(SimpleNamespace(certfile=str(pem_files[0])), build)
+    HostMap({"a.test": b"a/v1", "b.test": listener}).install(listener)
+    ends = connect(listener, client_ctx)
+    assert id_context(ends) == b"a/v1"
+    assert resumes(listener, client_ctx, ends.client.session)
+    assert keys.stats().accepted == 1
 
 
 def test_a_context_for_each_connection_is_refused(make_server_ctx):
