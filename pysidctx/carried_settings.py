@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple, Optional
 
 from pysidctx.hostmap import HostMap, _installed_map
-from pysidctx.sharing import installed_on, use_keys_of
+from pysidctx.sharing import connecting, installed_on, use_keys_of
 from pysidctx.sidctx import derive_session_id_context, set_session_id_context
 from pysidctx.watched_files import CONTEXT
 
@@ -20,25 +20,32 @@ class HandedOut:
     """How an SSLContext was built, to tell what was set on it since; or how it was when that was carried over."""
 
     def __init__(self, ctx: ssl.SSLContext) -> None:
-        self._installed = Installed.on(ctx)  # first: it refuses what is no SSLContext
+        wrapped = connecting(ctx)  # first: it refuses what is no SSLContext
+        self._wrapped = None if wrapped is ctx else wrapped
+        self._installed = Installed.on(wrapped)
         self._derived = self._installed.id_context
         self._getters = [getter(type(ctx), name) for name in (*FLAGS, *ATTRIBUTES)]
         self._settings = self._settings_of(ctx)
 
     def is_finished(self, ctx: ssl.SSLContext) -> None:
         """It has its id context and its keys by now."""
-        self._installed = Installed.on(ctx)
+        self._installed = Installed.on(self._connecting(ctx))
         self._derived = self._installed.id_context
+
+    def _connecting(self, ctx: ssl.SSLContext) -> ssl.SSLContext:
+        """As it was found out when the context was built: that takes several connections."""
+        return ctx if self._wrapped is None else self._wrapped
 
     def _settings_of(self, ctx: ssl.SSLContext) -> list[Any]:
         return [get(ctx) for get in self._getters]
 
     def has_changed(self, ctx: ssl.SSLContext) -> bool:
-        return self._settings_of(ctx) != self._settings or not Installed.on(ctx).is_same(self._installed)
+        return (self._settings_of(ctx) != self._settings
+                or not Installed.on(self._connecting(ctx)).is_same(self._installed))
 
     def carry(self, source: ssl.SSLContext, target: ssl.SSLContext, its: "HandedOut") -> None:
         """Set on `target` what was set on `source`, and take that for known; `its` is target's own."""
-        settings, installed = self._settings_of(source), Installed.on(source)
+        settings, installed = self._settings_of(source), Installed.on(self._connecting(source))
         self.carry_settings(source, target)
         self.carry_installed(source, target, its)
         self._settings, self._installed = settings, installed
@@ -54,6 +61,7 @@ class HandedOut:
             setattr(target, name, now)
 
     def carry_installed(self, source: ssl.SSLContext, target: ssl.SSLContext, its: "HandedOut") -> None:
+        source, target = self._connecting(source), its._connecting(target)
         before, now, there = self._installed, Installed.on(source), Installed.on(target)
         if now.id_context != before.id_context:
             set_session_id_context(target, self._next_id_context(now.id_context, its))

@@ -97,6 +97,11 @@ cdef bytes checked(object id_context):
     return copied[:length]
 
 
+def connecting(ctx):
+    """Return the SSLContext that makes the connections of `ctx`: itself, or the one that it wraps."""
+    return unwrapped(ctx)
+
+
 def installed_on(ctx):
     """Return the id context that was set on an SSLContext, b"" for none, and a number for its ticket keys.
 

@@ -106,7 +106,7 @@ class FilesRead:
             self._files[path] = WatchedFile(path)
 
     def __iter__(self) -> Iterator[WatchedFile]:
-        return iter(self._files.values())
+        return iter(self._files.copy().values())  # others may add some meanwhile
 
     @contextmanager
     def noticing(self) -> Iterator[None]:

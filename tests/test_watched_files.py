@@ -157,6 +157,13 @@ def test_threads_notice_their_own_files(tmp_path, pem_files):
     assert "load_verify_locations" not in vars(watched_files.CONTEXT)
 
 
+def test_files_are_added_while_others_look(pem_files):
+    files = FilesRead(pem_files)
+    for file in files:
+        files.add(f"{file.path}.other")
+    assert len(list(files)) == 4
+
+
 def test_a_folder_with_what_is_in_it(factory_of, tmp_path, built):
     folder = tmp_path / "trusted"
     folder.mkdir()
