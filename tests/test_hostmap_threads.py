@@ -175,7 +175,7 @@ def test_maps_are_installed_and_uninstalled_meanwhile(make_server_ctx, make_clie
     run([change], 2 * [shake_hands])
 
 
-def test_a_context_that_ends_may_change_the_map(make_server_ctx, client_ctx):
+def test_a_context_that_ends_may_change_the_map(make_server_ctx, client_ctx, certificate):
     other, listener = make_server_ctx(), make_server_ctx()
     other.set_alpn_protocols(["other"])
     client_ctx.set_alpn_protocols(["other"])
@@ -184,11 +184,16 @@ def test_a_context_that_ends_may_change_the_map(make_server_ctx, client_ctx):
         def __del__(self):
             hosts["a.test"] = Host(other, b"again")
 
-    hosts = HostMap({f"{n}.test": Host(Ending(ssl.PROTOCOL_TLS_SERVER), b"ends") for n in range(20)})
+    def ending():
+        ctx = Ending(ssl.PROTOCOL_TLS_SERVER)
+        certificate.configure_cert(ctx)
+        return ctx
+
+    hosts = HostMap({f"{n}.test": Host(ending(), b"ends") for n in range(20)})
     hosts.install(listener)
     for _ in range(20):
         hosts.update({"a.test": Host(other, b"first"),
-                      "b.test": Host(Ending(ssl.PROTOCOL_TLS_SERVER), b"ends")})
+                      "b.test": Host(ending(), b"ends")})
         hosts.clear()
         assert hosts == {"a.test": Host(other, b"again")}
         assert connect(listener, client_ctx).server.selected_alpn_protocol() == "other"
