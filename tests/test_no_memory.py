@@ -114,7 +114,7 @@ for file, error in ((b"listener.c", MemoryError), (b"stack.c", MemoryError), (b"
 keys.install(server_ctx)
 ends = handshakes.pair(server_ctx, client_ctx)
 fails(ssl.SSLWantReadError, ends.client.do_handshake)
-fails(ssl.SSLWantReadError, ends.server.do_handshake)
+fails(ssl.SSLWantReadError, ends.server.do_handshake, file=b"keyring.c")
 ends.client.do_handshake()
 fails(ssl.SSLError, ends.server.do_handshake, file=b"keyring.c")
 
