@@ -88,8 +88,9 @@ def context_fingerprint(ctx):
 cdef int read_demands(Demands *demands, object context) except -1:
     """TypeError for anything but an SSLContext."""
     cdef SSL_CTX *ctx = SSL_CTX_from(context)
+    # Python's own first: it locks the context itself, and would have the lock below let go.
+    demands.post_handshake_auth = post_handshake_auth(context)
     with cython.critical_section(context):
-        demands.post_handshake_auth = post_handshake_auth(context)
         demands.verify_mode = SSL_CTX_get_verify_mode(ctx)
         demands.verify_flags = X509_VERIFY_PARAM_get_flags(SSL_CTX_get0_param(ctx))
     return 0
@@ -109,6 +110,8 @@ cdef bint check_hostname(object context) except -1:
 cdef bytes fingerprint_under(const Demands *demands, object context):
     """The fingerprint of a context as it is where it makes these demands: they may have changed."""
     cdef SSL_CTX *ctx = SSL_CTX_from(context)
+    cdef bint checked = check_hostname(context)
+    ciphers = digests(uncertified_ciphers(context))
     # A lock only where there is no GIL to keep Python's own changes away.
     with cython.critical_section(context):
         parts = (
@@ -117,8 +120,8 @@ cdef bytes fingerprint_under(const Demands *demands, object context):
             digests(extra_chain(ctx)),
             *(digests(found) for found in trusted(ctx)),
             digests(names(SSL_CTX_get_client_CA_list(ctx)) + names(SSL_CTX_get0_CA_list(ctx))),
-            settings(demands, ctx, context),
-            digests(uncertified_ciphers(context)),
+            settings(demands, ctx, checked),
+            ciphers,
         )
     return derive_session_id_context(*parts)
 
@@ -188,7 +191,7 @@ cdef list names(const STACK_OF_X509_NAME *stack):
             for i in range(sk_X509_NAME_num(stack))]
 
 
-cdef str settings(const Demands *demands, SSL_CTX *ctx, object context):
+cdef str settings(const Demands *demands, SSL_CTX *ctx, bint checked):
     cdef X509_STORE *store = SSL_CTX_get_cert_store(ctx)
     cdef X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx)
     cdef X509_VERIFY_PARAM *store_param = X509_STORE_get0_param(store)
@@ -213,7 +216,7 @@ cdef str settings(const Demands *demands, SSL_CTX *ctx, object context):
         ("store_flags", X509_VERIFY_PARAM_get_flags(store_param)),
         ("store_depth", X509_VERIFY_PARAM_get_depth(store_param)),
         ("store_auth_level", X509_VERIFY_PARAM_get_auth_level(store_param)),
-        ("check_hostname", check_hostname(context)),
+        ("check_hostname", checked),
         ("post_handshake_auth", demands.post_handshake_auth),
     ))
 

@@ -23,7 +23,7 @@ from pysidctx.hosts cimport Hosts, server_context
 from pysidctx.inert cimport warn_without_certificate
 from pysidctx.libssl cimport SSL_CTX, SSL_CTX_get_keylog_callback
 from pysidctx.listener cimport Listener, listener_made, listener_of
-from pysidctx.routing cimport has_own_id_context, install, is_installed, uninstall
+from pysidctx.routing cimport has_own_id_context, install, is_installed, is_routed, uninstall
 from pysidctx.server_names cimport acknowledge_names, ignore_names
 from pysidctx.ticket_callbacks cimport has_keyring
 from pysidctx.wrapped cimport unwrapped
@@ -375,10 +375,9 @@ cdef bint keeps(object listener, Hosts hosts) except -1:
 
 
 cdef bint serves(object listener, Hosts hosts) noexcept:
-    """Whether this map is installed on `listener`; None: whether none is."""
-    cdef host_table *table = NULL if hosts is None else hosts.table
+    """Whether this map is installed on `listener`."""
     with cython.critical_section(listener):
-        return is_installed(listener_of(SSL_CTX_of(listener)), table)
+        return is_installed(listener_of(SSL_CTX_of(listener)), hosts.table)
 
 
 cdef int tell_about_names(object listener) except -1:
@@ -387,17 +386,16 @@ cdef int tell_about_names(object listener) except -1:
     Again where the map was changed meanwhile.
     """
     cdef SSL_CTX *ctx = SSL_CTX_of(listener)
-    cdef bint ignored
+    cdef bint routed
     cdef bint settled = False
     while not settled:
-        ignored = serves(listener, None)
-        with cython.critical_section(listener):
-            if has_no_callback(listener):
-                if ignored:
-                    ignore_names(ctx)
-                else:
-                    acknowledge_names(ctx)
-        settled = ignored == serves(listener, None)
+        routed = is_routed(listener_of(ctx))
+        if has_no_callback(listener):
+            if routed:
+                acknowledge_names(ctx)
+            else:
+                ignore_names(ctx)
+        settled = routed == is_routed(listener_of(ctx))
     return 0
 
 

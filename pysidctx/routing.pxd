@@ -22,4 +22,5 @@ cdef bint install(Listener *listener, host_table *table, const Demands *demands,
                   const unsigned char *fingerprint) noexcept nogil
 cdef bint uninstall(Listener *listener, host_table *table) noexcept nogil
 cdef bint is_installed(Listener *listener, const host_table *table) noexcept nogil
+cdef bint is_routed(Listener *listener) noexcept nogil
 cdef bint has_own_id_context(Listener *listener) noexcept nogil

@@ -70,14 +70,16 @@ cdef bint uninstall(Listener *listener, host_table *table) noexcept nogil:
 
 
 cdef bint is_installed(Listener *listener, const host_table *table) noexcept nogil:
-    """Whether `table` chooses for the connections of a listener; NULL: whether none does.
+    """Whether `table` chooses for the connections of a listener, which may be NULL.
 
-    Not while another is installed. `listener` may be NULL.
+    Not while another is installed.
     """
-    cdef Installed *installed = NULL
-    if listener is not NULL:
-        installed = <Installed *> shared_load(&listener.router)
-    return (NULL if installed is NULL else installed.table) is table
+    return (is_routed(listener)
+            and (<Installed *> shared_load(&listener.router)).table is table)
+
+
+cdef bint is_routed(Listener *listener) noexcept nogil:
+    return listener is not NULL and shared_load(&listener.router) is not NULL
 
 
 cdef void uninstalled(Router *router) noexcept nogil:
