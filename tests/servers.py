@@ -14,7 +14,7 @@ from machine import module
 
 from pysidctx import Session
 
-TIMEOUT = 10
+TIMEOUT = 60  # seconds, where several suites share a slow machine
 
 
 class Visit(NamedTuple):

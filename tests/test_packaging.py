@@ -10,6 +10,8 @@ import pytest
 from consumers.build import build
 from machine import ROOT, UNOPTIMIZED, program
 
+pytestmark = pytest.mark.timeout(900)  # whole builds
+
 
 def run(*command, **options):
     return subprocess.run(command, capture_output=True, text=True, **options)

@@ -57,6 +57,7 @@ def test_commands(code, tmp_path):
     subprocess.run(["sh", "-ec", code], cwd=tmp_path, env=dict(os.environ, PATH=path), check=True)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("code", INSTALLING)
 def test_installing(code, empty_venv, copy_source, tmp_path):
     environment = dict(UNOPTIMIZED, PATH=f"{empty_venv / 'bin'}{os.pathsep}{os.environ['PATH']}")

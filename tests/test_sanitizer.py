@@ -8,6 +8,8 @@ import sys
 import pytest
 from machine import COMPILER, COMPILING, ROOT, program
 
+pytestmark = pytest.mark.timeout(900)  # a whole build
+
 TESTS = ("test_hostmap.py", "test_hostmap_tls.py", "test_switch.py", "test_hostile_names.py",
          "test_hostmap_threads.py", "test_session.py", "test_resumption.py", "test_session_files.py",
          "test_session_fuzz.py", "test_tickets.py")
@@ -47,7 +49,6 @@ libc.free(block), libc.free(block)
     assert "AddressSanitizer: attempting double-free" in ran.stderr
 
 
-@pytest.mark.timeout(300)
 def test_the_connection_tests_are_clean(environment):
     # Copying the sanitizer's memory makes a fork take seconds; others mostly wait for time to pass.
     ran = subprocess.run(

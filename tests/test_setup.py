@@ -13,6 +13,8 @@ import pytest
 import setuptools
 from machine import ROOT, UNOPTIMIZED
 
+pytestmark = pytest.mark.timeout(900)  # whole builds
+
 
 def setup(*arguments, **options):
     return subprocess.run([sys.executable, "setup.py", *arguments], capture_output=True, text=True,

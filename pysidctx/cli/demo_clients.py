@@ -96,14 +96,15 @@ class Crowd:
             visitor.visit(SHOP)
 
     def turn(self, seconds: float, tell: Callable[[Counts], None]) -> Counts:
-        """Visits in threads, for so long; what became of them, and OSError for a server that fails."""
+        """Visits in threads, for so long, each to both hosts at least; OSError for a server that fails."""
         begun, spent = time.monotonic(), cpu_time(self.leader)
         each = [Counts() for _ in self.visitors]
         failed: list[BaseException] = []
 
         def work(visitor: Visitor, counts: Counts) -> None:
             try:
-                while time.monotonic() < begun + seconds:
+                visitor.go_on(counts)
+                while time.monotonic() < begun + seconds or visitor.visits % ASTRAY:
                     visitor.go_on(counts)
             except BaseException as error:
                 failed.append(error)

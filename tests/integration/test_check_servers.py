@@ -99,8 +99,9 @@ def test_nginx_with_two_hosts_of_two_certificates(folder):
             B: "ssl_verify_client on; ssl_client_certificate ca.pem;"}) as peer:
         checked = Checked(peer.port, *BOTH, "--client-cert", folder / "client.pem")
         agrees_with_s_client(checked, folder, peer.port, (A, B), TICKETS)
+    # nginx itself keeps such hosts apart since its answer to CVE-2025-23419.
     crossed = [finding for finding in checked.found("names") if "is resumed for" in finding["seen"]]
-    assert {finding["grade"] for finding in crossed} == {"fault"}
+    assert all(finding["grade"] == "fault" for finding in crossed)
 
 
 def test_nginx_with_two_hosts_of_one_certificate(folder):
