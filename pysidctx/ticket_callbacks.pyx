@@ -22,22 +22,19 @@ from pysidctx.keyring cimport (
 )
 from pysidctx.listener cimport Connection, Listener, atomic_int, connection_kept, listener_made, listener_of
 from pysidctx.libssl cimport (
-    CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_clear_error, EVP_CIPHER, EVP_CIPHER_CTX,
-    EVP_DecryptInit_ex, EVP_EncryptInit_ex, OPENSSL_cleanse, OPENSSL_free, OPENSSL_zalloc,
-    RAND_bytes, SSL, SSL_CTX, SSL_CTX_get_ex_data, SSL_CTX_get_ex_new_index,
-    SSL_CTX_get_timeout, SSL_CTX_get_tlsext_ticket_keys, SSL_CTX_sess_set_new_cb,
-    SSL_CTX_set_ex_data, SSL_CTX_set_session_ticket_cb, SSL_CTX_set_timeout, SSL_get_ex_data,
-    SSL_get_ex_new_index, SSL_get_session, SSL_get_SSL_CTX, SSL_get_verify_mode, SSL_is_server, SSL_SESSION,
-    SSL_SESSION_get0_peer, SSL_SESSION_get0_ticket_appdata, SSL_SESSION_get_time,
-    SSL_SESSION_get_timeout,
-    SSL_SESSION_set1_ticket_appdata, SSL_SESSION_set_time, SSL_SESSION_set_timeout,
-    SSL_session_reused, SSL_set_ex_data, SSL_TICKET_NO_DECRYPT, SSL_TICKET_RETURN,
-    SSL_TICKET_RETURN_IGNORE_RENEW, SSL_TICKET_RETURN_USE, SSL_TICKET_RETURN_USE_RENEW,
-    SSL_TICKET_STATUS, SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW, SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
-    SSL_VERIFY_POST_HANDSHAKE, SSL_version, TICKET_MAC, TLS1_3_VERSION, fetched_aes128,
-    fetched_aes256, set_ticket_key_callback, ticket_mac_init,
+    CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_clear_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_DecryptInit_ex,
+    EVP_EncryptInit_ex, OPENSSL_cleanse, OPENSSL_free, OPENSSL_zalloc, RAND_bytes, SSL, SSL_CTX,
+    SSL_CTX_get_ex_data, SSL_CTX_get_ex_new_index, SSL_CTX_get_timeout, SSL_CTX_get_tlsext_ticket_keys,
+    SSL_CTX_sess_set_new_cb, SSL_CTX_set_ex_data, SSL_CTX_set_session_ticket_cb, SSL_CTX_set_timeout,
+    SSL_get_ex_data, SSL_get_ex_new_index, SSL_get_session, SSL_get_SSL_CTX, SSL_get_verify_mode, SSL_is_server,
+    SSL_SESSION, SSL_SESSION_get0_peer, SSL_SESSION_get_time, SSL_SESSION_get_timeout, SSL_SESSION_set_time,
+    SSL_SESSION_set_timeout, SSL_session_reused, SSL_set_ex_data, SSL_TICKET_NO_DECRYPT, SSL_TICKET_RETURN,
+    SSL_TICKET_RETURN_IGNORE_RENEW, SSL_TICKET_RETURN_USE, SSL_TICKET_RETURN_USE_RENEW, SSL_TICKET_STATUS,
+    SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW, SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_POST_HANDSHAKE,
+    SSL_version, TICKET_MAC, TLS1_3_VERSION, fetched_aes128, fetched_aes256, set_ticket_key_callback,
+    ticket_mac_init,
 )
-
+from pysidctx.ticket_times cimport Times, read_times, set_times
 from pysidctx.verified_chain cimport verified_until
 
 cdef extern from "readers.h" nogil:
@@ -59,17 +56,9 @@ cdef struct Installed:
     shared_pointer ring  # a Keyring, held; never NULL
     long timeout         # the SSL_CTX's own, seconds
 
-# What a ticket carries, in seconds of the Unix epoch.
-cdef struct Times:
-    uint64_t full   # the full handshake
-    uint64_t until  # from then on the client's certificates are not valid; UINT64_MAX: nothing ends them
-
 cdef enum:
     BUILTIN_LENGTH = 80     # bytes, of OpenSSL's own keys for an SSL_CTX
     IV_LENGTH = 16          # bytes, with AES
-    # How a ticket carries its Times: this number, then each of the two, big-endian in 8 bytes.
-    APPDATA_FORMAT = 2
-    APPDATA_LENGTH = 17
     # How much later than by our clock a full handshake may have been, in seconds, where keys have no
     # period.
     SKEW = 300
@@ -378,44 +367,6 @@ cdef void warn_of_switch() noexcept with gil:
         "its session id context was chosen. From here on, sessions of the SSLContext that it was switched from are not "
         "resumed: they would get past what the other one demands of clients. Choose the SSLContext by a HostMap",
         RuntimeWarning)
-
-
-cdef bint set_times(SSL_SESSION *session, const Times *times) noexcept nogil:
-    cdef unsigned char data[APPDATA_LENGTH]
-    data[0] = APPDATA_FORMAT
-    write_number(data + 1, times.full)
-    write_number(data + 9, times.until)
-    return SSL_SESSION_set1_ticket_appdata(session, data, sizeof(data))
-
-
-cdef bint read_times(SSL_SESSION *session, Times *times) noexcept nogil:
-    """Whether `session` carries them."""
-    cdef void *found
-    cdef const unsigned char *data
-    cdef size_t length
-    if not SSL_SESSION_get0_ticket_appdata(session, &found, &length):
-        return False
-    data = <const unsigned char *> found
-    if length != APPDATA_LENGTH or data[0] != APPDATA_FORMAT:
-        return False
-    times.full = read_number(data + 1)
-    times.until = read_number(data + 9)
-    return True
-
-
-cdef void write_number(unsigned char *data, uint64_t number) noexcept nogil:
-    """Big-endian, in 8 bytes."""
-    cdef int i
-    for i in range(8):
-        data[i] = <unsigned char> (number >> (56 - 8 * i))
-
-
-cdef uint64_t read_number(const unsigned char *data) noexcept nogil:
-    cdef uint64_t number = 0
-    cdef int i
-    for i in range(8):
-        number = number << 8 | data[i]
-    return number
 
 
 cdef SSL_TICKET_RETURN on_ticket_read(SSL *ssl, SSL_SESSION *session, const unsigned char *name,

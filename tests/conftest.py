@@ -117,6 +117,12 @@ def server_ctx(make_server_ctx):
 
 
 @pytest.fixture
+def two(make_server_ctx):
+    """Two contexts, as two workers have them."""
+    return make_server_ctx(), make_server_ctx()
+
+
+@pytest.fixture
 def client_ctx(make_client_ctx):
     return make_client_ctx()
 

@@ -12,12 +12,6 @@ from pysidctx import HostMap, TicketKeys, resumable, set_session_id_context
 
 
 @pytest.fixture
-def two(make_server_ctx):
-    """Two contexts, as two workers have them."""
-    return make_server_ctx(), make_server_ctx()
-
-
-@pytest.fixture
 def client_ctx(make_client_ctx, version):
     return make_client_ctx(version)
 

@@ -27,12 +27,6 @@ FOR_EVER = 2 ** 64 - 1
 
 
 @pytest.fixture
-def two(make_server_ctx):
-    """Two contexts, as two workers have them."""
-    return make_server_ctx(), make_server_ctx()
-
-
-@pytest.fixture
 def client_ctx(make_client_ctx, version):
     return make_client_ctx(version)
 
