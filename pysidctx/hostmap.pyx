@@ -395,6 +395,7 @@ cdef int tell_about_names(object listener) except -1:
                 acknowledge_names(ctx)
             else:
                 ignore_names(ctx)
+            restore_callback(listener)
         settled = routed == is_routed(listener_of(ctx))
     return 0
 
@@ -444,6 +445,14 @@ cdef bytes fingerprint_of_listener(const Demands *demands, object listener):
 
 cdef bint has_no_callback(object context) except -1:
     return _ssl._SSLContext.sni_callback.__get__(context) is None
+
+
+cdef int restore_callback(object context) except -1:
+    """Without a GIL an sni_callback may be assigned while ours is set: have CPython set its own again."""
+    callback = _ssl._SSLContext.sni_callback.__get__(context)
+    if callback is not None:
+        _ssl._SSLContext.sni_callback.__set__(context, callback)
+    return 0
 
 
 def _installed_map(listener):
