@@ -52,7 +52,7 @@ cdef struct Connection:
     unsigned int length
     unsigned char id_context[SSL_MAX_SID_CTX_LENGTH]
     siphash_value host    # of the name in the first ClientHello
-    SSL_CTX *chosen_for   # which served it then
+    SSL_CTX *chosen_for   # which served it then; a reference of its own
     HeldContext *context  # which it was switched to; NULL: none. A reference of its own
     # Which read the first ClientHello, where it was switched then; else NULL. A reference of its own.
     SSL_CTX *former

@@ -25,6 +25,7 @@ cdef extern from "stdatomic.h" nogil:
         memory_order_acquire
         memory_order_release
     void atomic_thread_fence(memory_order order)
+    int atomic_load(const atomic_int *object)
 
 cdef extern from "pthread.h" nogil:
     int pthread_atfork(void (*prepare)() noexcept nogil, void (*parent)() noexcept nogil,
@@ -153,13 +154,29 @@ cdef int on_client_hello(SSL *ssl, int *alert, void *unused) noexcept nogil:
         return SSL_CLIENT_HELLO_SUCCESS
     else:
         connection = choose(connection, ssl, alert)
-        if connection is not NULL:
-            connection.chosen_for = SSL_get_SSL_CTX(ssl)
+        if connection is not NULL and not is_chosen_for(connection, SSL_get_SSL_CTX(ssl)):
+            return SSL_CLIENT_HELLO_ERROR
     # For every ClientHello: a switch of SSL_CTX may have replaced it, but the first choice stands.
     if connection is not NULL and SSL_set_session_id_context(ssl, connection.id_context,
                                                              connection.length):
         return SSL_CLIENT_HELLO_SUCCESS
     return SSL_CLIENT_HELLO_ERROR
+
+
+cdef bint is_chosen_for(Connection *connection, SSL_CTX *ctx) noexcept nogil:
+    """Note for which SSL_CTX the choice was made; False where that fails.
+
+    Once a connection of it was switched away after the choice, no session is resumed under it: each choice is
+    another one.
+    """
+    cdef Listener *listener = listener_of(ctx)
+    if not SSL_CTX_up_ref(ctx):
+        return False
+    connection.chosen_for = ctx
+    if listener is NULL or atomic_load(&listener.left) == 0 or connection.own:
+        return True
+    connection.length = SSL_MAX_SID_CTX_LENGTH
+    return RAND_bytes(connection.id_context, SSL_MAX_SID_CTX_LENGTH) == 1
 
 
 cdef bint is_for_the_same_host(Connection *connection, SSL *ssl, int *alert) noexcept nogil:
@@ -246,6 +263,7 @@ cdef void free_connection(void *ssl, void *kept, CRYPTO_EX_DATA *ad, int index, 
     cdef Connection *connection = <Connection *> kept
     if connection is not NULL:
         SSL_CTX_free(connection.former)
+        SSL_CTX_free(connection.chosen_for)
         if connection.context is not NULL:
             release(connection.context)
     OPENSSL_free(kept)
@@ -263,6 +281,10 @@ cdef int copy_connection(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *original,
         if copy is NULL:
             return 0
         copy.former = NULL  # the copy is created by the SSL_CTX that `original` was switched to
+        if copy.chosen_for is not NULL and not SSL_CTX_up_ref(copy.chosen_for):
+            OPENSSL_free(copy)
+            place[0] = NULL
+            return 0
         if copy.context is not NULL:
             hold(copy.context)
     return 1

@@ -286,6 +286,7 @@ cdef int on_ticket_made(SSL *ssl, void *argument) noexcept nogil:
 
 cdef bint write_times(SSL *ssl, Installed *installed, SSL_SESSION *session, uint64_t lifetime) noexcept nogil:
     """Have `session` carry its Times, and end when they say so."""
+    cdef bint apart = may_resume(ssl, installed.ctx)
     cdef Times times
     times.full = now()
     times.until = verified_until(ssl)
@@ -295,7 +296,7 @@ cdef bint write_times(SSL *ssl, Installed *installed, SSL_SESSION *session, uint
             # alone.
             return True
         inherit_times(session, &times)
-    if not may_resume(ssl, installed.ctx):
+    if not apart:
         times.until = 0
     if not set_times(session, &times):
         return False
@@ -344,7 +345,8 @@ cdef int on_session_made(SSL *ssl, SSL_SESSION *session) noexcept nogil:
 cdef bint may_resume(SSL *ssl, SSL_CTX *created_with) noexcept nogil:
     """Whether `ssl` is served by the SSL_CTX that its id context was chosen for, as all of those connections are.
 
-    If not, the sessions of the one get past what the other demands of clients.
+    If not, the sessions of the one get past what the other demands of clients: the ClientHello callback resumes
+    none of them from then on. Not between enter() and leave(): the first time it takes the GIL.
     """
     cdef Connection *connection = connection_kept(ssl)
     cdef SSL_CTX *chosen_for = created_with
@@ -375,14 +377,18 @@ cdef SSL_TICKET_RETURN on_ticket_read(SSL *ssl, SSL_SESSION *session, const unsi
     """See SSL_CTX_set_session_ticket_cb(3): called when a ticket was decrypted, or could not be."""
     cdef Installed *installed = <Installed *> argument
     cdef SSL_TICKET_RETURN result = SSL_TICKET_RETURN_IGNORE_RENEW
+    cdef bint decrypted = status in (SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW)
+    cdef bint refused = False
     cdef atomic_size_t *inside
     if installed is NULL:  # it is just being installed: a full handshake
         return result
+    # Before enter(): it may take the GIL, for which others may wait who wait for those inside.
+    if decrypted:
+        refused = lacks_certificate(ssl, session) or not may_resume(ssl, installed.ctx)
     inside = enter()
-    if status in (SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW):
+    if decrypted:
         if judge(ring_of(installed), session, name, length):
-            result = used(ring_of(installed), status,
-                          lacks_certificate(ssl, session) or not may_resume(ssl, installed.ctx))
+            result = used(ring_of(installed), status == SSL_TICKET_SUCCESS_RENEW, refused)
     elif status == SSL_TICKET_NO_DECRYPT:
         count(ring_of(installed),
               INVALID if is_of(ring_of(installed), name, length) else UNKNOWN_KEY)
@@ -428,12 +434,11 @@ cdef bint lacks_certificate(SSL *ssl, SSL_SESSION *session) noexcept nogil:
     return SSL_SESSION_get0_peer(session) is NULL
 
 
-cdef SSL_TICKET_RETURN used(Keyring *ring, SSL_TICKET_STATUS status,
-                            bint refused) noexcept nogil:
+cdef SSL_TICKET_RETURN used(Keyring *ring, bint renew, bint refused) noexcept nogil:
     count(ring, ACCEPTED)
     if refused:
         return SSL_TICKET_RETURN_IGNORE_RENEW
-    if status != SSL_TICKET_SUCCESS_RENEW:
+    if not renew:
         return SSL_TICKET_RETURN_USE
     count(ring, RENEWED)
     return SSL_TICKET_RETURN_USE_RENEW

@@ -252,8 +252,11 @@ cdef class TicketKeys:
 
         Where `sni_callback`, or setting the `context` of a connection, switches to another context after
         the id context was chosen, sessions would get past what that one demands of clients. The first
-        such switch is a RuntimeWarning, and sessions of the former context are not resumed from then
-        on. Use a `HostMap` instead.
+        such switch of a connection that makes or shows a ticket is a RuntimeWarning, and sessions of
+        the former context are not resumed from then on, in this process. Until then one may have got
+        past; and in TLS 1.2, where OpenSSL tells `sni_callback` the name of the session and not that
+        which the client asks for, a session of another name is resumed without any switch. Use a
+        `HostMap` instead.
 
         Raises TypeError for anything that is not an `ssl.SSLContext`; ValueError for a context of
         clients or of one version of TLS; `pysidctx.Error` where OpenSSL fails. Then nothing is changed.
@@ -302,7 +305,8 @@ cdef class TicketKeys:
             Tickets made with another key, or none at all.
         expired
             Tickets whose full handshake was longer ago than `lifetime`, or lies ahead, or whose client's
-            certificates have ended.
+            certificates have ended; and those that were made on a connection which `sni_callback` had
+            switched.
         invalid
             Tickets with the name of one of these keys that are not what was issued.
 

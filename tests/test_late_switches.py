@@ -98,6 +98,46 @@ def test_a_switch_before_the_handshake(two, make_server_ctx, client_ctx, with_ke
         assert theirs.stats().accepted == 0
 
 
+def test_whoever_shows_the_warning_may_end_keys(two, make_server_ctx, client_ctx, monkeypatch):
+    """And so wait for those who look keys up in a handshake: this one does not any more."""
+    other = make_server_ctx()
+    TicketKeys().install(two[0])
+    _, session = visit(two[0], client_ctx)
+    shown = []
+    monkeypatch.setattr(warnings, "showwarning", lambda *told, **options: (shown.append(told), TicketKeys()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RuntimeWarning)
+        assert not visit(two[0], client_ctx, session, before=lambda ends: setattr(ends.server, "context", other))[0]
+    assert len(shown) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*Choose the SSLContext by a HostMap:RuntimeWarning")
+def test_the_context_that_was_chosen_for_may_be_gone_by_then(two, make_server_ctx, client_ctx):
+    """The connection keeps its SSL_CTX, when `sni_callback` has switched away from it."""
+    resumable(two[0], TicketKeys())
+
+    def passing_through(ends):
+        middle = make_server_ctx()
+        set_session_id_context(middle, b"middle")
+        middle.sni_callback = switching_to(two[1])
+        ends.server.context = middle
+
+    for _ in range(20):
+        assert connect(two[0], client_ctx, before=passing_through).server.context is not two[0]
+
+
+def test_a_session_of_openssl_s_cache_is_not_resumed_either(make_server_ctx, make_client_ctx, version):
+    listener, other = make_server_ctx(tickets=False), make_server_ctx()
+    resumable_without_tickets(listener)
+    listener.sni_callback = switching_to(other, "b.test")
+    client_ctx = make_client_ctx(version)
+    session = connect(listener, client_ctx, name="a.test").client.session
+    with WARNS:
+        connect(listener, client_ctx, name="b.test")
+    for name in ("a.test", "b.test"):
+        assert not connect(listener, client_ctx, name=name, session=session).server.session_reused
+
+
 def test_a_switch_before_the_handshake_to_a_context_without_id_context(two, make_server_ctx, client_ctx):
     other = make_server_ctx()
     TicketKeys().install(two[0])
