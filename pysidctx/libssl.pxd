@@ -51,6 +51,8 @@ cdef extern from "openssl/evp.h" nogil:
         pass
     ctypedef struct EVP_CIPHER_CTX:
         pass
+    ctypedef struct EVP_PKEY:
+        pass
     ctypedef struct EVP_PKEY_CTX:
         pass
     ctypedef struct ENGINE:
@@ -83,6 +85,10 @@ cdef extern from "openssl/err.h" nogil:
     void ERR_error_string_n(unsigned long e, char *buf, size_t len)
     int ERR_set_mark()
     int ERR_pop_to_mark()
+
+cdef extern from "openssl/objects.h" nogil:
+    enum:
+        NID_issuing_distribution_point
 
 cdef extern from "openssl/asn1.h" nogil:
     ctypedef int i2d_of_void(const void *, unsigned char **) noexcept
@@ -120,7 +126,11 @@ cdef extern from "openssl/x509.h" nogil:
     X509_CRL *sk_X509_CRL_value(const STACK_OF_X509_CRL *sk, int idx)
     void sk_X509_CRL_pop_free(STACK_OF_X509_CRL *sk, void (*free)(X509_CRL *))
     void X509_CRL_free(X509_CRL *a)
+    const ASN1_TIME *X509_CRL_get0_lastUpdate(const X509_CRL *crl)
     const ASN1_TIME *X509_CRL_get0_nextUpdate(const X509_CRL *crl)
+    int X509_CRL_get_ext_by_NID(const X509_CRL *x, int nid, int lastpos)
+    int X509_CRL_verify(X509_CRL *a, EVP_PKEY *r)
+    EVP_PKEY *X509_get0_pubkey(const X509 *x)
     int sk_X509_NAME_num(const STACK_OF_X509_NAME *sk)
     X509_NAME *sk_X509_NAME_value(const STACK_OF_X509_NAME *sk, int idx)
     int i2d_X509(X509 *a, unsigned char **ppout)

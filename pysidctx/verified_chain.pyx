@@ -5,15 +5,17 @@ A resumed handshake verifies nothing, so what ends a chain must end the sessions
 """
 
 from libc.stdint cimport UINT64_MAX, uint64_t
-from libc.time cimport time_t, tm
+from libc.time cimport time, time_t, tm
 
 from pysidctx.libssl cimport (
-    ASN1_TIME, ASN1_TIME_to_tm, ERR_pop_to_mark, ERR_set_mark, SSL, SSL_CTX_get_cert_store, SSL_get0_param,
-    SSL_get0_verified_chain, SSL_get_SSL_CTX, STACK_OF_X509, STACK_OF_X509_CRL, X509, X509_CRL_free,
-    X509_CRL_get0_nextUpdate, X509_get0_notAfter, X509_get_issuer_name, X509_STORE, X509_STORE_CTX,
-    X509_STORE_CTX_free, X509_STORE_CTX_get1_crls, X509_STORE_CTX_init, X509_STORE_CTX_new, X509_STORE_get0_param,
-    X509_V_FLAG_CRL_CHECK, X509_V_FLAG_CRL_CHECK_ALL, X509_V_FLAG_NO_CHECK_TIME, X509_VERIFY_PARAM_get_flags,
-    sk_X509_CRL_num, sk_X509_CRL_pop_free, sk_X509_CRL_value, sk_X509_num, sk_X509_value,
+    ASN1_TIME, ASN1_TIME_to_tm, ERR_pop_to_mark, ERR_set_mark, NID_issuing_distribution_point, SSL,
+    SSL_CTX_get_cert_store, SSL_get0_param, SSL_get0_verified_chain, SSL_get_SSL_CTX, STACK_OF_X509,
+    STACK_OF_X509_CRL, X509, X509_CRL, X509_CRL_free, X509_CRL_get0_lastUpdate, X509_CRL_get0_nextUpdate,
+    X509_CRL_get_ext_by_NID, X509_CRL_verify, X509_get0_notAfter, X509_get0_pubkey, X509_get_issuer_name,
+    X509_STORE, X509_STORE_CTX, X509_STORE_CTX_free, X509_STORE_CTX_get1_crls, X509_STORE_CTX_init,
+    X509_STORE_CTX_new, X509_STORE_get0_param, X509_V_FLAG_CRL_CHECK, X509_V_FLAG_CRL_CHECK_ALL,
+    X509_V_FLAG_NO_CHECK_TIME, X509_VERIFY_PARAM_get_flags, sk_X509_CRL_num, sk_X509_CRL_pop_free,
+    sk_X509_CRL_value, sk_X509_num, sk_X509_value,
 )
 
 cdef extern from "time.h" nogil:
@@ -56,29 +58,48 @@ cdef uint64_t certificates_until(STACK_OF_X509 *chain) noexcept nogil:
 
 cdef uint64_t lists_until(X509_STORE *store, STACK_OF_X509 *chain, unsigned long flags) noexcept nogil:
     """The first `nextUpdate` by which a certificate of the chain has no current revocation list."""
-    cdef int count = sk_X509_num(chain) if flags & X509_V_FLAG_CRL_CHECK_ALL else 1
+    cdef int last = sk_X509_num(chain) - 1
     cdef X509_STORE_CTX *lookup = X509_STORE_CTX_new()
     cdef uint64_t until = 0
     cdef int i
     if lookup is not NULL and X509_STORE_CTX_init(lookup, store, NULL, NULL):
         until = UINT64_MAX
-        for i in range(count):
-            until = min(until, list_until(lookup, sk_X509_value(chain, i)))
+        for i in range(last + 1 if flags & X509_V_FLAG_CRL_CHECK_ALL else 1):
+            # A root is its own issuer.
+            until = min(until, list_until(lookup, sk_X509_value(chain, i), sk_X509_value(chain, min(i + 1, last))))
     X509_STORE_CTX_free(lookup)
     return until
 
 
-cdef uint64_t list_until(X509_STORE_CTX *lookup, X509 *certificate) noexcept nogil:
-    """The last of the lists of its issuer: OpenSSL takes one that is current."""
+cdef uint64_t list_until(X509_STORE_CTX *lookup, X509 *certificate, X509 *issuer) noexcept nogil:
+    """Of several lists OpenSSL takes one that is current: the last that ends counts.
+
+    Of those for a part of the certificates (RFC 5280, section 5.2.5) only some are for this one: the first counts.
+    """
     cdef STACK_OF_X509_CRL *lists = X509_STORE_CTX_get1_crls(lookup, X509_get_issuer_name(certificate))
-    cdef uint64_t until = 0
+    cdef uint64_t whole = 0
+    cdef uint64_t parts = UINT64_MAX
     cdef int i, count = sk_X509_CRL_num(lists)
+    cdef X509_CRL *found
     for i in range(count):
-        until = max(until, next_update(X509_CRL_get0_nextUpdate(sk_X509_CRL_value(lists, i))))
+        found = sk_X509_CRL_value(lists, i)
+        # By the only one there is the certificate was verified.
+        if count > 1 and not may_be_used(found, issuer):
+            continue
+        if X509_CRL_get_ext_by_NID(found, NID_issuing_distribution_point, -1) >= 0:
+            parts = min(parts, next_update(X509_CRL_get0_nextUpdate(found)))
+        else:
+            whole = max(whole, next_update(X509_CRL_get0_nextUpdate(found)))
     if lists is not NULL:
         sk_X509_CRL_pop_free(lists, X509_CRL_free)
-    # Verified without a list, by a callback that lets it pass: the lists say nothing of it.
-    return until if count > 0 else UINT64_MAX
+    # Without a list, a callback has let it pass: the lists say nothing of it.
+    return min(whole, parts) if whole else parts
+
+
+cdef bint may_be_used(X509_CRL *found, X509 *issuer) noexcept nogil:
+    """Whether a list with the issuer's name is its own, and valid already."""
+    return (seconds(X509_CRL_get0_lastUpdate(found)) <= <uint64_t> time(NULL)
+            and X509_CRL_verify(found, X509_get0_pubkey(issuer)) == 1)
 
 
 cdef uint64_t next_update(const ASN1_TIME *found) noexcept nogil:

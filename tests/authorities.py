@@ -40,8 +40,12 @@ class Authority(Certificate):
     def client(self, *, ends):
         return Certificate("client", ends=ends, issuer=self)
 
-    def crl(self, *, ends):
-        """A revocation list without entries, in PEM."""
+    def crl(self, *, ends, begins=LONG_AGO, part=False):
+        """A revocation list without entries, in PEM; `part`: for certificates that are no authorities."""
         builder = x509.CertificateRevocationListBuilder(
-            issuer_name=self.name, last_update=LONG_AGO, next_update=ends)
+            issuer_name=self.name, last_update=begins, next_update=ends)
+        if part:
+            builder = builder.add_extension(x509.IssuingDistributionPoint(
+                None, None, only_contains_user_certs=True, only_contains_ca_certs=False, only_some_reasons=None,
+                indirect_crl=False, only_contains_attribute_certs=False), critical=True)
         return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()

@@ -7,7 +7,7 @@ import time
 
 import libssl
 import pytest
-from authorities import Authority
+from authorities import LONG_AGO, Authority
 from handshakes import VERSIONS, connect, pair, read_nothing, shake
 from tickets import opened, visit
 
@@ -121,6 +121,19 @@ def test_revocation_lists_that_are_looked_at(servers, client_ctx, tmp_path, data
     crls = [root.crl(ends=in_seconds(100)), middle.crl(ends=in_seconds(200)), middle.crl(ends=in_seconds(50))]
     _, session = visit(servers(root, crls=crls, flags=flags), client_ctx)
     assert until(session, data) == in_seconds(expected).timestamp()
+
+
+def test_lists_that_openssl_does_not_take(servers, client_ctx, tmp_path, data, in_seconds):
+    """By the name they are the authority's, by the key another's; or not valid yet; or for a part alone."""
+    root, namesake = Authority(ends=in_seconds(2000)), Authority(ends=in_seconds(2000))
+    load(client_ctx, tmp_path, root.client(ends=in_seconds(1000)))
+    crls = [root.crl(ends=in_seconds(200)), root.crl(ends=in_seconds(900), begins=in_seconds(800)),
+            root.crl(ends=in_seconds(100), part=True), root.crl(ends=in_seconds(700), part=True),
+            namesake.crl(ends=in_seconds(900), begins=LONG_AGO - datetime.timedelta(days=1))]
+    for count, expected in ((2, 200), (4, 100)):
+        chosen = [crls[-1], *crls[:count]]
+        _, session = visit(servers(root, crls=chosen, flags=ssl.VERIFY_CRL_CHECK_LEAF), client_ctx)
+        assert until(session, data) == in_seconds(expected).timestamp()
 
 
 def test_a_client_that_is_verified_after_the_handshake(servers, make_client_ctx, tmp_path, data, in_seconds):
