@@ -54,7 +54,9 @@ class CurrentContext:
         self._calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self._failed: object = None
         self._direct = threading.local()
+        self._earlier: list[tuple[weakref.ref[ssl.SSLContext], HandedOut]] = []
         self._files, self._context, self._handed_out = self._built(None)
+        self._trust = trust(self._context)
         self._looked = self._since = time.monotonic()
 
     def get(self) -> ssl.SSLContext:
@@ -69,20 +71,36 @@ class CurrentContext:
         return self._context
 
     def _look(self) -> None:
+        self._carry_from_earlier()
         changed = [file for file in self._files if file.has_changed()]
-        if not changed and not self._is_too_old():
+        # Its id context has to be another one where it trusts or demands something else.
+        if not changed and not self._is_too_old() and self._trust == trust(self._context):
             return
         former = self._context
         try:
             made = self._built(former)
             with self._carrying.here(), self._directly(former, made[1]):
                 self._handed_out.carry(former, made[1], made[2])  # what was set meanwhile, too
+                self._earlier.append((weakref.ref(former), self._handed_out))
                 self._files, self._context, self._handed_out = made
+                self._trust = trust(self._context)
         except Exception as error:  # such as a certificate whose key is to come
             self._tell(changed, error)
         else:
             self._since = time.monotonic()
             self._failed = None
+
+    def _carry_from_earlier(self) -> None:
+        """What was set since on those that a server may still have, and not ask for a connection."""
+        self._earlier = [(reference, handed_out) for reference, handed_out in self._earlier if reference() is not None]
+        for reference, handed_out in self._earlier:
+            kept = reference()
+            if kept is not None and handed_out.has_changed(kept):
+                self._carry(kept, handed_out)
+
+    def _carry(self, kept: ssl.SSLContext, handed_out: HandedOut) -> None:
+        with self._carrying.here(), self._directly(kept, self._context):
+            handed_out.carry(kept, self._context, self._handed_out)
 
     def _is_too_old(self) -> bool:
         return self._max_age is not None and time.monotonic() - self._since >= self._max_age
@@ -149,9 +167,8 @@ class CurrentContext:
         current = self.get()
         if kept is None or kept is current or not handed_out.has_changed(kept):
             return current
-        with self._carrying.here(), self._directly(kept, self._context):
-            handed_out.carry(kept, self._context, self._handed_out)
-            return self._context
+        self._carry(kept, handed_out)
+        return self._context
 
     @contextmanager
     def _directly(self, *contexts: ssl.SSLContext) -> Iterator[None]:
@@ -171,6 +188,7 @@ class CurrentContext:
                 if kept is not self._context:
                     method(self._context, *arguments, **options)
             self._keep((name, arguments, options))
+            self._trust, self._looked = None, float("-inf")  # the next connection has one built anew
             return result
 
         call.__name__ = call.__qualname__ = name
@@ -187,3 +205,8 @@ class CurrentContext:
                             "context", call[0], MOST_CALLS)
                 del kept[0]
             self._calls = [*kept, call]
+
+
+def trust(ctx: ssl.SSLContext) -> Optional[tuple[Any, ...]]:
+    """What of the fingerprint can be set by attributes."""
+    return ctx.verify_mode, ctx.verify_flags, ctx.post_handshake_auth

@@ -5,7 +5,8 @@ import ssl
 from types import SimpleNamespace
 
 import pytest
-from handshakes import VERSIONS
+import trustme
+from handshakes import VERSIONS, connect
 from tickets import visit
 
 import pysidctx
@@ -271,3 +272,39 @@ def test_which_context_makes_connections_can_be_asked_meanwhile(server, make_ser
     visit(server.kept, client_ctx)
     server.renew()
     assert len(asked) >= 3 and all(asked)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("tickets", [True, False])
+def test_sessions_end_when_it_demands_more(server, make_client_ctx, pem_files, version, tickets):
+    client_ctx = make_client_ctx(version, certificate=False)
+    if not tickets:
+        client_ctx.options |= ssl.OP_NO_TICKET
+    server.kept.load_verify_locations(pem_files[1])
+    session = connect(server.kept, client_ctx).client.session
+    assert connect(server.kept, client_ctx, session=session).server.session_reused
+    server.kept.verify_mode = ssl.CERT_REQUIRED
+    with pytest.raises(ssl.SSLError):
+        connect(server.kept, client_ctx, session=session)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_sessions_end_when_it_trusts_something_else(server, client_ctx, pem_files, version):
+    client_ctx.minimum_version = client_ctx.maximum_version = version
+    server.kept.load_verify_locations(pem_files[1])
+    _, session = visit(server.kept, client_ctx)
+    assert visit(server.kept, client_ctx, session)[0]
+    other = trustme.CA(key_type=trustme.KeyType.ECDSA)
+    server.kept.load_verify_locations(cadata=other.cert_pem.bytes().decode())
+    assert not visit(server.kept, client_ctx, session)[0]
+
+
+def test_what_is_set_on_an_earlier_one_is_in_force_where_the_hook_is_called_for_each_connection(
+    server, make_client_ctx, pem_files
+):
+    earlier = server.current()
+    server.renew()
+    earlier.load_verify_locations(pem_files[1])
+    earlier.verify_mode = ssl.CERT_REQUIRED
+    assert not gets_in(server.current(), make_client_ctx(certificate=False))
+    assert gets_in(server.current(), make_client_ctx())
