@@ -29,6 +29,9 @@ LIBSSL = "OpenSSL's library libssl", "libssl-dev", "openssl-devel", "openssl-dev
 NEWER = "OpenSSL 1.1.1 or later, itself", "libssl-dev", "openssl-devel", "openssl-dev"
 
 NAMED = os.environ.get("PYSIDCTX_OPENSSL_DIR")
+if NAMED == "":
+    raise SystemExit("The environment variable PYSIDCTX_OPENSSL_DIR is empty: name the folder of an OpenSSL in it, or "
+                     "remove it.")
 
 
 def missing(what, debian, fedora, alpine):

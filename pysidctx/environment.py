@@ -46,11 +46,16 @@ def warn_of_unknown() -> None:
     """A RuntimeWarning for each variable that looks like one of these and is none."""
     for name in os.environ:
         if name.upper().startswith(PREFIX) and name not in VARIABLES:
-            warnings.warn(f"nobody reads the environment variable {name}: did you mean {nearest(name)}?",
+            known = nearest(name)
+            warnings.warn(f"nobody reads the environment variable {name}: did you mean {known}? "
+                          f"({VARIABLES[known].kind}; read by {VARIABLES[known].reader})",
                           RuntimeWarning, stacklevel=3)
 
 
 def nearest(name: str) -> str:
+    for known in VARIABLES:  # cut short
+        if known.startswith(name.upper()):
+            return known
     import difflib  # only where it is needed: this module is imported with the package
     found: list[str] = difflib.get_close_matches(name.upper(), VARIABLES, 1, 0)
     return found[0]

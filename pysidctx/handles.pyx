@@ -94,11 +94,14 @@ cdef str instead_of(object target, str name):
     if isinstance(target, (str, os.PathLike)):
         return "load the certificate of a file into an ssl.SSLContext, with load_cert_chain()"
     if callable(getattr(type(target), "get_extra_info", None)):  # asyncio's and uvloop's transports and writers
-        return "pass what its get_extra_info('ssl_object') returns"
+        return ("pass its get_extra_info('ssl_object'), the connection, or its get_extra_info('sslcontext'), the "
+                "context")
     for known, instead in (
         ("OpenSSL.", "pyOpenSSL may use a libssl of its own, call set_session_id() of its Context"),
         ("urllib3.contrib.pyopenssl.", "it is pyOpenSSL's, which may use a libssl of its own: take one of ssl"),
         ("M2Crypto.", "call set_session_id_ctx() of M2Crypto's Context"),
+        ("asyncio.base_events.Server", "pass the SSLContext that it was started with"),
+        ("uvloop.loop.Server", "pass the SSLContext that it was started with"),
         ("asyncio.", "pass what get_extra_info('ssl_object') of its transport returns"),
         ("uvloop.", "pass what get_extra_info('ssl_object') of its transport returns"),
         ("anyio.", "pass what its extra(TLSAttribute.ssl_object) returns"),

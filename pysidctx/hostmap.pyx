@@ -20,7 +20,7 @@ from pysidctx.host_table cimport (
     host_entry, host_slots, host_table, slots_next, table_counted, table_slots,
 )
 from pysidctx.hosts cimport Hosts, server_context
-from pysidctx.inert cimport warn_without_certificate
+from pysidctx.inert cimport warn_without_certificate, warn_without_tickets
 from pysidctx.libssl cimport SSL_CTX, SSL_CTX_get_keylog_callback
 from pysidctx.listener cimport Listener, listener_made, listener_of
 from pysidctx.routing cimport has_own_id_context, install, is_installed, is_routed, uninstall
@@ -427,6 +427,9 @@ cdef int warn_of_unserved(Hosts hosts, object listener, SSL_CTX *ctx) except -1:
     if not has_keyring(ctx) and any(has_keyring(SSL_CTX_of(context)) for context in contexts):
         warnings.warn("the ticket keys of a host's SSLContext are without effect, because all hosts have those of "
                       "the listener, and that has none: call keys.install(listener), first", RuntimeWarning)
+    if has_keyring(ctx):
+        for context in contexts:
+            warn_without_tickets(SSL_CTX_of(context))
     if (SSL_CTX_get_keylog_callback(ctx) is NULL
             and any(SSL_CTX_get_keylog_callback(SSL_CTX_of(context)) is not NULL for context in contexts)):
         warnings.warn("a host's SSLContext has a keylog_filename and the listener has none, so that its "

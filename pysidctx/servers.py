@@ -66,7 +66,8 @@ class SSLContextFactory:
     if not, their clients get full handshakes. A file that cannot be used, such as a certificate that
     does not belong to the key, is logged, and the former context serves on.
 
-    What is set later on a context that was returned is set on those that come after it, too:
+    What is set later on a context that was returned is set on those that come after it, too, within a
+    second, and ends the sessions from before if it changes whom the context trusts or what it demands:
     `verify_mode`, `verify_flags`, `options`, `minimum_version`, `maximum_version`, `num_tickets`,
     `post_handshake_auth`, `keylog_filename`, `sni_callback`, `sslobject_class`, `sslsocket_class`, a
     HostMap, TicketKeys, an id context (under other certificates or trust, one that derives from it),
@@ -83,14 +84,17 @@ class SSLContextFactory:
     It can be pickled, as uvicorn does it for its workers, where its keys come from files, which are read
     again: `SSLContextFactory(TicketKeys.from_secret_file())`.
 
-    Raises TypeError and ValueError for an id context that cannot be one, for a `watch` that is a single
-    path, and for a `max_age` that is no number or not positive; a call raises what `default_factory()`
-    and `resumable()` raise.
+    Raises TypeError and ValueError for `keys` that are no TicketKeys, for an id context that cannot be
+    one, for a `watch` that is a single path, and for a `max_age` that is no number or not positive; a
+    call raises what `default_factory()` and `resumable()` raise.
     """
 
     def __init__(self, keys: TicketKeys, *, id_context: Optional[bytes] = None,
                  exact_id_context: Optional[bytes] = None, watch: Iterable[Path] = (),
                  max_age: Optional[float] = MAX_AGE) -> None:
+        if not isinstance(keys, TicketKeys):
+            raise TypeError(f"SSLContextFactory() needs TicketKeys, not {type(keys).__name__}: for the secret in a file, "
+                            "TicketKeys.from_secret_file(path)")
         self._keys = keys
         self._id_context, self._exact_id_context = checked_id_contexts(id_context, exact_id_context)
         self._watch = checked_watch(watch)
@@ -99,6 +103,9 @@ class SSLContextFactory:
         self._building = ProcessLock()
 
     def __call__(self, config: Any, default_factory: Build) -> ssl.SSLContext:
+        if not callable(default_factory):
+            raise TypeError("the hook is called with (config, default_factory), a function that returns an "
+                            f"ssl.SSLContext, not {type(default_factory).__name__}")
         if keys_are_of_one_worker(self._keys, config):
             warn_of_own_keys(config)
         settings = (type(config), identity(default_factory),

@@ -59,7 +59,8 @@ def resumable(ctx, keys, *, id_context=None, exact_id_context=None):
     used = unwrapped(ctx)
     cdef SSL_CTX *target = server_context(used, "resumable() takes")
     if not isinstance(keys, TicketKeys):
-        raise TypeError(f"resumable() needs TicketKeys, not {type(keys).__name__}")
+        raise TypeError(f"resumable() needs TicketKeys, not {type(keys).__name__}: for the secret in a file, "
+                        "TicketKeys.from_secret_file(path)")
     name, exact = checked_id_contexts(id_context, exact_id_context)
     sid_ctx = derived_id_context(used, name) if exact is None else exact
     warn_without_certificate(used, target, "so that its handshakes fail: call load_cert_chain() before resumable()")

@@ -113,7 +113,8 @@ def test_the_tables_of_handshakes_have_all_sides(measured, results):
     (counts,) = found["instructions with Python"].values()
     assert len(counts) == 12
     instructions = {(side, resumed): number for side, resumed, number in counts}
-    assert without_python < instructions["ssl", True] < 1.5 * without_python
+    # A few handshakes differ by some percent; Python adds but little.
+    assert 0.9 * without_python < instructions["ssl", True] < 1.5 * without_python
     for side, _ in instructions:
         assert 0 < instructions[side, True] < instructions[side, False]
 

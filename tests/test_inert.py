@@ -43,6 +43,13 @@ def test_keys_where_num_tickets_is_0(install, server_ctx):
     install(server_ctx)
 
 
+def test_a_host_without_tickets_on_a_listener_with_keys(make_server_ctx):
+    listener = make_server_ctx()
+    with_keys(listener)
+    with pytest.warns(RuntimeWarning, match="OP_NO_TICKET"):
+        HostMap({"a.test": make_server_ctx(tickets=False)}).install(listener)
+
+
 def test_an_openssl_cnf_without_tickets(tmp_path):
     cnf = tmp_path / "openssl.cnf"
     cnf.write_text("openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = defaults\n"

@@ -13,7 +13,7 @@ from machine import ROOT
 from tickets import visit
 
 from pysidctx import TicketKeys, environment
-from pysidctx.environment import SECRET_FILE
+from pysidctx.environment import SECRET_FILE, VARIABLES
 
 
 def run(*arguments, **options):
@@ -153,7 +153,7 @@ def test_no_other_variable_is_taken_for_it(variable):
 
 @pytest.mark.parametrize("name, meant", [
     ("PYSIDCTX_SECRET_FLIE", SECRET_FILE), ("PYSIDCTX_SECRETFILE", SECRET_FILE), ("pysidctx_secret_file", SECRET_FILE),
-    ("PYSIDCTX_OPENSSL", "PYSIDCTX_OPENSSL_DIR"),
+    ("PYSIDCTX_OPENSSL", "PYSIDCTX_OPENSSL_DIR"), ("PYSIDCTX_SECRET", SECRET_FILE),
 ])
 def test_a_misspelt_variable(name, meant):
     ran = subprocess.run([sys.executable, "-c", "import pysidctx"], env={**os.environ, name: "x"},
@@ -170,3 +170,11 @@ def test_every_variable_is_known():
         if path.suffix != ".pyc" and path.name != Path(__file__).name:
             found |= set(re.findall(r"\bPYSIDCTX_(?:[A-Z]+_)*(?:FILE|DIR|SEED)\b", path.read_text()))
     assert found == set(environment.VARIABLES)
+
+
+def test_every_variable_that_is_read_is_known():
+    sources = [ROOT / "setup.py", *(path for folder in ("pysidctx", "tests", "benchmarks")
+                                    for path in (ROOT / folder).rglob("*.py"))]
+    read = {name for path in sources
+            for name in re.findall(r"environ\S*?[(\[]\"(PYSIDCTX_\w+)\"", path.read_text())}
+    assert read | {SECRET_FILE} == VARIABLES.keys()  # that one is read by value() and needed()

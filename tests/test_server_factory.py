@@ -361,3 +361,15 @@ def test_a_secret_file_that_cannot_be_read_is_told_each_time(
             servers.ssl_context_factory(config, default_factory)
     monkeypatch.delenv(SECRET_FILE)
     assert servers.ssl_context_factory(config, default_factory) is first
+
+
+@pytest.mark.parametrize("keys", ["tickets.secret", None, b"secret", TicketKeys])
+def test_what_are_no_keys_is_refused_at_once(keys):
+    with pytest.raises(TypeError, match=r"from_secret_file\(path\)"):
+        SSLContextFactory(keys)
+
+
+@pytest.mark.parametrize("given", [None, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)])
+def test_what_is_no_function_is_refused(given):
+    with pytest.raises(TypeError, match=r"\(config, default_factory\)"):
+        SSLContextFactory(TicketKeys())(SimpleNamespace(workers=1), given)
