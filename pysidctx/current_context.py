@@ -95,8 +95,13 @@ class CurrentContext:
         self._earlier = [(reference, handed_out) for reference, handed_out in self._earlier if reference() is not None]
         for reference, handed_out in self._earlier:
             kept = reference()
-            if kept is not None and handed_out.has_changed(kept):
+            if kept is None or not handed_out.has_changed(kept):
+                continue
+            try:
                 self._carry(kept, handed_out)
+            except Exception as error:
+                log.error("what was set on a context that was returned earlier cannot be set on the current one: %s. "
+                          "Set it in the function that builds the context", error)
 
     def _carry(self, kept: ssl.SSLContext, handed_out: HandedOut) -> None:
         with self._carrying.here(), self._directly(kept, self._context):

@@ -308,3 +308,15 @@ def test_what_is_set_on_an_earlier_one_is_in_force_where_the_hook_is_called_for_
     earlier.verify_mode = ssl.CERT_REQUIRED
     assert not gets_in(server.current(), make_client_ctx(certificate=False))
     assert gets_in(server.current(), make_client_ctx())
+
+
+def test_what_cannot_be_carried_from_an_earlier_one_is_logged(server, client_ctx, caplog):
+    class Odd(ssl.SSLSocket):
+        pass
+
+    earlier = server.current()
+    server.renew()
+    server.current().__class__ = type("Strict", (ssl.SSLContext,), {"sslsocket_class": property()})
+    earlier.sslsocket_class = Odd
+    assert gets_in(server.current(), client_ctx)
+    assert "cannot be set on the current one" in caplog.text
