@@ -11,7 +11,7 @@ from authorities import LONG_AGO, Authority
 from handshakes import VERSIONS, connect, pair, read_nothing, shake
 from tickets import opened, visit
 
-from pysidctx import HostMap, Session, TicketKeys
+from pysidctx import HostMap, Session, SessionError, TicketKeys
 
 DAY = 86400
 FOR_EVER = 2 ** 64 - 1
@@ -170,9 +170,11 @@ def test_it_is_over_for_every_worker(servers, client_ctx, tmp_path, in_seconds):
     workers = [servers(root) for _ in range(3)]
     _, session = visit(workers[0], client_ctx)
     resumed = [visit(ctx, client_ctx, session)[0] for ctx in workers]
-    time.sleep(max(0.0, in_seconds(3).timestamp() + 0.1 - time.time()))
+    # Since OpenSSL 4.0 a certificate is valid in its last second, too; a session is over by then.
+    time.sleep(max(0.0, in_seconds(3).timestamp() + 1.1 - time.time()))
     for ctx in workers:
-        with pytest.raises(ssl.SSLError, match="has expired"):
+        # On a slow machine the client knows before it asks.
+        with pytest.raises((ssl.SSLError, SessionError), match="has expired|s old"):
             visit(ctx, client_ctx, session)
     assert all(resumed)
 
