@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Callable, Optional
 
+from pysidctx.private_files import open_at_once
 from pysidctx.process_lock import ProcessLock
 
 # Python's own class: gevent, truststore and others put subclasses in its place.
@@ -82,11 +83,6 @@ def digest(path: Any) -> Optional[bytes]:
     finally:
         chunk[:] = bytes(len(chunk))
     return made.digest()
-
-
-def open_at_once(path: Any, flags: int) -> int:
-    """Do not wait for the writer of a pipe."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 class FilesRead:
