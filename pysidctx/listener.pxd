@@ -2,7 +2,7 @@ from libc.string cimport memcpy
 
 from pysidctx.client_hello cimport ServerName
 from pysidctx.codes cimport (
-    PYSIDCTX_NO_MEMORY, PYSIDCTX_OK, PYSIDCTX_TOO_LATE, PYSIDCTX_TOO_LONG,
+    PYSIDCTX_NO_MEMORY, PYSIDCTX_OK, PYSIDCTX_TOO_LATE,
 )
 from pysidctx.contexts cimport HeldContext, shared_pointer
 from pysidctx.libssl cimport (
@@ -108,13 +108,11 @@ cdef inline Listener *recent_listener_of(SSL_CTX *ctx) noexcept:
 
 cdef inline int set_on_context(SSL_CTX *ctx, Listener *listener, const unsigned char *sid_ctx,
                                unsigned int length) noexcept nogil:
-    """Set the id context of the next connections of `ctx`; returns a PYSIDCTX_ code.
+    """Set an id context of at most 32 bytes for the next connections of `ctx`; returns a PYSIDCTX_ code.
 
     `listener` is what is kept on `ctx`. Two calls for one `ctx` must not overlap; handshakes may
     run meanwhile.
     """
-    if length > SSL_MAX_SID_CTX_LENGTH:
-        return PYSIDCTX_TOO_LONG
     if listener is not NULL:
         sid_slot_write(&listener.id_context, sid_ctx, length)
     else:
@@ -127,13 +125,11 @@ cdef inline int set_on_context(SSL_CTX *ctx, Listener *listener, const unsigned 
 
 cdef inline int set_on_connection(SSL *ssl, const unsigned char *sid_ctx,
                                   unsigned int length) noexcept nogil:
-    """Set the id context of `ssl` alone; returns a PYSIDCTX_ code.
+    """Set an id context of at most 32 bytes for `ssl` alone; returns a PYSIDCTX_ code.
 
     Called by the one thread that uses `ssl`.
     """
     cdef Connection *connection
-    if length > SSL_MAX_SID_CTX_LENGTH:
-        return PYSIDCTX_TOO_LONG
     # A server has a session, and that its id context, from the ClientHello on; between a
     # HelloRetryRequest and its answer none, but a cipher.
     if (not likely(SSL_in_before(ssl))

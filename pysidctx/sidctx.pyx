@@ -11,12 +11,12 @@ from cpython.ref cimport Py_DECREF
 from libc.string cimport memcpy
 
 from pysidctx cimport handles
-from pysidctx.codes cimport PYSIDCTX_TOO_LATE
+from pysidctx.codes cimport PYSIDCTX_TOO_LATE, PYSIDCTX_TOO_LONG
 from pysidctx.handles cimport SSL_CTX_of, SSL_of, connection_of, is_context
 from pysidctx.inert cimport warn_of_clients
 from pysidctx.libssl cimport SSL_MAX_SID_CTX_LENGTH
 from pysidctx.listener cimport (
-    listener_of, recent_listener_of, set_on_connection, set_on_context, unlikely,
+    Listener, listener_of, recent_listener_of, set_on_connection, set_on_context, unlikely,
 )
 from pysidctx.wrapped cimport is_plain, kind_of, unwrapped
 
@@ -108,25 +108,32 @@ def set_session_id_context(target, sid_ctx):
         length = copy_sid_ctx(sid_ctx, copied)
         data = copied
     if is_plain(target):
-        result = set_on_plain(target, data, length)
+        set_on_plain(target, data, length)
     elif is_context(target):
-        result = set_on_plain(unwrapped(target), data, length)
+        set_on_plain(unwrapped(target), data, length)
     else:
         connection = connection_of(target, TARGETS)
         result = set_on_connection(SSL_of(connection), data, <unsigned int> length)
         Py_DECREF(<object> connection)
-    if result <= 0:
-        raise refusal(result)
+        if result <= 0:
+            raise refusal(result)
 
 
-cdef inline int set_on_plain(object context, const unsigned char *data, Py_ssize_t length) except? -1:
-    """The same for a context that makes its connections itself; returns a PYSIDCTX_ code."""
+cdef inline int set_on_plain(object context, const unsigned char *data, Py_ssize_t length) except -1:
+    """The same for a context that makes its connections itself."""
     cdef SSL_CTX *ctx = SSL_CTX_of(context)
-    if unlikely(recent_listener_of(ctx) is NULL):  # nothing was set yet
+    cdef Listener *listener = recent_listener_of(ctx)
+    cdef int result
+    if unlikely(listener is NULL):  # nothing was set yet
         warn_of_clients(context, ctx)
     # A lock only where there is no GIL to keep two calls for one SSL_CTX apart.
     with cython.critical_section(context):
-        return set_on_context(ctx, recent_listener_of(ctx), data, <unsigned int> length)
+        if unlikely(listener is NULL):
+            listener = recent_listener_of(ctx)  # another call may have been first
+        result = set_on_context(ctx, listener, data, <unsigned int> length)
+    if result <= 0:
+        raise refusal(result)
+    return 0
 
 
 cdef Py_ssize_t copy_sid_ctx(object sid_ctx, unsigned char *copied) except -1:
@@ -202,11 +209,15 @@ cdef bytes encoded_part(object part):
 
 cdef int SSL_CTX_set_session_id_context(SSL_CTX *ctx, const unsigned char *sid_ctx,
                                         unsigned int sid_ctx_len) noexcept nogil:
+    if sid_ctx_len > SSL_MAX_SID_CTX_LENGTH:
+        return PYSIDCTX_TOO_LONG
     return set_on_context(ctx, listener_of(ctx), sid_ctx, sid_ctx_len)
 
 
 cdef int SSL_set_session_id_context(SSL *ssl, const unsigned char *sid_ctx,
                                     unsigned int sid_ctx_len) noexcept nogil:
+    if sid_ctx_len > SSL_MAX_SID_CTX_LENGTH:
+        return PYSIDCTX_TOO_LONG
     return set_on_connection(ssl, sid_ctx, sid_ctx_len)
 
 
