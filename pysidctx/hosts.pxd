@@ -12,10 +12,12 @@ cdef class Hosts:
     # `addresses`.
     cdef dict contexts
     cdef dict addresses
+    cdef object listeners  # a weak set: the SSLContexts that the map was installed on
     cdef HeldContext *idle
 
     cdef HeldContext *held_for(self, object given, object context, Demands demands,
                                bytes fingerprint) except NULL
+    cdef int warn_where_installed(self, SSL_CTX *host) except -1
     cdef HeldContext *held_with_fingerprint(self, object context, dict known) except NULL
     cdef void is_idle(self, HeldContext *held) noexcept
     cdef int new_entry(self, host_entry *entry, object name, object value, dict known) except -1

@@ -2,6 +2,7 @@
 
 from collections import namedtuple
 from ipaddress import ip_address
+from weakref import WeakSet
 
 cimport cython
 from cpython.buffer cimport PyObject_CheckBuffer
@@ -14,7 +15,7 @@ from pysidctx.contexts cimport let_go, new_held
 from pysidctx.demands cimport Demands
 from pysidctx.errors cimport check
 from pysidctx.fingerprint cimport fingerprint_under, read_demands
-from pysidctx.handles cimport SSL_CTX_from, described, is_context
+from pysidctx.handles cimport SSL_CTX_from, SSL_CTX_of, described, is_context
 from pysidctx.host_table cimport (
     entry_init, entry_state, flag_store, host_slots, slots_copy, slots_delete, slots_find,
     slots_free, slots_have_room, slots_new, slots_next, slots_put, state_id_length,
@@ -25,13 +26,13 @@ from pysidctx.hostnames cimport (
     PATTERN_LABEL_EMPTY, PATTERN_LABEL_TOO_LONG, PATTERN_OK, PATTERN_TOO_LONG, PATTERN_WILDCARD,
     check_pattern, lowered, without_last_dot,
 )
-from pysidctx.inert cimport warn_without_certificate
+from pysidctx.inert cimport warn_of_host, warn_without_certificate
 from pysidctx.libssl cimport (
     SSL_CTX_get_ssl_method, SSL_MAX_SID_CTX_LENGTH, TLS_client_method, TLS_method,
     TLS_server_method,
 )
-from pysidctx.listener cimport host_key, listener_made, wait_for_callbacks
-from pysidctx.routing cimport Part, derive, part
+from pysidctx.listener cimport host_key, listener_made, listener_of, wait_for_callbacks
+from pysidctx.routing cimport Part, derive, is_installed, part
 from pysidctx.sidctx cimport copy_sid_ctx
 from pysidctx.siphash cimport siphash, siphash_value
 from pysidctx.wrapped cimport unwrapped
@@ -218,6 +219,7 @@ cdef class Hosts:
     def __cinit__(self):
         self.contexts = {}
         self.addresses = {}
+        self.listeners = WeakSet()
         self.table = table_new(host_key())
         if self.table is NULL:
             raise MemoryError("no memory for a HostMap")
@@ -247,6 +249,7 @@ cdef class Hosts:
             return <HeldContext *> <size_t> address
         warn_without_certificate(context, ctx, "so that handshakes with its hosts fail: call load_cert_chain() "
                                  "before it goes into the map")
+        self.warn_where_installed(ctx)
         held = new_held(context)
         held.demands = demands
         memcpy(held.fingerprint, <const unsigned char *> fingerprint, len(fingerprint))
@@ -254,6 +257,14 @@ cdef class Hosts:
         self.addresses[key] = <size_t> held
         self.is_idle(held)
         return held
+
+    cdef int warn_where_installed(self, SSL_CTX *host) except -1:
+        cdef SSL_CTX *ctx
+        for listener in list(self.listeners):
+            ctx = SSL_CTX_of(listener)
+            if ctx is not host and is_installed(listener_of(ctx), self.table):
+                warn_of_host(ctx, host)
+        return 0
 
     cdef HeldContext *held_with_fingerprint(self, object context, dict known) except NULL:
         cdef Demands demands

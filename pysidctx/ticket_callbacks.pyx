@@ -13,6 +13,7 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 from libc.time cimport time
 
+from pysidctx cimport inert
 from pysidctx.contexts cimport atomic_size_t, shared_pointer
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.keyring cimport (
@@ -463,3 +464,4 @@ cdef int installed_index = check(
     SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_installed), b"SSL_CTX_get_ex_new_index()")
 cdef int noted_index = check(
     SSL_get_ex_new_index(0, NULL, NULL, forget_noted, NULL), b"SSL_get_ex_new_index()")
+inert.has_ticket_keys = has_keyring
