@@ -15,9 +15,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 from setuptools.errors import CompileError, LinkError
 
-MODULES = ("errors", "handles", "wrapped", "contexts", "listener", "sidctx", "fingerprint", "inert",
-           "server_names", "routing", "hosts", "hostmap", "serialize", "session_host", "resumption", "session", "hkdf",
-           "keyring", "verified_chain", "ticket_callbacks", "tickets", "sharing")
+MODULES = sorted(path.stem for path in Path("pysidctx").glob("*.pyx"))
 LIBRARIES = ["ssl", "crypto"]
 HEADERS = [str(path) for folder in ("include", "pysidctx") for path in sorted(Path(folder).glob("*.h"))]
 

@@ -16,6 +16,7 @@ except ModuleNotFoundError as _error:
         "--editable .` in its folder, or start Python in another one"
     ) from None
 
+from pysidctx.derivation import derive_session_id_context
 from pysidctx.environment import warn_of_unknown as _warn_of_unknown
 from pysidctx.fingerprint import context_fingerprint
 from pysidctx.hostmap import HostMap, HostMapStats
@@ -23,11 +24,7 @@ from pysidctx.hosts import Host
 from pysidctx.paths import get_include
 from pysidctx.session import Session
 from pysidctx.sharing import resumable
-from pysidctx.sidctx import (
-    MAX_SID_CTX_LENGTH,
-    derive_session_id_context,
-    set_session_id_context,
-)
+from pysidctx.sidctx import MAX_SID_CTX_LENGTH, set_session_id_context
 from pysidctx.tickets import TicketKeys, TicketStats
 
 __version__ = "0.1.0"

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, Optional
 
+from pysidctx.derivation import derive_session_id_context
 from pysidctx.hostmap import HostMap, _installed_map
 from pysidctx.sharing import connecting, installed_on, use_keys_of
-from pysidctx.sidctx import derive_session_id_context, set_session_id_context
+from pysidctx.sidctx import set_session_id_context
 from pysidctx.watched_files import CONTEXT
 
 FLAGS = ("options", "verify_flags")

@@ -1,28 +1,17 @@
 from cpython.object cimport PyObject
 
-from pysidctx.demands cimport Demands
 from pysidctx.libssl cimport SSL_CTX
+from pysidctx.readers cimport atomic_size_t
 
-cdef extern from "readers.h" nogil:
-    ctypedef struct atomic_size_t:
-        pass
-    ctypedef struct shared_pointer:
-        pass
-
-# An SSLContext that a HostMap names. Its SSL_CTX alone would not do for a connection: OpenSSL passes
+# An SSLContext that connections may be switched to. Its SSL_CTX alone would not do for one: OpenSSL passes
 # CPython's object on to CPython's callbacks.
 cdef struct HeldContext:
     SSL_CTX *ctx
-    PyObject *context          # the HostMap keeps it; after let_go() this struct, by a reference
-    atomic_size_t references   # the HostMap's and the connections'
-    HeldContext *next          # among those that nobody needs, or may need, any more
-    # The HostMap's own, and changed by it alone.
-    size_t entries
-    bint idle                  # in its list of those that may be without entries
-    Demands demands            # as they were when the fingerprint was taken
-    unsigned char fingerprint[32]
+    PyObject *context          # its owner keeps it; after let_go() this struct, by a reference
+    atomic_size_t references   # its owner's and the connections'
+    void *next                 # the HeldContext after it among those that nobody needs any more
 
 cdef void hold(HeldContext *held) noexcept nogil
 cdef void release(HeldContext *held) noexcept nogil
-cdef HeldContext *new_held(object context) except NULL
+cdef HeldContext *new_held(object context, size_t size) except NULL
 cdef int let_go(HeldContext *held) except -1

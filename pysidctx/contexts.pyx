@@ -7,19 +7,11 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdlib cimport calloc, free
 
 from pysidctx.handles cimport SSL_CTX_of
+from pysidctx.readers cimport atomic_fetch_add, atomic_fetch_sub, shared_exchange, shared_pointer, shared_push
 
 cdef extern from "Python.h" nogil:
     int Py_AddPendingCall(int (*function)(void *) noexcept, void *argument)
     int Py_IsInitialized()
-
-cdef extern from "readers.h" nogil:
-    void *shared_load(shared_pointer *pointer)
-    void *shared_exchange(shared_pointer *pointer, void *value)
-    bint shared_replace(shared_pointer *pointer, void *expected, void *value)
-
-cdef extern from "stdatomic.h" nogil:
-    size_t atomic_fetch_add(atomic_size_t *object, size_t operand)
-    size_t atomic_fetch_sub(atomic_size_t *object, size_t operand)
 
 
 # Those whose last connection is gone: their references to Python objects wait for the GIL.
@@ -28,9 +20,12 @@ cdef shared_pointer unneeded
 cdef shared_pointer requested
 
 
-cdef HeldContext *new_held(object context) except NULL:
-    """For one HostMap, which keeps `context` alive until let_go(); MemoryError."""
-    cdef HeldContext *held = <HeldContext *> calloc(1, sizeof(HeldContext))
+cdef HeldContext *new_held(object context, size_t size) except NULL:
+    """For an owner, which keeps `context` alive until let_go(); MemoryError.
+
+    Of `size` bytes: what follows a HeldContext is its owner's, and zero at first.
+    """
+    cdef HeldContext *held = <HeldContext *> calloc(1, size)
     if held is NULL:
         raise MemoryError("no memory to keep a host's context in")
     held.ctx = SSL_CTX_of(context)
@@ -54,9 +49,9 @@ cdef void release(HeldContext *held) noexcept nogil:
 
 
 cdef int let_go(HeldContext *held) except -1:
-    """The HostMap needs it no more, and no handshake can find it any more; connections may use it.
+    """Its owner needs it no more, and no handshake can find it any more; connections may use it.
 
-    Called before the HostMap gives back its reference to the Python object.
+    Called before the owner gives back its reference to the Python object.
     """
     Py_INCREF(<object> held.context)  # this struct's, given back by drop_unneeded()
     give_back(held)
@@ -66,14 +61,10 @@ cdef int let_go(HeldContext *held) except -1:
 
 cdef bint give_back(HeldContext *held) noexcept nogil:
     """Whether that was the last reference, so that `held` is among the unneeded now."""
-    cdef HeldContext *first
     if atomic_fetch_sub(&held.references, 1) > 1:
         return False
-    while True:
-        first = <HeldContext *> shared_load(&unneeded)
-        held.next = first
-        if shared_replace(&unneeded, first, held):
-            return True
+    shared_push(&unneeded, held, &held.next)
+    return True
 
 
 cdef int see_to_unneeded(void *unused) noexcept with gil:
@@ -84,14 +75,14 @@ cdef int see_to_unneeded(void *unused) noexcept with gil:
 
 cdef void drop_unneeded() noexcept:
     cdef HeldContext *held = <HeldContext *> shared_exchange(&unneeded, NULL)
-    cdef HeldContext *next_one
+    cdef HeldContext *following
     cdef PyObject *context
     while held is not NULL:
-        next_one = held.next
+        following = <HeldContext *> held.next
         context = held.context
         free(held)
         Py_DECREF(<object> context)
-        held = next_one
+        held = following
 
 
 def _after_fork():

@@ -6,25 +6,24 @@ import _ssl
 
 cimport cython
 
-from pysidctx.sidctx import derive_session_id_context
+from pysidctx.derivation import derive_session_id_context
 
 from pysidctx.demands cimport Demands
+from pysidctx.derivation cimport LABEL_FINGERPRINT
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.handles cimport SSL_CTX_from
 from pysidctx.libssl cimport (
-    OPENSSL_free, SSL, SSL_CERT_SET_FIRST, SSL_CERT_SET_NEXT, SSL_CTX, SSL_CTX_get0_CA_list,
-    SSL_CTX_get0_param, SSL_CTX_get_cert_store, SSL_CTX_get_client_CA_list,
-    SSL_CTX_get_extra_chain_certs_only, SSL_CTX_get_security_level, SSL_CTX_get_verify_depth,
-    SSL_CTX_get_verify_mode, SSL_free, SSL_get0_chain_certs, SSL_get_certificate, SSL_new,
-    SSL_set_current_cert, STACK_OF_X509, STACK_OF_X509_NAME,
-    STACK_OF_X509_OBJECT, X509_OBJECT, X509_OBJECT_free,
-    X509_OBJECT_get0_X509, X509_OBJECT_get0_X509_CRL, X509_STORE, X509_STORE_get0_param,
-    X509_STORE_get1_objects, X509_VERIFY_PARAM, X509_VERIFY_PARAM_get_auth_level,
-    X509_VERIFY_PARAM_get_depth, X509_VERIFY_PARAM_get_flags, X509_VERIFY_PARAM_get_hostflags,
-    i2d_of_void, i2d_X509, i2d_X509_AUX, i2d_X509_CRL, i2d_X509_NAME, sk_X509_NAME_num,
-    sk_X509_NAME_value, sk_X509_OBJECT_num, sk_X509_OBJECT_pop_free, sk_X509_OBJECT_value,
+    OPENSSL_free, SSL, SSL_CERT_SET_FIRST, SSL_CERT_SET_NEXT, SSL_CTX, SSL_CTX_get0_CA_list, SSL_CTX_get0_param,
+    SSL_CTX_get_cert_store, SSL_CTX_get_client_CA_list, SSL_CTX_get_extra_chain_certs_only, SSL_CTX_get_security_level,
+    SSL_CTX_get_verify_depth, SSL_CTX_get_verify_mode, SSL_free, SSL_get0_chain_certs, SSL_get_certificate, SSL_new,
+    SSL_set_current_cert, STACK_OF_X509, STACK_OF_X509_NAME, STACK_OF_X509_OBJECT, X509_OBJECT, X509_OBJECT_free,
+    X509_OBJECT_get0_X509, X509_OBJECT_get0_X509_CRL, X509_STORE, X509_STORE_get0_param, X509_VERIFY_PARAM,
+    X509_VERIFY_PARAM_get_auth_level, X509_VERIFY_PARAM_get_depth, X509_VERIFY_PARAM_get_flags,
+    X509_VERIFY_PARAM_get_hostflags, i2d_of_void, i2d_X509, i2d_X509_AUX, i2d_X509_CRL, i2d_X509_NAME,
+    sk_X509_NAME_num, sk_X509_NAME_value, sk_X509_OBJECT_num, sk_X509_OBJECT_pop_free, sk_X509_OBJECT_value,
     sk_X509_num, sk_X509_value,
 )
+from pysidctx.openssl_compat cimport X509_STORE_get1_objects
 from pysidctx.wrapped cimport unwrapped
 
 cdef extern from "store_lookups.h":
@@ -115,7 +114,7 @@ cdef bytes fingerprint_under(const Demands *demands, object context):
     # A lock only where there is no GIL to keep Python's own changes away.
     with cython.critical_section(context):
         parts = (
-            "pysidctx context fingerprint 1",
+            <bytes> LABEL_FINGERPRINT,
             digests(certificates(ctx)),
             digests(extra_chain(ctx)),
             *(digests(found) for found in trusted(ctx)),

@@ -264,16 +264,6 @@ static inline host_slots *slots_copy(const host_slots *slots, size_t more)
     return copy;
 }
 
-static inline int flag_load(atomic_int *object)
-{
-    return atomic_load_explicit(object, memory_order_seq_cst); /* see gate_enter() */
-}
-
-static inline void flag_store(atomic_int *object, int value)
-{
-    atomic_store_explicit(object, value, memory_order_seq_cst);
-}
-
 static inline host_slots *table_slots(host_table *table)
 {
     return shared_load(&table->slots);

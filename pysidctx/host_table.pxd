@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint64_t
 
+from pysidctx.readers cimport atomic_int
 from pysidctx.siphash cimport siphash_key, siphash_value
 
 cdef extern from "host_table.h" nogil:
@@ -16,9 +17,6 @@ cdef extern from "host_table.h" nogil:
 
     ctypedef struct host_slots:
         size_t count
-
-    ctypedef struct atomic_int:
-        pass
 
     ctypedef struct host_table:
         atomic_int rejects_unmatched
@@ -59,6 +57,3 @@ cdef extern from "host_table.h" nogil:
                                   unsigned char *name, size_t length, uint64_t *state)
     void table_count(host_table *table, unsigned int counter)
     unsigned long long table_counted(host_table *table, unsigned int counter)
-
-    int flag_load(atomic_int *object)
-    void flag_store(atomic_int *object, int value)

@@ -10,22 +10,22 @@ from itertools import chain
 
 import _ssl
 
-from pysidctx.hosts import Host
-
 from pysidctx.demands cimport Demands
 from pysidctx.fingerprint cimport fingerprint_under, read_demands
-from pysidctx.handles cimport SSL_CTX_from, SSL_CTX_of, is_context
+from pysidctx.handles cimport SSL_CTX_from, SSL_CTX_of, is_context, server_context
 from pysidctx.host_table cimport (
-    HOSTS_MALFORMED, HOSTS_MATCHED, HOSTS_REJECTED, HOSTS_UNMATCHED, flag_load, flag_store,
-    host_entry, host_slots, host_table, slots_next, table_counted, table_slots,
+    HOSTS_MALFORMED, HOSTS_MATCHED, HOSTS_REJECTED, HOSTS_UNMATCHED, host_entry, host_slots,
+    host_table, slots_next, table_counted, table_slots,
 )
-from pysidctx.hosts cimport Hosts, server_context
+from pysidctx.hosts cimport Hosts
 from pysidctx.inert cimport warn_without_certificate, warn_without_tickets
 from pysidctx.libssl cimport SSL_CTX, SSL_CTX_get_keylog_callback
-from pysidctx.listener cimport Listener, listener_made, listener_of
-from pysidctx.routing cimport has_own_id_context, install, is_installed, is_routed, uninstall
+from pysidctx.listener cimport (
+    Listener, has_own_id_context, has_ticket_keys, is_routed, listener_made, listener_of,
+)
+from pysidctx.readers cimport flag_load, flag_store
+from pysidctx.routing cimport install, is_installed, uninstall
 from pysidctx.server_names cimport acknowledge_names, ignore_names
-from pysidctx.ticket_callbacks cimport has_keyring
 from pysidctx.wrapped cimport unwrapped
 
 cdef extern from "Python.h":
@@ -424,10 +424,10 @@ cdef int warn_of_unserved(Hosts hosts, object listener, SSL_CTX *ctx) except -1:
     if lacking:
         warn_without_certificate(listener, ctx, f"so that handshakes fail {' and '.join(lacking)}: call "
                                  "load_cert_chain() of the listener before install()")
-    if not has_keyring(ctx) and any(has_keyring(SSL_CTX_of(context)) for context in contexts):
+    if not has_ticket_keys(ctx) and any(has_ticket_keys(SSL_CTX_of(context)) for context in contexts):
         warnings.warn("the ticket keys of a host's SSLContext are without effect, because all hosts have those of "
                       "the listener, and that has none: call keys.install(listener), first", RuntimeWarning)
-    if has_keyring(ctx):
+    if has_ticket_keys(ctx):
         for context in contexts:
             warn_without_tickets(SSL_CTX_of(context))
     if (SSL_CTX_get_keylog_callback(ctx) is NULL

@@ -1,27 +1,24 @@
-from pysidctx.contexts cimport HeldContext
 from pysidctx.demands cimport Demands
+from pysidctx.host_context cimport HostContext
 from pysidctx.host_table cimport host_entry, host_table
-from pysidctx.libssl cimport SSL_CTX
-
-cdef SSL_CTX *server_context(object context, str purpose) except NULL
 
 cdef class Hosts:
     cdef host_table *table
     # What keeps the SSLContexts alive, where the garbage collector sees it: the address of each
-    # HeldContext with its SSLContext, the one that was put in (which may wrap it), and its key in
+    # HostContext with its SSLContext, the one that was put in (which may wrap it), and its key in
     # `addresses`.
     cdef dict contexts
     cdef dict addresses
-    cdef HeldContext *idle
+    cdef HostContext *idle
 
-    cdef HeldContext *held_for(self, object given, object context, Demands demands,
+    cdef HostContext *held_for(self, object given, object context, Demands demands,
                                bytes fingerprint) except NULL
-    cdef HeldContext *held_with_fingerprint(self, object context, dict known) except NULL
-    cdef void is_idle(self, HeldContext *held) noexcept
+    cdef HostContext *held_with_fingerprint(self, object context, dict known) except NULL
+    cdef void is_idle(self, HostContext *held) noexcept
     cdef int new_entry(self, host_entry *entry, object name, object value, dict known) except -1
     cdef void discard(self, const host_entry *entry) noexcept
     cdef int settle(self) except -1
-    cdef int forget(self, HeldContext *held) except -1
+    cdef int forget(self, HostContext *held) except -1
     cdef int put(self, object name, object value) except -1
     cdef int put_all(self, object items) except -1
     cdef host_entry *entry_of(self, object name) except? NULL

@@ -8,15 +8,16 @@ from cpython.buffer cimport PyObject_CheckBuffer
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcpy, strlen
+from libc.string cimport memcpy
 
 from pysidctx.contexts cimport let_go, new_held
 from pysidctx.demands cimport Demands
+from pysidctx.derivation cimport LABEL_HOST, Part, derive_id_context, label, part
 from pysidctx.errors cimport check
 from pysidctx.fingerprint cimport fingerprint_under, read_demands
-from pysidctx.handles cimport SSL_CTX_from, described, is_context
+from pysidctx.handles cimport described, is_context, server_context
 from pysidctx.host_table cimport (
-    entry_init, entry_state, flag_store, host_slots, slots_copy, slots_delete, slots_find,
+    entry_init, entry_state, host_slots, slots_copy, slots_delete, slots_find,
     slots_free, slots_have_room, slots_new, slots_next, slots_put, state_id_length,
     state_is_explicit, table_match, table_new, table_release, table_slots, table_swap,
 )
@@ -26,12 +27,9 @@ from pysidctx.hostnames cimport (
     check_pattern, lowered, without_last_dot,
 )
 from pysidctx.inert cimport warn_without_certificate
-from pysidctx.libssl cimport (
-    SSL_CTX_get_ssl_method, SSL_MAX_SID_CTX_LENGTH, TLS_client_method, TLS_method,
-    TLS_server_method,
-)
+from pysidctx.libssl cimport SSL_CTX, SSL_MAX_SID_CTX_LENGTH
 from pysidctx.listener cimport host_key, listener_made, wait_for_callbacks
-from pysidctx.routing cimport Part, derive, part
+from pysidctx.readers cimport flag_store
 from pysidctx.sidctx cimport copy_sid_ctx
 from pysidctx.siphash cimport siphash, siphash_value
 from pysidctx.wrapped cimport unwrapped
@@ -141,22 +139,6 @@ cdef str name_of(const host_entry *entry):
     return entry.name.text[:entry.name.length].decode("ascii")
 
 
-cdef SSL_CTX *server_context(object context, str purpose) except NULL:
-    """The SSL_CTX of a context that connections can be switched from and to.
-
-    TypeError, ValueError; `purpose` begins its sentence, such as "a host has".
-    """
-    cdef SSL_CTX *ctx = SSL_CTX_from(context)
-    if SSL_CTX_get_ssl_method(ctx) is TLS_client_method():
-        raise ValueError(f"{purpose} an SSLContext of PROTOCOL_TLS_SERVER, and this one is for clients "
-                         "(PROTOCOL_TLS_CLIENT)")
-    if SSL_CTX_get_ssl_method(ctx) not in (TLS_server_method(), TLS_method()):
-        raise ValueError(
-            f"{purpose} an SSLContext of PROTOCOL_TLS_SERVER, and this one is for one version of TLS "
-            f"({context.protocol!r}): say the version in minimum_version and maximum_version instead")
-    return ctx
-
-
 cdef bytes fingerprint_of(const Demands *demands, object context):
     try:
         return fingerprint_under(demands, context)
@@ -174,13 +156,12 @@ cdef Py_ssize_t copy_of_said(unsigned char *sid_ctx, object said) except -1:
 
 
 cdef Py_ssize_t derive_for_host(unsigned char *sid_ctx, const Pattern *pattern,
-                                const HeldContext *held) except -1:
-    cdef const char *kind = b"pysidctx host"
+                                const HostContext *held) except -1:
     cdef Part parts[3]
-    parts[0] = part(kind, strlen(kind))
+    parts[0] = label(LABEL_HOST)
     parts[1] = part(pattern.text, pattern.length)
     parts[2] = part(held.fingerprint, sizeof(held.fingerprint))
-    check(derive(sid_ctx, parts, 3), b"EVP_Digest()")
+    check(derive_id_context(sid_ctx, parts, 3), b"EVP_Digest()")
     return SSL_MAX_SID_CTX_LENGTH
 
 
@@ -232,11 +213,11 @@ cdef class Hosts:
         if self.table is not NULL:
             table_release(self.table)
 
-    cdef HeldContext *held_for(self, object given, object context, Demands demands,
+    cdef HostContext *held_for(self, object given, object context, Demands demands,
                                bytes fingerprint) except NULL:
         """For a context that makes its own connections, which `given` may wrap."""
         cdef SSL_CTX *ctx = server_context(context, "a host has")
-        cdef HeldContext *held
+        cdef HostContext *held
         # Before looking: this lock may have to let the one for `self` go meanwhile.
         with cython.critical_section(context):
             listener_made(ctx)  # its callback reads the second ClientHello after a switch
@@ -244,10 +225,10 @@ cdef class Hosts:
                demands.post_handshake_auth)
         address = self.addresses.get(key)
         if address is not None:
-            return <HeldContext *> <size_t> address
+            return <HostContext *> <size_t> address
         warn_without_certificate(context, ctx, "so that handshakes with its hosts fail: call load_cert_chain() "
                                  "before it goes into the map")
-        held = new_held(context)
+        held = <HostContext *> new_held(context, sizeof(HostContext))
         held.demands = demands
         memcpy(held.fingerprint, <const unsigned char *> fingerprint, len(fingerprint))
         self.contexts[<size_t> held] = context, given, key
@@ -255,7 +236,7 @@ cdef class Hosts:
         self.is_idle(held)
         return held
 
-    cdef HeldContext *held_with_fingerprint(self, object context, dict known) except NULL:
+    cdef HostContext *held_with_fingerprint(self, object context, dict known) except NULL:
         cdef Demands demands
         address = known.get(id(context))
         if address is None:
@@ -264,12 +245,12 @@ cdef class Hosts:
             read_demands(&demands, used)
             address = <size_t> self.held_for(context, used, demands, fingerprint_of(&demands, used))
             known[id(context)] = address
-        return <HeldContext *> <size_t> address
+        return <HostContext *> <size_t> address
 
-    cdef void is_idle(self, HeldContext *held) noexcept:
+    cdef void is_idle(self, HostContext *held) noexcept:
         if not held.idle:
             held.idle = True
-            held.next = self.idle
+            held.next_idle = self.idle
             self.idle = held
 
     cdef int new_entry(self, host_entry *entry, object name, object value, dict known) except -1:
@@ -280,7 +261,7 @@ cdef class Hosts:
         cdef unsigned char sid_ctx[SSL_MAX_SID_CTX_LENGTH]
         cdef Py_ssize_t length
         cdef Pattern pattern
-        cdef HeldContext *held = NULL
+        cdef HostContext *held = NULL
         cdef Demands demands
         cdef bint said = True
         read_pattern(&pattern, name)
@@ -309,7 +290,7 @@ cdef class Hosts:
 
     cdef void discard(self, const host_entry *entry) noexcept:
         """Free what belongs to an entry that no handshake can find any more."""
-        cdef HeldContext *held = <HeldContext *> entry.context
+        cdef HostContext *held = <HostContext *> entry.context
         free(entry.name)
         if held is not NULL:
             held.entries -= 1
@@ -318,21 +299,21 @@ cdef class Hosts:
 
     cdef int settle(self) except -1:
         """Let go of the contexts that are without entries."""
-        cdef HeldContext *held
+        cdef HostContext *held
         while self.idle is not NULL:
             held = self.idle
-            self.idle = held.next
+            self.idle = held.next_idle
             held.idle = False
             if held.entries == 0:
                 self.forget(held)
         return 0
 
-    cdef int forget(self, HeldContext *held) except -1:
+    cdef int forget(self, HostContext *held) except -1:
         # Its SSLContext may end with this function, and run code that uses this map: not before
         # nobody finds `held` here any more.
         context, given, key = self.contexts.pop(<size_t> held)
         self.addresses.pop(key, None)
-        return let_go(held)
+        return let_go(&held.held)
 
     cdef int put(self, object name, object value) except -1:
         cdef host_entry entry

@@ -1,6 +1,6 @@
 from libc.stdint cimport uint64_t
 
-from pysidctx.contexts cimport atomic_size_t, shared_pointer
+from pysidctx.readers cimport atomic_size_t, shared_pointer
 
 cdef enum:
     NAME_LENGTH = 16  # bytes of a ticket key's name, on the wire in front of each ticket
@@ -20,7 +20,7 @@ cdef struct KeySet:
     uint64_t period, begin, end
     size_t count
     size_t current     # how many, from the first on, need no renewal yet: the first encrypts
-    KeySet *retired    # the next one among those to be freed
+    void *retired      # the KeySet after it among those to be freed
     TicketKey *keys
 
 cdef enum Counter:

@@ -15,25 +15,10 @@ from pysidctx.libssl cimport (
     ERR_clear_error, ERR_pop_to_mark, ERR_set_mark, OPENSSL_cleanse, OPENSSL_clear_free,
     OPENSSL_memdup, OPENSSL_zalloc,
 )
-
-cdef extern from "stdatomic.h" nogil:
-    ctypedef enum memory_order:
-        memory_order_relaxed
-    size_t atomic_fetch_add(atomic_size_t *object, size_t operand)
-    size_t atomic_fetch_sub(atomic_size_t *object, size_t operand)
-    size_t atomic_fetch_add_explicit(atomic_size_t *object, size_t operand, memory_order order)
-    size_t atomic_load_explicit(const atomic_size_t *object, memory_order order)
-
-cdef extern from "readers.h" nogil:
-    ctypedef struct reader_gate:
-        pass
-    void *shared_load(shared_pointer *pointer)
-    void *shared_exchange(shared_pointer *pointer, void *value)
-    bint shared_replace(shared_pointer *pointer, void *expected, void *value)
-    void gate_init(reader_gate *gate)
-    atomic_size_t *gate_enter(reader_gate *gate)
-    void gate_leave(atomic_size_t *inside)
-    void gate_wait(reader_gate *gate)
+from pysidctx.readers cimport (
+    atomic_fetch_add, atomic_fetch_add_explicit, atomic_fetch_sub, atomic_load_explicit, gate_enter, gate_init,
+    gate_leave, gate_wait, memory_order_relaxed, reader_gate, shared_exchange, shared_load, shared_push,
+)
 
 cdef extern from "pthread.h" nogil:
     ctypedef struct pthread_mutex_t:
@@ -168,21 +153,19 @@ cdef void replace_set(Keyring *ring, KeySet *made) noexcept nogil:
     """With `changes` locked; the former keyset is freed by the next free_retired()."""
     cdef KeySet *former = <KeySet *> shared_exchange(&ring.keyset, made)
     if former is not NULL:
-        former.retired = <KeySet *> shared_load(&retired)
-        while not shared_replace(&retired, former.retired, former):
-            former.retired = <KeySet *> shared_load(&retired)
+        shared_push(&retired, former, &former.retired)
 
 
 cdef void free_retired() noexcept nogil:
     """Not between enter() and leave()."""
     cdef KeySet *keyset = <KeySet *> shared_exchange(&retired, NULL)
-    cdef KeySet *next_one
+    cdef KeySet *following
     if keyset is not NULL:
         wait_for_lookups()
     while keyset is not NULL:
-        next_one = keyset.retired
+        following = <KeySet *> keyset.retired
         free_set(keyset)
-        keyset = next_one
+        keyset = following
 
 
 cdef atomic_size_t *enter() noexcept nogil:

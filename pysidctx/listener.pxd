@@ -1,26 +1,11 @@
-from libc.string cimport memcpy
+from libc.string cimport memcmp
 
 from pysidctx.client_hello cimport ServerName
-from pysidctx.codes cimport (
-    PYSIDCTX_NO_MEMORY, PYSIDCTX_OK, PYSIDCTX_TOO_LATE, PYSIDCTX_TOO_LONG,
-)
-from pysidctx.contexts cimport HeldContext, shared_pointer
-from pysidctx.libssl cimport (
-    SSL, SSL_CTX, SSL_CTX_get_ex_data, SSL_CTX_set_session_id_context, SSL_get_ex_data,
-    SSL_get_pending_cipher, SSL_get_session, SSL_in_before, SSL_MAX_SID_CTX_LENGTH,
-    SSL_set_session_id_context,
-)
+from pysidctx.contexts cimport HeldContext
+from pysidctx.libssl cimport SSL, SSL_CTX, SSL_CTX_get_ex_data, SSL_get_ex_data, SSL_MAX_SID_CTX_LENGTH
+from pysidctx.readers cimport atomic_int, flag_load, shared_load, shared_pointer
+from pysidctx.sid_slot cimport sid_slot, sid_slot_read
 from pysidctx.siphash cimport siphash_key, siphash_value
-
-cdef extern from "sid_slot.h" nogil:
-    ctypedef struct sid_slot:
-        pass
-    void sid_slot_write(sid_slot *slot, const unsigned char *data, unsigned int length)
-    unsigned int sid_slot_read(sid_slot *slot, unsigned char *data)
-
-cdef extern from "stdatomic.h" nogil:
-    ctypedef struct atomic_int:
-        pass
 
 cdef extern from *:  # Cython's own
     bint likely(bint) nogil
@@ -36,12 +21,22 @@ cdef extern from *:
     """
     const bint HAS_GIL "PYSIDCTX_HAS_GIL"
 
+cdef extern from *:
+    """
+    #define PYSIDCTX_CPYTHON ((const unsigned char *) "Python")
+    """
+    const unsigned char *CPYTHON "PYSIDCTX_CPYTHON"  # the id context that CPython sets, with its NUL
+
+cdef enum:
+    CPYTHON_LENGTH = 7
+
 # Kept on an SSL_CTX once it has the ClientHello callback; owned by it, freed with it.
 cdef struct Listener:
     sid_slot id_context    # CPython's own where no other was set
     bint serves            # so the SSL_CTX's own id context is random, see keep_apart()
     shared_pointer router  # a Router; NULL where all connections are served alike
     atomic_int left        # not 0 once one of its connections was switched away after the choice
+    atomic_int has_ticket_keys  # not 0 where connections that it creates use other ones than OpenSSL's own
 
 # Kept on an SSL once an id context was set on it or chosen for it; owned by it, freed with it.
 cdef struct Connection:
@@ -106,48 +101,20 @@ cdef inline Listener *recent_listener_of(SSL_CTX *ctx) noexcept:
         recent.ctx = ctx
     return listener
 
-cdef inline int set_on_context(SSL_CTX *ctx, Listener *listener, const unsigned char *sid_ctx,
-                               unsigned int length) noexcept nogil:
-    """Set the id context of the next connections of `ctx`; returns a PYSIDCTX_ code.
+cdef inline bint is_routed(Listener *listener) noexcept nogil:
+    """Whether a Router chooses for the connections of a listener, which may be NULL."""
+    return listener is not NULL and shared_load(&listener.router) is not NULL
 
-    `listener` is what is kept on `ctx`. Two calls for one `ctx` must not overlap; handshakes may
-    run meanwhile.
-    """
-    if length > SSL_MAX_SID_CTX_LENGTH:
-        return PYSIDCTX_TOO_LONG
-    if listener is not NULL:
-        sid_slot_write(&listener.id_context, sid_ctx, length)
-    else:
-        listener = new_listener(ctx, sid_ctx, length)
-        if listener is NULL:
-            return PYSIDCTX_NO_MEMORY
-    if listener.serves:
-        return PYSIDCTX_OK
-    return SSL_CTX_set_session_id_context(ctx, sid_ctx, length)
+cdef inline bint has_ticket_keys(SSL_CTX *ctx) noexcept nogil:
+    """Whether connections that `ctx` creates use other ticket keys than OpenSSL's own."""
+    cdef Listener *listener = listener_of(ctx)
+    return listener is not NULL and flag_load(&listener.has_ticket_keys)
 
-cdef inline int set_on_connection(SSL *ssl, const unsigned char *sid_ctx,
-                                  unsigned int length) noexcept nogil:
-    """Set the id context of `ssl` alone; returns a PYSIDCTX_ code.
+cdef inline bint is_cpythons(const unsigned char *sid_ctx, unsigned int length) noexcept nogil:
+    """Whether this is the id context that CPython sets, so that nobody else has chosen one."""
+    return length == CPYTHON_LENGTH and memcmp(sid_ctx, CPYTHON, CPYTHON_LENGTH) == 0
 
-    Called by the one thread that uses `ssl`.
-    """
-    cdef Connection *connection
-    if length > SSL_MAX_SID_CTX_LENGTH:
-        return PYSIDCTX_TOO_LONG
-    # A server has a session, and that its id context, from the ClientHello on; between a
-    # HelloRetryRequest and its answer none, but a cipher.
-    if (not likely(SSL_in_before(ssl))
-            and (SSL_get_session(ssl) is not NULL or SSL_get_pending_cipher(ssl) is not NULL)):
-        return PYSIDCTX_TOO_LATE
-    connection = connection_kept(ssl)
-    if unlikely(connection is NULL):
-        connection = new_connection(ssl)
-        if connection is NULL:
-            return PYSIDCTX_NO_MEMORY
-    connection.own = True
-    if likely(length == SSL_MAX_SID_CTX_LENGTH):  # as derived ones are: without a call
-        memcpy(connection.id_context, sid_ctx, SSL_MAX_SID_CTX_LENGTH)
-    else:
-        memcpy(connection.id_context, sid_ctx, length)
-    connection.length = length
-    return SSL_set_session_id_context(ssl, sid_ctx, length)
+cdef inline bint has_own_id_context(Listener *listener) noexcept nogil:
+    """Whether the id context of `listener` is another than CPython's."""
+    cdef unsigned char found[SSL_MAX_SID_CTX_LENGTH]
+    return not is_cpythons(found, sid_slot_read(&listener.id_context, found))

@@ -5,8 +5,6 @@ CPython gives each server connection an id context of its own making right after
 decides on resumption: the ClientHello callback is the only place between the two.
 """
 
-from libc.string cimport memcmp
-
 from pysidctx.client_hello cimport read_server_name
 from pysidctx.contexts cimport hold, release
 from pysidctx.errors cimport check
@@ -15,33 +13,20 @@ from pysidctx.libssl cimport (
     OPENSSL_memdup, OPENSSL_zalloc, RAND_bytes,
     SSL_AD_ILLEGAL_PARAMETER, SSL_AD_INTERNAL_ERROR, SSL_CLIENT_HELLO_ERROR, SSL_CLIENT_HELLO_SUCCESS,
     SSL_CTX_free, SSL_CTX_get_ex_new_index, SSL_CTX_get_ssl_method, SSL_CTX_set_client_hello_cb,
-    SSL_CTX_set_ex_data, SSL_CTX_up_ref, SSL_get_ex_new_index, SSL_get_pending_cipher, SSL_get_SSL_CTX,
-    SSL_set_ex_data, TLS_client_method,
+    SSL_CTX_set_ex_data, SSL_CTX_set_session_id_context, SSL_CTX_up_ref, SSL_get_ex_new_index,
+    SSL_get_pending_cipher, SSL_get_session, SSL_get_SSL_CTX, SSL_set_ex_data, SSL_set_session_id_context,
+    TLS_client_method,
 )
+from pysidctx.readers cimport (
+    atomic_load, atomic_size_t, atomic_thread_fence, gate_enter, gate_init, gate_leave, gate_wait,
+    memory_order_acquire, memory_order_release, reader_gate, shared_exchange,
+)
+from pysidctx.sid_slot cimport sid_slot_write
 from pysidctx.siphash cimport siphash
-
-cdef extern from "stdatomic.h" nogil:
-    ctypedef enum memory_order:
-        memory_order_acquire
-        memory_order_release
-    void atomic_thread_fence(memory_order order)
-    int atomic_load(const atomic_int *object)
 
 cdef extern from "pthread.h" nogil:
     int pthread_atfork(void (*prepare)() noexcept nogil, void (*parent)() noexcept nogil,
                        void (*child)() noexcept nogil)
-
-cdef extern from "readers.h" nogil:
-    ctypedef struct atomic_size_t:
-        pass
-    ctypedef struct reader_gate:
-        pass
-    void *shared_load(shared_pointer *pointer)
-    void *shared_exchange(shared_pointer *pointer, void *value)
-    void gate_init(reader_gate *gate)
-    atomic_size_t *gate_enter(reader_gate *gate)
-    void gate_leave(atomic_size_t *inside)
-    void gate_wait(reader_gate *gate)
 
 
 # Where callbacks are that use a Router.
@@ -114,7 +99,7 @@ cdef Listener *listener_made(SSL_CTX *ctx) except NULL:
     cdef Listener *listener = listener_of(ctx)
     if listener is NULL:
         # No id context was set: that of CPython counts, as it did before.
-        listener = new_listener(ctx, b"Python\0", 7)
+        listener = new_listener(ctx, CPYTHON, CPYTHON_LENGTH)
     if listener is NULL:
         raise MemoryError("no memory to keep what belongs to an SSLContext in, or no random numbers")
     return listener

@@ -39,10 +39,25 @@ static inline void *shared_exchange(shared_pointer *pointer, void *value)
     return atomic_exchange_explicit(&pointer->value, value, memory_order_seq_cst);
 }
 
-/* Whether it still was `expected`. */
-static inline int shared_replace(shared_pointer *pointer, void *expected, void *value)
+/* Puts `node` in front of a list, which is taken as a whole, by shared_exchange(). `next` is where the node keeps
+ * the one after it. */
+static inline void shared_push(shared_pointer *list, void *node, void **next)
 {
-    return atomic_compare_exchange_strong(&pointer->value, &expected, value);
+    void *first = shared_load(list);
+
+    do
+        *next = first;
+    while (!atomic_compare_exchange_weak(&list->value, &first, node));
+}
+
+static inline int flag_load(atomic_int *object)
+{
+    return atomic_load_explicit(object, memory_order_seq_cst); /* see gate_enter() */
+}
+
+static inline void flag_store(atomic_int *object, int value)
+{
+    atomic_store_explicit(object, value, memory_order_seq_cst);
 }
 
 typedef struct {

@@ -9,33 +9,19 @@ from libc.time cimport time
 from pysidctx.errors import SessionError
 
 from pysidctx.errors cimport check, check_pointer
+from pysidctx.fields cimport is_marked, protocol_of, refusal_of_marked
 from pysidctx.handles cimport SSL_of
 from pysidctx.libssl cimport (
-    DTLS1_2_VERSION, DTLS1_VERSION, SSL, SSL3_VERSION, SSL_METHOD, SSL_OP_NO_TICKET, SSL_OP_NO_TLSv1,
-    SSL_OP_NO_TLSv1_1, SSL_OP_NO_TLSv1_2, SSL_OP_NO_TLSv1_3, SSL_SESSION_dup, SSL_SESSION_free,
-    SSL_SESSION_get0_id_context, SSL_SESSION_get0_peer, SSL_SESSION_get_id,
-    SSL_SESSION_get_protocol_version, SSL_SESSION_get_ticket_lifetime_hint,
-    SSL_SESSION_get_time, SSL_SESSION_has_ticket, SSL_SESSION_is_resumable,
-    SSL_VERIFY_PEER, SSL_get1_session, SSL_get_max_proto_version, SSL_get_min_proto_version,
-    SSL_get_options, SSL_get_ssl_method, SSL_get_verify_mode, SSL_get_verify_result, SSL_in_before,
-    SSL_is_server, SSL_set_session, SSL_set_session_id_context, SSL_set_verify_result, SSL_version,
-    TLS1_1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION, TLS1_VERSION, TLS_client_method, TLS_method,
-    X509_V_OK,
+    SSL, SSL_METHOD, SSL_OP_NO_TICKET, SSL_OP_NO_TLSv1, SSL_OP_NO_TLSv1_1, SSL_OP_NO_TLSv1_2, SSL_OP_NO_TLSv1_3,
+    SSL_SESSION_dup, SSL_SESSION_free, SSL_SESSION_get0_id_context, SSL_SESSION_get0_peer,
+    SSL_SESSION_get_protocol_version, SSL_SESSION_get_ticket_lifetime_hint, SSL_SESSION_has_ticket,
+    SSL_SESSION_is_resumable, SSL_VERIFY_PEER, SSL_get1_session, SSL_get_max_proto_version, SSL_get_min_proto_version,
+    SSL_get_options, SSL_get_ssl_method, SSL_get_verify_mode, SSL_get_verify_result, SSL_in_before, SSL_is_server,
+    SSL_set_session, SSL_set_session_id_context, SSL_set_verify_result, SSL_version, TLS1_1_VERSION, TLS1_2_VERSION,
+    TLS1_3_VERSION, TLS1_VERSION, TLS_client_method, TLS_method, X509_V_OK,
 )
+from pysidctx.openssl_compat cimport SSL_SESSION_get_time
 from pysidctx.session_host cimport checks_name, host_of, is_checked, is_same, note_checked
-
-_PROTOCOLS = {
-    SSL3_VERSION: "SSLv3", TLS1_VERSION: "TLSv1", TLS1_1_VERSION: "TLSv1.1",
-    TLS1_2_VERSION: "TLSv1.2", TLS1_3_VERSION: "TLSv1.3", DTLS1_VERSION: "DTLSv1",
-    DTLS1_2_VERSION: "DTLSv1.2",
-}
-
-
-cdef str protocol_of(SSL_SESSION *session):
-    """As SSLSocket.version() has it."""
-    cdef int version = SSL_SESSION_get_protocol_version(session)
-    return _PROTOCOLS.get(version, f"unknown (0x{version:04x})")
-
 
 cdef int resume(PyObject *connection, SSL_SESSION *session, bint any_host) except -1:
     """Have the connection, a result of connection_of(), offer `session`. SessionError.
@@ -69,14 +55,6 @@ cdef int refuse_wrong_moment(SSL *ssl) except -1:
     return 0
 
 
-cdef bint is_marked(SSL_SESSION *session) noexcept:
-    """Whether OpenSSL has marked it: it could be resumed, if it were not for that."""
-    cdef unsigned int length
-    SSL_SESSION_get_id(session, &length)
-    return (not SSL_SESSION_is_resumable(session)
-            and (length > 0 or SSL_SESSION_has_ticket(session)))
-
-
 cdef int refuse_not_resumable(SSL_SESSION *session) except -1:
     if SSL_SESSION_is_resumable(session):
         return 0
@@ -87,12 +65,6 @@ cdef int refuse_not_resumable(SSL_SESSION *session) except -1:
             "this session has no ticket: in TLS 1.3 they come after the handshake. Read from the "
             "connection first, then take its session")
     raise SessionError("this session has neither an id nor a ticket: the server does not resume")
-
-
-cdef object refusal_of_marked():
-    return SessionError(
-        "OpenSSL has marked this session as not resumable, because its connection failed or was "
-        "dropped: take it from a connection that is open, before it is closed")
 
 
 cdef int refuse_excluded_protocol(SSL *ssl, SSL_SESSION *session) except -1:

@@ -2,45 +2,40 @@
 
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp, memcpy, memset, strlen
+from libc.string cimport memcpy
 
 from pysidctx.client_hello cimport ServerName, offers_tls13
-from pysidctx.contexts cimport HeldContext, hold, shared_pointer
-from pysidctx.demands cimport Demands, connection_mode
-from pysidctx.errors cimport check_pointer
+from pysidctx.contexts cimport hold
+from pysidctx.demands cimport are_of_connection, read_connection_demands
+from pysidctx.derivation cimport (
+    LABEL_NAME, LABEL_NO_NAME, LABEL_UNMATCHED_NAME, LABEL_VERIFICATION, Part, derive_id_context, label, part,
+)
 from pysidctx.handles cimport has_sni_callback
 from pysidctx.host_table cimport (
-    HOSTS_MALFORMED, HOSTS_MATCHED, HOSTS_REJECTED, HOSTS_UNMATCHED, flag_load, host_entry,
+    HOSTS_MALFORMED, HOSTS_MATCHED, HOSTS_REJECTED, HOSTS_UNMATCHED, host_entry,
     host_table, state_id_length, state_is_wildcard, table_count, table_hold,
     table_match, table_prefetch, table_release,
 )
 from pysidctx.libssl cimport (
-    EVP_Digest, EVP_MD, SSL, SSL_AD_DECODE_ERROR, SSL_AD_UNRECOGNIZED_NAME,
-    SSL_get0_param, SSL_get_max_proto_version, SSL_get_options, SSL_get_verify_mode, SSL_OP_NO_TLSv1_3,
-    TLS1_3_VERSION, X509_VERIFY_PARAM_get_flags, fetched_sha256,
+    SSL, SSL_AD_DECODE_ERROR, SSL_AD_UNRECOGNIZED_NAME, SSL_get_max_proto_version, SSL_get_options, SSL_OP_NO_TLSv1_3,
+    TLS1_3_VERSION,
 )
-from pysidctx.listener cimport Connection, Router, keep_former, set_router, sid_slot_read
+from pysidctx.host_context cimport HostContext
+from pysidctx.listener cimport Connection, Router, is_cpythons, is_routed, keep_former, set_router
+from pysidctx.readers cimport flag_load, shared_load
 from pysidctx.server_names cimport ask_host
 from pysidctx.siphash cimport siphash_value
+from pysidctx.sid_slot cimport sid_slot_read
 from pysidctx.switch cimport switch_context
-
-cdef extern from "readers.h" nogil:
-    void *shared_load(shared_pointer *pointer)
 
 
 # How the listener was when the map was installed on it.
-cdef struct Installed:
+cdef struct MapRouter:
     Router router      # first: what the callback sees is this
     host_table *table  # a reference of its own
     Demands demands
     bint has_fingerprint
     unsigned char fingerprint[SSL_MAX_SID_CTX_LENGTH]
-
-cdef const char *CPYTHON = b"Python\0"
-cdef enum:
-    CPYTHON_LENGTH = 7
-
-cdef EVP_MD *sha256 = <EVP_MD *> check_pointer(fetched_sha256(), b"EVP_MD_fetch()")
 
 
 cdef bint install(Listener *listener, host_table *table, const Demands *demands,
@@ -49,18 +44,18 @@ cdef bint install(Listener *listener, host_table *table, const Demands *demands,
 
     `demands` are those of the listener, `fingerprint` what it has with these; NULL: none is needed.
     """
-    cdef Installed *installed = <Installed *> calloc(1, sizeof(Installed))
-    if installed is NULL:
+    cdef MapRouter *map_router = <MapRouter *> calloc(1, sizeof(MapRouter))
+    if map_router is NULL:
         return False
-    installed.router.expect = expect
-    installed.router.choose = choose
-    installed.router.free = uninstalled
-    installed.table = table_hold(table)
-    installed.demands = demands[0]
+    map_router.router.expect = expect_host
+    map_router.router.choose = choose_host
+    map_router.router.free = free_router
+    map_router.table = table_hold(table)
+    map_router.demands = demands[0]
     if fingerprint is not NULL:
-        installed.has_fingerprint = True
-        memcpy(installed.fingerprint, fingerprint, SSL_MAX_SID_CTX_LENGTH)
-    set_router(listener, &installed.router)
+        map_router.has_fingerprint = True
+        memcpy(map_router.fingerprint, fingerprint, SSL_MAX_SID_CTX_LENGTH)
+    set_router(listener, &map_router.router)
     return True
 
 
@@ -75,36 +70,22 @@ cdef bint is_installed(Listener *listener, const host_table *table) noexcept nog
     Not while another is installed.
     """
     return (is_routed(listener)
-            and (<Installed *> shared_load(&listener.router)).table is table)
+            and (<MapRouter *> shared_load(&listener.router)).table is table)
 
 
-cdef bint is_routed(Listener *listener) noexcept nogil:
-    return listener is not NULL and shared_load(&listener.router) is not NULL
-
-
-cdef void uninstalled(Router *router) noexcept nogil:
-    table_release((<Installed *> router).table)
+cdef void free_router(Router *router) noexcept nogil:
+    table_release((<MapRouter *> router).table)
     free(router)
 
 
-cdef bint has_own_id_context(Listener *listener) noexcept nogil:
-    """Whether the id context of `listener` is another than CPython's."""
-    cdef unsigned char found[SSL_MAX_SID_CTX_LENGTH]
-    return not is_cpythons(found, sid_slot_read(&listener.id_context, found))
+cdef void expect_host(Router *router, const siphash_value *host) noexcept nogil:
+    table_prefetch((<MapRouter *> router).table, host)
 
 
-cdef bint is_cpythons(const unsigned char *sid_ctx, unsigned int length) noexcept nogil:
-    return length == CPYTHON_LENGTH and memcmp(sid_ctx, CPYTHON, CPYTHON_LENGTH) == 0
-
-
-cdef void expect(Router *router, const siphash_value *host) noexcept nogil:
-    table_prefetch((<Installed *> router).table, host)
-
-
-cdef bint choose(Router *router, Listener *listener, SSL *ssl, ServerName *name,
-                 Connection *connection, int *alert) noexcept nogil:
-    cdef Installed *installed = <Installed *> router
-    cdef host_table *table = installed.table
+cdef bint choose_host(Router *router, Listener *listener, SSL *ssl, ServerName *name,
+                      Connection *connection, int *alert) noexcept nogil:
+    cdef MapRouter *map_router = <MapRouter *> router
+    cdef host_table *table = map_router.table
     cdef const host_entry *entry = NULL
     cdef uint64_t state
     if flag_load(&table.closed):  # its entries may be gone
@@ -117,29 +98,29 @@ cdef bint choose(Router *router, Listener *listener, SSL *ssl, ServerName *name,
         entry = table_match(table, &connection.host, name.text, name.length, &state)
     if entry is not NULL:
         table_count(table, HOSTS_MATCHED)
-        return serve_host(installed, entry, state, ssl, connection, name)
+        return serve_host(map_router, entry, state, ssl, connection, name)
     if flag_load(&table.rejects_unmatched):
         table_count(table, HOSTS_REJECTED)
         alert[0] = SSL_AD_UNRECOGNIZED_NAME
         return False
     table_count(table, HOSTS_UNMATCHED)
-    return connection.own or choose_unmatched(installed, listener, ssl, connection, name)
+    return connection.own or choose_unmatched(map_router, listener, ssl, connection, name)
 
 
-cdef bint serve_host(Installed *installed, const host_entry *entry, uint64_t state, SSL *ssl,
+cdef bint serve_host(MapRouter *map_router, const host_entry *entry, uint64_t state, SSL *ssl,
                      Connection *connection, const ServerName *name) noexcept nogil:
-    cdef HeldContext *held = <HeldContext *> entry.context
-    cdef const Demands *demands = &installed.demands
+    cdef HostContext *host = <HostContext *> entry.context
+    cdef const Demands *demands = &map_router.demands
     connection.named = True
-    if held is not NULL:
-        hold(held)
-        connection.context = held
+    if host is not NULL:
+        hold(&host.held)
+        connection.context = &host.held
         keep_former(connection, ssl)
-        if not switch_context(ssl, held.ctx, held.demands.post_handshake_auth):
+        if not switch_context(ssl, host.held.ctx, host.demands.post_handshake_auth):
             return False
-        if has_sni_callback(held.context):
-            ask_host(held.ctx)
-        demands = &held.demands
+        if has_sni_callback(host.held.context):
+            ask_host(host.held.ctx)
+        demands = &host.demands
     if connection.own:
         return True
     connection.length = state_id_length(state)
@@ -148,30 +129,23 @@ cdef bint serve_host(Installed *installed, const host_entry *entry, uint64_t sta
             and (not state_is_wildcard(state) or bind_to_name(ssl, connection, name)))
 
 
-cdef bint choose_unmatched(Installed *installed, Listener *listener, SSL *ssl,
+cdef bint choose_unmatched(MapRouter *map_router, Listener *listener, SSL *ssl,
                            Connection *connection, const ServerName *name) noexcept nogil:
     """An id context apart from every host's, for unknown names and for none."""
     cdef unsigned char base[SSL_MAX_SID_CTX_LENGTH]
     cdef unsigned int length = sid_slot_read(&listener.id_context, base)
-    cdef const char *kind = b"pysidctx unmatched name" if name.length else b"pysidctx no name"
     cdef unsigned long demands[2]
     cdef Part parts[3]
     read_connection_demands(ssl, demands)
-    if installed.has_fingerprint and is_cpythons(base, length):
+    if map_router.has_fingerprint and is_cpythons(base, length):
         length = SSL_MAX_SID_CTX_LENGTH
-        memcpy(base, installed.fingerprint, length)
-    parts[0] = part(kind, strlen(kind))
+        memcpy(base, map_router.fingerprint, length)
+    parts[0] = label(LABEL_UNMATCHED_NAME if name.length else LABEL_NO_NAME)
     parts[1] = part(base, length)
     parts[2] = part(demands, sizeof(demands))
     connection.length = SSL_MAX_SID_CTX_LENGTH
-    return (derive(connection.id_context, parts, 3)
+    return (derive_id_context(connection.id_context, parts, 3)
             and (name.length == 0 or bind_to_name(ssl, connection, name)))
-
-
-cdef void read_connection_demands(SSL *ssl, unsigned long *demands) noexcept nogil:
-    """The connection's own: those of its SSL_CTX may have changed since SSL_new()."""
-    demands[0] = SSL_get_verify_mode(ssl)
-    demands[1] = X509_VERIFY_PARAM_get_flags(SSL_get0_param(ssl))
 
 
 cdef bint bind_to_demands(SSL *ssl, Connection *connection,
@@ -183,16 +157,14 @@ cdef bint bind_to_demands(SSL *ssl, Connection *connection,
     """
     cdef unsigned long now[2]
     cdef Part parts[3]
-    cdef const char *kind = b"pysidctx verification"
     read_connection_demands(ssl, now)
-    if (now[0] == <unsigned long> connection_mode(demands.verify_mode, demands.post_handshake_auth)
-            and now[1] == demands.verify_flags):
+    if are_of_connection(demands, now):
         return True
-    parts[0] = part(kind, strlen(kind))
+    parts[0] = label(LABEL_VERIFICATION)
     parts[1] = part(connection.id_context, connection.length)
     parts[2] = part(now, sizeof(now))
     connection.length = SSL_MAX_SID_CTX_LENGTH
-    return derive(connection.id_context, parts, 3)
+    return derive_id_context(connection.id_context, parts, 3)
 
 
 cdef bint bind_to_name(SSL *ssl, Connection *connection, const ServerName *name) noexcept nogil:
@@ -203,28 +175,11 @@ cdef bint bind_to_name(SSL *ssl, Connection *connection, const ServerName *name)
     """
     cdef int newest = SSL_get_max_proto_version(ssl)
     cdef Part parts[3]
-    cdef const char *kind = b"pysidctx name"
     if ((newest == 0 or newest >= TLS1_3_VERSION)
             and not SSL_get_options(ssl) & SSL_OP_NO_TLSv1_3 and offers_tls13(ssl)):
         return True
-    parts[0] = part(kind, strlen(kind))
+    parts[0] = label(LABEL_NAME)
     parts[1] = part(connection.id_context, connection.length)
     parts[2] = part(name.text, name.length)
     connection.length = SSL_MAX_SID_CTX_LENGTH
-    return derive(connection.id_context, parts, 3)
-
-
-cdef bint derive(unsigned char *sid_ctx, const Part *parts, int count) noexcept nogil:
-    """What derive_session_id_context() makes of these parts; False where OpenSSL fails.
-
-    At most PARTS_MAX of them, each of at most PART_MAX bytes. `sid_ctx` may be among them.
-    """
-    cdef unsigned char text[PARTS_MAX * (8 + PART_MAX)]
-    cdef size_t length = 0
-    cdef int i
-    for i in range(count):
-        memset(text + length, 0, 7)
-        text[length + 7] = <unsigned char> parts[i].length
-        memcpy(text + length + 8, parts[i].data, parts[i].length)
-        length += 8 + parts[i].length
-    return EVP_Digest(text, length, sid_ctx, NULL, sha256, NULL)
+    return derive_id_context(connection.id_context, parts, 3)

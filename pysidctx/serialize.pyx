@@ -10,11 +10,11 @@ from pysidctx.errors import SessionError
 
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.libssl cimport (
-    BIO_free, BIO_get_mem_data, BIO_new, BIO_new_mem_buf, BIO_s_mem, ERR_clear_error,
-    OPENSSL_clear_free, OPENSSL_free, PEM_read_bio, PEM_STRING_SSL_SESSION, PEM_write_bio,
-    SSL_SESSION_free, SSL_SESSION_get_time, SSL_SESSION_get_timeout, d2i_SSL_SESSION,
+    BIO_free, BIO_get_mem_data, BIO_new, BIO_new_mem_buf, BIO_s_mem, ERR_clear_error, OPENSSL_clear_free, OPENSSL_free,
+    PEM_read_bio, PEM_STRING_SSL_SESSION, PEM_write_bio, SSL_SESSION_free, SSL_SESSION_get_timeout, d2i_SSL_SESSION,
     i2d_SSL_SESSION,
 )
+from pysidctx.openssl_compat cimport SSL_SESSION_get_time
 
 # Seconds to the end of what datetime and timedelta can tell.
 cdef long long TIME_MAX = 253402300799

@@ -11,21 +11,22 @@ from cpython.buffer cimport PyBUF_READ, PyBUF_SIMPLE, PyBuffer_Release, PyObject
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
-from libc.string cimport memcmp
 
 from pysidctx.errors cimport check, check_pointer
+from pysidctx.fields cimport (
+    certificate_of, has_id_context, id_context_of, is_marked, protocol_of, refusal_of_marked,
+)
 from pysidctx.handles cimport (
     SSL_SESSION_of, SSL_of, connection_of, context_of_session, is_session,
 )
 from pysidctx.libssl cimport (
-    BIO, BIO_free, OPENSSL_cleanse, OPENSSL_free, SSL, SSL_CIPHER_get_name, SSL_MAX_SID_CTX_LENGTH, SSL_SESSION,
-    SSL_SESSION_dup, SSL_SESSION_free, SSL_SESSION_get0_cipher, SSL_SESSION_get0_id_context,
-    SSL_SESSION_get0_peer, SSL_SESSION_get_id, SSL_SESSION_get_ticket_lifetime_hint,
-    SSL_SESSION_get_time, SSL_SESSION_get_timeout, SSL_SESSION_has_ticket,
-    SSL_SESSION_is_resumable, SSL_SESSION_set1_id_context, SSL_SESSION_up_ref, SSL_get_session,
-    SSL_is_init_finished, SSL_is_server, X509, i2d_X509,
+    BIO, BIO_free, OPENSSL_cleanse, SSL, SSL_CIPHER_get_name, SSL_MAX_SID_CTX_LENGTH, SSL_SESSION, SSL_SESSION_dup,
+    SSL_SESSION_free, SSL_SESSION_get0_cipher, SSL_SESSION_get_id, SSL_SESSION_get_ticket_lifetime_hint,
+    SSL_SESSION_get_timeout, SSL_SESSION_has_ticket, SSL_SESSION_is_resumable, SSL_SESSION_set1_id_context,
+    SSL_SESSION_up_ref, SSL_get_session, SSL_is_init_finished, SSL_is_server,
 )
-from pysidctx.resumption cimport is_marked, protocol_of, refusal_of_marked, resume
+from pysidctx.openssl_compat cimport SSL_SESSION_get_time
+from pysidctx.resumption cimport resume
 from pysidctx.serialize cimport (
     der_of, pem_of, session_from_der, session_from_pem, text_of,
 )
@@ -324,8 +325,7 @@ cdef class Session:
 
     @property
     def peer_certificate(self):
-        cdef X509 *peer = SSL_SESSION_get0_peer(self.session)
-        return None if peer is NULL else certificate_of(peer)
+        return certificate_of(self.session)
 
     @property
     def hostname(self):
@@ -434,19 +434,6 @@ cdef SSL_SESSION *session_in(object data, reader read) except NULL:
         PyBuffer_Release(&view)
 
 
-cdef bint has_id_context(SSL_SESSION *session, const unsigned char *expected,
-                         Py_ssize_t expected_length) noexcept:
-    cdef unsigned int length
-    cdef const unsigned char *sid_ctx = SSL_SESSION_get0_id_context(session, &length)
-    return length == expected_length and memcmp(sid_ctx, expected, length) == 0
-
-
-cdef bytes id_context_of(SSL_SESSION *session):
-    cdef unsigned int length
-    cdef const unsigned char *sid_ctx = SSL_SESSION_get0_id_context(session, &length)
-    return sid_ctx[:length]
-
-
 cdef SSL_SESSION *to_write(SSL_SESSION *session) except NULL:
     """What may be written of `session`; the reference is the caller's."""
     if is_marked(session):
@@ -469,15 +456,6 @@ cdef BIO *pem(SSL_SESSION *session) except NULL:
         return pem_of(written)
     finally:
         SSL_SESSION_free(written)
-
-
-cdef bytes certificate_of(X509 *certificate):
-    cdef unsigned char *data = NULL
-    cdef int length = check(i2d_X509(certificate, &data), b"i2d_X509()")
-    try:
-        return data[:length]
-    finally:
-        OPENSSL_free(data)
 
 
 cdef void wipe(bytearray content) noexcept:

@@ -10,9 +10,10 @@ from pysidctx.errors import SessionError
 from pysidctx.errors cimport check
 from pysidctx.handles cimport SSL_of
 from pysidctx.libssl cimport (
-    SSL_get0_param, SSL_session_reused, SSL_SESSION_get0_hostname, SSL_SESSION_get_ex_data, SSL_SESSION_get_ex_new_index,
-    SSL_SESSION_set1_hostname, SSL_SESSION_set_ex_data, checks_host,
+    SSL_get0_param, SSL_session_reused, SSL_SESSION_get0_hostname, SSL_SESSION_get_ex_data,
+    SSL_SESSION_get_ex_new_index, SSL_SESSION_set1_hostname, SSL_SESSION_set_ex_data,
 )
+from pysidctx.openssl_compat cimport checks_host
 
 # On a session: whether its peer's name was checked; NULL where that is not known. OpenSSL copies it
 # with the session; there is nothing to free.

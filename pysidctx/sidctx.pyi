@@ -17,4 +17,3 @@ def set_session_id_context(
     target: Union[SSLContext, SSLSocket, SSLObject, _HasSSLObject],
     sid_ctx: Buffer,  # 0 to MAX_SID_CTX_LENGTH bytes; 0 for a client with an external PSK in TLS 1.3
 ) -> None: ...
-def derive_session_id_context(*parts: Union[str, Buffer]) -> bytes: ...  # 32 bytes

@@ -1,8 +1,6 @@
-"""Setting session id contexts on ssl objects, and deriving them from names; for Python and C."""
+"""Setting session id contexts on ssl objects and OpenSSL's; for Python, C and Cython."""
 
 cimport cython
-
-from hashlib import sha256
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
@@ -10,29 +8,21 @@ from cpython.pycapsule cimport PyCapsule_New
 from cpython.ref cimport Py_DECREF
 from libc.string cimport memcpy
 
-from pysidctx cimport handles
-from pysidctx.codes cimport PYSIDCTX_TOO_LATE
+from pysidctx cimport handles, libssl
+from pysidctx.codes cimport (
+    PYSIDCTX_API_CAPSULE, PYSIDCTX_API_VERSION, PYSIDCTX_NO_MEMORY, PYSIDCTX_OK, PYSIDCTX_TOO_LATE, PYSIDCTX_TOO_LONG,
+    pysidctx_api,
+)
 from pysidctx.handles cimport SSL_CTX_of, SSL_of, connection_of, is_context
 from pysidctx.inert cimport warn_of_clients
-from pysidctx.libssl cimport SSL_MAX_SID_CTX_LENGTH
-from pysidctx.listener cimport (
-    listener_of, recent_listener_of, set_on_connection, set_on_context, unlikely,
+from pysidctx.libssl cimport (
+    SSL_get_pending_cipher, SSL_get_session, SSL_in_before, SSL_MAX_SID_CTX_LENGTH,
 )
+from pysidctx.listener cimport (
+    Connection, Listener, connection_kept, likely, listener_of, new_connection, new_listener, recent_listener_of, unlikely,
+)
+from pysidctx.sid_slot cimport sid_slot_write
 from pysidctx.wrapped cimport is_plain, kind_of, unwrapped
-
-cdef extern from "pysidctx.h":
-    ctypedef struct pysidctx_api:
-        unsigned int version
-        size_t size
-        int (*SSL_CTX_set_session_id_context)(SSL_CTX *, const unsigned char *,
-                                              unsigned int) noexcept nogil
-        int (*SSL_set_session_id_context)(SSL *, const unsigned char *,
-                                          unsigned int) noexcept nogil
-        SSL_CTX *(*SSL_CTX_from)(object) except NULL
-        SSL *(*SSL_from)(object, PyObject **) except NULL
-    enum:
-        PYSIDCTX_API_VERSION
-    const char *PYSIDCTX_API_CAPSULE
 
 cdef const char *TARGETS = b"ssl.SSLContext, ssl.SSLSocket or ssl.SSLObject"
 
@@ -119,6 +109,54 @@ def set_session_id_context(target, sid_ctx):
         raise refusal(result)
 
 
+cdef inline int set_on_context(SSL_CTX *ctx, Listener *listener, const unsigned char *sid_ctx,
+                               unsigned int length) noexcept nogil:
+    """Set the id context of the next connections of `ctx`; returns a PYSIDCTX_ code.
+
+    `listener` is what is kept on `ctx`. Two calls for one `ctx` must not overlap; handshakes may
+    run meanwhile.
+    """
+    if length > SSL_MAX_SID_CTX_LENGTH:
+        return PYSIDCTX_TOO_LONG
+    if listener is not NULL:
+        sid_slot_write(&listener.id_context, sid_ctx, length)
+    else:
+        listener = new_listener(ctx, sid_ctx, length)
+        if listener is NULL:
+            return PYSIDCTX_NO_MEMORY
+    if listener.serves:
+        return PYSIDCTX_OK
+    return libssl.SSL_CTX_set_session_id_context(ctx, sid_ctx, length)
+
+
+cdef inline int set_on_connection(SSL *ssl, const unsigned char *sid_ctx,
+                                  unsigned int length) noexcept nogil:
+    """Set the id context of `ssl` alone; returns a PYSIDCTX_ code.
+
+    Called by the one thread that uses `ssl`.
+    """
+    cdef Connection *connection
+    if length > SSL_MAX_SID_CTX_LENGTH:
+        return PYSIDCTX_TOO_LONG
+    # A server has a session, and that its id context, from the ClientHello on; between a
+    # HelloRetryRequest and its answer none, but a cipher.
+    if (not likely(SSL_in_before(ssl))
+            and (SSL_get_session(ssl) is not NULL or SSL_get_pending_cipher(ssl) is not NULL)):
+        return PYSIDCTX_TOO_LATE
+    connection = connection_kept(ssl)
+    if unlikely(connection is NULL):
+        connection = new_connection(ssl)
+        if connection is NULL:
+            return PYSIDCTX_NO_MEMORY
+    connection.own = True
+    if likely(length == SSL_MAX_SID_CTX_LENGTH):  # as derived ones are: without a call
+        memcpy(connection.id_context, sid_ctx, SSL_MAX_SID_CTX_LENGTH)
+    else:
+        memcpy(connection.id_context, sid_ctx, length)
+    connection.length = length
+    return libssl.SSL_set_session_id_context(ssl, sid_ctx, length)
+
+
 cdef inline int set_on_plain(object context, const unsigned char *data, Py_ssize_t length) except? -1:
     """The same for a context that makes its connections itself; returns a PYSIDCTX_ code."""
     cdef SSL_CTX *ctx = SSL_CTX_of(context)
@@ -161,43 +199,6 @@ cdef object refusal(int result):
             "the handshake has begun and its session has its id context already: set it before "
             "the handshake")
     return MemoryError("no memory to keep the session id context in, or no random numbers")
-
-
-def derive_session_id_context(*parts):
-    """Return a session id context of 32 bytes for what `parts` name, such as ("shop", host).
-
-    Equal parts give equal id contexts, in every process and release: it is the SHA-256 of the
-    parts one after the other, each preceded by its length in bytes as a big-endian number of 8
-    bytes; a `str` counts as its UTF-8 encoding. So ("ab", "c") and ("a", "bc") differ.
-
-    It is no secret, and takes none: whoever can guess the parts can compute it.
-
-    parts
-        One or more `str` or bytes-like objects.
-
-    Raises TypeError for a part of another type and for no parts at all, and UnicodeEncodeError
-    (a ValueError) for a `str` with lone surrogates. Safe in any thread.
-    """
-    if not parts:
-        raise TypeError("derive_session_id_context() needs at least one part: name what the "
-                        "sessions are for")
-    digest = sha256()
-    for part in parts:
-        encoded = encoded_part(part)
-        digest.update(len(encoded).to_bytes(8, "big"))
-        digest.update(encoded)
-    return digest.digest()
-
-
-cdef bytes encoded_part(object part):
-    if isinstance(part, str):
-        return part.encode()
-    try:
-        return memoryview(part).tobytes()
-    except TypeError:
-        hint = ": pass its context_fingerprint()" if is_context(part) else ""
-        raise TypeError("the parts of a session id context are str or bytes-like, not "
-                        f"{type(part).__name__}{hint}") from None
 
 
 cdef int SSL_CTX_set_session_id_context(SSL_CTX *ctx, const unsigned char *sid_ctx,

@@ -3,5 +3,4 @@ from pysidctx.libssl cimport SSL_CTX
 
 cdef int use_keyring(SSL_CTX *ctx, Keyring *ring) except -1
 cdef bint stop_using(SSL_CTX *ctx, Keyring *ring) except -1
-cdef bint has_keyring(SSL_CTX *ctx) noexcept
 cdef Keyring *keyring_of(SSL_CTX *ctx) noexcept nogil

@@ -13,41 +13,34 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 from libc.time cimport time
 
-from pysidctx.contexts cimport atomic_size_t, shared_pointer
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.keyring cimport (
     ACCEPTED, EXPIRED, INVALID, ISSUED, NAME_LENGTH, Keyring, RENEWED, TicketKey, UNKNOWN_KEY, count,
     current_key, enter, find_anywhere, find_key, hold_keyring, leave, new_keyring, read_key,
     release_keyring, set_keys,
 )
-from pysidctx.listener cimport Connection, Listener, atomic_int, connection_kept, listener_made, listener_of
+from pysidctx.listener cimport Connection, Listener, connection_kept, listener_made, listener_of
 from pysidctx.libssl cimport (
     CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_clear_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_DecryptInit_ex,
-    EVP_EncryptInit_ex, OPENSSL_cleanse, OPENSSL_free, OPENSSL_zalloc, RAND_bytes, SSL, SSL_CTX,
-    SSL_CTX_get_ex_data, SSL_CTX_get_ex_new_index, SSL_CTX_get_timeout, SSL_CTX_get_tlsext_ticket_keys,
-    SSL_CTX_sess_set_new_cb, SSL_CTX_set_ex_data, SSL_CTX_set_session_ticket_cb, SSL_CTX_set_timeout,
-    SSL_get_ex_data, SSL_get_ex_new_index, SSL_get_session, SSL_get_SSL_CTX, SSL_get_verify_mode, SSL_is_server,
-    SSL_SESSION, SSL_SESSION_get0_peer, SSL_SESSION_get_time, SSL_SESSION_get_timeout, SSL_SESSION_set_time,
-    SSL_SESSION_set_timeout, SSL_session_reused, SSL_set_ex_data, SSL_TICKET_NO_DECRYPT, SSL_TICKET_RETURN,
-    SSL_TICKET_RETURN_IGNORE_RENEW, SSL_TICKET_RETURN_USE, SSL_TICKET_RETURN_USE_RENEW, SSL_TICKET_STATUS,
-    SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW, SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_POST_HANDSHAKE,
-    SSL_version, TICKET_MAC, TLS1_3_VERSION, fetched_aes128, fetched_aes256, set_ticket_key_callback,
+    EVP_EncryptInit_ex, OPENSSL_cleanse, OPENSSL_free, OPENSSL_zalloc, RAND_bytes, SSL, SSL_CTX, SSL_CTX_get_ex_data,
+    SSL_CTX_get_ex_new_index, SSL_CTX_get_timeout, SSL_CTX_get_tlsext_ticket_keys, SSL_CTX_sess_set_new_cb,
+    SSL_CTX_set_ex_data, SSL_CTX_set_session_ticket_cb, SSL_CTX_set_timeout, SSL_get_ex_data, SSL_get_ex_new_index,
+    SSL_get_session, SSL_get_SSL_CTX, SSL_get_verify_mode, SSL_is_server, SSL_SESSION, SSL_SESSION_get0_peer,
+    SSL_SESSION_get_timeout, SSL_SESSION_set_timeout, SSL_session_reused, SSL_set_ex_data, SSL_TICKET_NO_DECRYPT,
+    SSL_TICKET_RETURN, SSL_TICKET_RETURN_IGNORE_RENEW, SSL_TICKET_RETURN_USE, SSL_TICKET_RETURN_USE_RENEW,
+    SSL_TICKET_STATUS, SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW, SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+    SSL_VERIFY_POST_HANDSHAKE, SSL_version, TLS1_3_VERSION,
+)
+from pysidctx.openssl_compat cimport (
+    SSL_SESSION_get_time, SSL_SESSION_set_time, TICKET_MAC, fetched_aes128, fetched_aes256, set_ticket_key_callback,
     ticket_mac_init,
+)
+from pysidctx.readers cimport (
+    atomic_exchange, atomic_load, atomic_size_t, atomic_thread_fence, flag_store, memory_order_acquire,
+    memory_order_release, shared_exchange, shared_load, shared_pointer,
 )
 from pysidctx.ticket_times cimport Times, read_times, set_times
 from pysidctx.verified_chain cimport verified_until
-
-cdef extern from "readers.h" nogil:
-    void *shared_load(shared_pointer *pointer)
-    void *shared_exchange(shared_pointer *pointer, void *value)
-
-cdef extern from "stdatomic.h" nogil:
-    ctypedef enum memory_order:
-        memory_order_acquire
-        memory_order_release
-    void atomic_thread_fence(memory_order order)
-    int atomic_load(const atomic_int *object)
-    int atomic_exchange(atomic_int *object, int desired)
 
 
 # Kept on an SSL_CTX once it has the callbacks; owned by it, freed with it.
@@ -70,7 +63,8 @@ cdef EVP_CIPHER *aes256 = <EVP_CIPHER *> check_pointer(fetched_aes256(), b"EVP_C
 cdef int use_keyring(SSL_CTX *ctx, Keyring *ring) except -1:
     """Have connections that `ctx` creates use these keys. Not twice at once for one `ctx`."""
     cdef Installed *installed = installed_on(ctx)
-    listener_made(ctx)  # its callback notes for which SSL_CTX an id context is chosen
+    # Its callback notes for which SSL_CTX an id context is chosen.
+    cdef Listener *listener = listener_made(ctx)
     hold_keyring(ring)
     if installed is NULL:
         try:
@@ -83,6 +77,7 @@ cdef int use_keyring(SSL_CTX *ctx, Keyring *ring) except -1:
             installed.timeout = SSL_CTX_get_timeout(ctx)
         release_keyring(<Keyring *> shared_exchange(&installed.ring, ring))
     SSL_CTX_set_timeout(ctx, <long> ring.lifetime)
+    flag_store(&listener.has_ticket_keys, not ring.builtin)
     return 0
 
 
@@ -98,20 +93,8 @@ cdef bint stop_using(SSL_CTX *ctx, Keyring *ring) except -1:
     own = builtin_keyring(ctx)
     release_keyring(<Keyring *> shared_exchange(&installed.ring, own))
     SSL_CTX_set_timeout(ctx, installed.timeout)
+    flag_store(&listener_of(ctx).has_ticket_keys, False)
     return True
-
-
-cdef bint has_keyring(SSL_CTX *ctx) noexcept:
-    """Whether connections that `ctx` creates use other keys than OpenSSL's own."""
-    cdef Installed *installed = installed_on(ctx)
-    cdef atomic_size_t *inside
-    cdef bint builtin
-    if installed is NULL:
-        return False
-    inside = enter()
-    builtin = ring_of(installed).builtin
-    leave(inside)
-    return not builtin
 
 
 cdef Keyring *keyring_of(SSL_CTX *ctx) noexcept nogil:

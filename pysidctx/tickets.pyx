@@ -12,8 +12,7 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
 
 from pysidctx.errors cimport check
-from pysidctx.handles cimport SSL_CTX_from
-from pysidctx.hosts cimport server_context
+from pysidctx.handles cimport SSL_CTX_from, server_context
 from pysidctx.inert cimport warn_without_tickets
 from pysidctx.keyring cimport (
     ACCEPTED, EXPIRED, INVALID, ISSUED, Keyring, RENEWED, TicketKey, UNKNOWN_KEY,

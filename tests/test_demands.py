@@ -132,7 +132,7 @@ def test_a_demand_made_while_a_fingerprint_is_taken_counts_as_made_later(
             hosts.install(listener)
 
     def derive_late(*parts):
-        if parts[0] == "pysidctx context fingerprint 1":  # and all others are there, too
+        if parts[0] == b"pysidctx context fingerprint 1":  # and all others are there, too
             ask_for_certificates(changed)
         return derive_session_id_context(*parts)
 

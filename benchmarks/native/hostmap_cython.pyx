@@ -14,19 +14,11 @@ from pysidctx.libssl cimport (
     SSL_TLSEXT_ERR_OK,
 )
 
+from pysidctx.readers cimport atomic_size_t, gate_enter, gate_init, gate_leave, reader_gate
 from pysidctx.siphash cimport siphash, siphash_value
 
 cdef extern from "timing.h" nogil:
     double seconds()
-
-cdef extern from "readers.h" nogil:
-    ctypedef struct atomic_size_t:
-        pass
-    ctypedef struct reader_gate:
-        pass
-    void gate_init(reader_gate *gate)
-    atomic_size_t *gate_enter(reader_gate *gate)
-    void gate_leave(atomic_size_t *inside)
 
 cdef extern from "openssl/ssl.h" nogil:
     const BIO_METHOD *BIO_s_null()
