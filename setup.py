@@ -15,9 +15,8 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 from setuptools.errors import CompileError, LinkError
 
-MODULES = sorted(path.stem for path in Path("pysidctx").glob("*.pyx"))
 LIBRARIES = ["ssl", "crypto"]
-HEADERS = [str(path) for folder in ("include", "pysidctx") for path in sorted(Path(folder).glob("*.h"))]
+HEADERS = [str(path) for folder in ("include", "pysidctx") for path in sorted(Path(folder).rglob("*.h"))]
 
 # What is looked for, and the packages of Debian and Ubuntu, Fedora and Alpine that have it.
 COMPILER = "a C compiler", "gcc", "gcc", "build-base"
@@ -134,7 +133,7 @@ class BuildPython(build_py):
 
 
 setup(
-    ext_modules=[Extension(f"pysidctx.{name}", [f"pysidctx/{name}.pyx"], libraries=LIBRARIES, depends=HEADERS)
-                 for name in MODULES],
+    ext_modules=[Extension(".".join(path.with_suffix("").parts), [str(path)], libraries=LIBRARIES, depends=HEADERS)
+                 for path in sorted(Path("pysidctx").rglob("*.pyx"))],
     cmdclass={"build_ext": BuildExtensions, "build_py": BuildPython},
 )

@@ -2,22 +2,22 @@
 
 cimport cython
 
-from pysidctx.fingerprint import context_fingerprint
-from pysidctx.derivation import derive_session_id_context
-from pysidctx.sidctx import set_session_id_context
-from pysidctx.tickets import TicketKeys
+from pysidctx.id_contexts.derivation import derive_session_id_context
+from pysidctx.id_contexts.fingerprint import context_fingerprint
+from pysidctx.id_contexts.setters import set_session_id_context
+from pysidctx.tickets.ticket_keys import TicketKeys
 
 from libc.stdint cimport uintptr_t
 
-from pysidctx.derivation cimport LABEL_RESUMABLE
 from pysidctx.handles cimport SSL_CTX_from, server_context
+from pysidctx.handshake.listener cimport Listener, listener_of
+from pysidctx.id_contexts.derivation cimport LABEL_RESUMABLE
+from pysidctx.id_contexts.setters cimport copy_sid_ctx
 from pysidctx.inert cimport warn_without_certificate
-from pysidctx.keyring cimport Keyring, hold_keyring, release_keyring
 from pysidctx.libssl cimport SSL_CTX, SSL_MAX_SID_CTX_LENGTH
-from pysidctx.listener cimport Listener, listener_of
-from pysidctx.sid_slot cimport sid_slot_read
-from pysidctx.sidctx cimport copy_sid_ctx
-from pysidctx.ticket_callbacks cimport keyring_of, stop_using, use_keyring
+from pysidctx.lockfree.id_context_slot cimport sid_slot_read
+from pysidctx.tickets.callbacks cimport keyring_of, stop_using, use_keyring
+from pysidctx.tickets.keyring cimport Keyring, hold_keyring, release_keyring
 from pysidctx.wrapped cimport unwrapped
 
 

@@ -1,9 +1,0 @@
-from pysidctx.demands cimport Demands
-from pysidctx.host_table cimport host_table
-from pysidctx.libssl cimport SSL_MAX_SID_CTX_LENGTH
-from pysidctx.listener cimport Listener
-
-cdef bint install(Listener *listener, host_table *table, const Demands *demands,
-                  const unsigned char *fingerprint) noexcept nogil
-cdef bint uninstall(Listener *listener, host_table *table) noexcept nogil
-cdef bint is_installed(Listener *listener, const host_table *table) noexcept nogil
