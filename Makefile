@@ -37,14 +37,13 @@ bench: $(VENV)/.bench $(VENV)/.m2crypto
 soak: $(VENV)/.test
 	FORKS=20000 $(BIN)/pytest --capture=no $(ARGS) tests/test_forks.py
 
-# Without the debugger's information, which takes longer to write than the code.
 $(VENV)/.built: $(SOURCES) .ci/prepare .ci/install
 	@sh .ci/prepare $(PYTHON)
 	@echo 'Making $(VENV), with pip, setuptools and Cython'
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) --upgrade pip 'setuptools>=77' 'Cython>=3.1'
 	@echo 'Building pysidctx: $(words $(MODULES)) modules, which may take a minute or two'
-	@CFLAGS="-g0 $$CFLAGS" $(PIP) --no-build-isolation --editable '.[cli]'
+	@$(PIP) --no-build-isolation --editable '.[cli]'
 	@touch $@
 
 # What is built already is not built again: pip finds it installed, and adds what the extra names.

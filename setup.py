@@ -89,6 +89,7 @@ class BuildExtensions(build_ext):
         # it to count.
         no_detour = self.builds("int main(void) { return 0; }", "-Werror", "-fno-plt")
         flags = ["-fno-plt"] if no_detour else []
+        flags += debug_flags()
         for extension, translated in zip(self.extensions, translate(self.extensions)):
             extension.sources, extension.depends = translated.sources, translated.depends
             extension.extra_compile_args += flags
@@ -112,6 +113,12 @@ class BuildExtensions(build_ext):
             except (CompileError, LinkError):
                 return False
         return True
+
+
+def debug_flags():
+    """No information for debuggers, which Python's own flags ask for: it is most of a module. CFLAGS may ask for it."""
+    asked = any(word.startswith("-g") for word in shlex.split(os.environ.get("CFLAGS", "")))
+    return [] if asked else ["-g0"]
 
 
 def translate(extensions):

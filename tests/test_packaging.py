@@ -73,6 +73,15 @@ def test_the_wheel_shares_libssl_and_brings_none(wheel, tmp_path):
         assert kinds <= {"libssl", "libcrypto", "libc", "libpthread", "libpython", "ld-linux"}, needed
 
 
+def test_the_wheel_has_names_of_functions_and_nothing_else_for_debuggers(wheel, tmp_path):
+    readelf = program("readelf", "binutils")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    for module in (tmp_path / "pysidctx").rglob("*.so"):
+        sections = run(readelf, "--sections", "--wide", module, check=True).stdout
+        assert ".symtab" in sections and ".debug_info" not in sections
+
+
 def test_the_wheel_works_in_an_empty_environment(wheel, empty_venv, tmp_path):
     """And C and Cython users then find everything."""
     python = empty_venv / "bin" / "python"
