@@ -8,12 +8,13 @@ cimport cython
 
 from pysidctx.id_contexts.derivation import derive_session_id_context
 
+from pysidctx.der cimport der_of
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.handles cimport SSL_CTX_from
 from pysidctx.id_contexts.client_verification cimport Demands
 from pysidctx.id_contexts.derivation cimport LABEL_FINGERPRINT
 from pysidctx.libssl cimport (
-    OPENSSL_free, SSL, SSL_CERT_SET_FIRST, SSL_CERT_SET_NEXT, SSL_CTX, SSL_CTX_get0_CA_list, SSL_CTX_get0_param,
+    SSL, SSL_CERT_SET_FIRST, SSL_CERT_SET_NEXT, SSL_CTX, SSL_CTX_get0_CA_list, SSL_CTX_get0_param,
     SSL_CTX_get_cert_store, SSL_CTX_get_client_CA_list, SSL_CTX_get_extra_chain_certs_only, SSL_CTX_get_security_level,
     SSL_CTX_get_verify_depth, SSL_CTX_get_verify_mode, SSL_free, SSL_get0_chain_certs, SSL_get_certificate, SSL_new,
     SSL_set_current_cert, STACK_OF_X509, STACK_OF_X509_NAME, STACK_OF_X509_OBJECT, X509_OBJECT, X509_OBJECT_free,
@@ -142,7 +143,7 @@ cdef list certificates(SSL_CTX *ctx):
         while found:
             chain = NULL
             check(SSL_get0_chain_certs(ssl, &chain), b"SSL_get0_chain_certs()")
-            leaf = der(<i2d_of_void *> i2d_X509, SSL_get_certificate(ssl), b"i2d_X509()")
+            leaf = der_of(<i2d_of_void *> i2d_X509, SSL_get_certificate(ssl), b"i2d_X509()")
             derived.append(derive_session_id_context(leaf, *all_of(chain)))
             found = SSL_set_current_cert(ssl, SSL_CERT_SET_NEXT)
         return derived
@@ -158,7 +159,7 @@ cdef list extra_chain(SSL_CTX *ctx):
 
 cdef list all_of(STACK_OF_X509 *stack):
     cdef int i
-    return [der(<i2d_of_void *> i2d_X509, sk_X509_value(stack, i), b"i2d_X509()")
+    return [der_of(<i2d_of_void *> i2d_X509, sk_X509_value(stack, i), b"i2d_X509()")
             for i in range(sk_X509_num(stack))]
 
 
@@ -174,10 +175,10 @@ cdef tuple trusted(SSL_CTX *ctx):
         for i in range(sk_X509_OBJECT_num(objects)):
             found = sk_X509_OBJECT_value(objects, i)
             if X509_OBJECT_get0_X509(found) is not NULL:
-                certificates.append(der(<i2d_of_void *> i2d_X509_AUX,
+                certificates.append(der_of(<i2d_of_void *> i2d_X509_AUX,
                                         X509_OBJECT_get0_X509(found), b"i2d_X509_AUX()"))
             elif X509_OBJECT_get0_X509_CRL(found) is not NULL:
-                lists.append(der(<i2d_of_void *> i2d_X509_CRL,
+                lists.append(der_of(<i2d_of_void *> i2d_X509_CRL,
                                  X509_OBJECT_get0_X509_CRL(found), b"i2d_X509_CRL()"))
         return certificates, lists
     finally:
@@ -186,7 +187,7 @@ cdef tuple trusted(SSL_CTX *ctx):
 
 cdef list names(const STACK_OF_X509_NAME *stack):
     cdef int i
-    return [der(<i2d_of_void *> i2d_X509_NAME, sk_X509_NAME_value(stack, i), b"i2d_X509_NAME()")
+    return [der_of(<i2d_of_void *> i2d_X509_NAME, sk_X509_NAME_value(stack, i), b"i2d_X509_NAME()")
             for i in range(sk_X509_NAME_num(stack))]
 
 
@@ -223,14 +224,3 @@ cdef str settings(const Demands *demands, SSL_CTX *ctx, bint checked):
 cdef list uncertified_ciphers(object context):
     return [cipher["name"].encode() for cipher in _ssl._SSLContext.get_ciphers(context)
             if cipher["auth"] in ("auth-null", "auth-psk", "auth-srp")]
-
-
-cdef bytes der(i2d_of_void *i2d, const void *value, const char *call):
-    """What one of OpenSSL's i2d functions makes of `value`."""
-    cdef unsigned char *made = NULL
-    cdef int length = i2d(value, &made)
-    check(length, call)
-    try:
-        return (<unsigned char *> check_pointer(made, call))[:length]
-    finally:
-        OPENSSL_free(made)

@@ -8,11 +8,12 @@ from libc.string cimport strcmp
 
 from pysidctx.errors import SessionError
 
+from pysidctx.der cimport der_of
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.libssl cimport (
     BIO_free, BIO_get_mem_data, BIO_new, BIO_new_mem_buf, BIO_s_mem, ERR_clear_error, OPENSSL_clear_free, OPENSSL_free,
     PEM_read_bio, PEM_STRING_SSL_SESSION, PEM_write_bio, SSL_SESSION_free, SSL_SESSION_get_timeout, d2i_SSL_SESSION,
-    i2d_SSL_SESSION,
+    i2d_of_void, i2d_SSL_SESSION,
 )
 from pysidctx.openssl_compat cimport SSL_SESSION_get_time
 
@@ -39,13 +40,8 @@ cdef SSL_SESSION *session_from_der(const unsigned char *data, Py_ssize_t length)
     return session
 
 
-cdef bytes der_of(SSL_SESSION *session):
-    cdef unsigned char *data = NULL
-    cdef int length = check(i2d_SSL_SESSION(session, &data), b"i2d_SSL_SESSION()")
-    try:
-        return data[:length]
-    finally:
-        OPENSSL_clear_free(data, length)
+cdef bytes session_to_der(SSL_SESSION *session):
+    return der_of(<i2d_of_void *> i2d_SSL_SESSION, session, b"i2d_SSL_SESSION()")
 
 
 cdef SSL_SESSION *session_from_pem(const unsigned char *data, Py_ssize_t length) except NULL:
@@ -90,7 +86,7 @@ cdef int refuse_more(BIO *bio) except -1:
     return 0
 
 
-cdef BIO *pem_of(SSL_SESSION *session) except NULL:
+cdef BIO *session_to_pem(SSL_SESSION *session) except NULL:
     """A new BIO with the text for text_of(); BIO_free() wipes it."""
     cdef unsigned char *data = NULL
     cdef int length = check(i2d_SSL_SESSION(session, &data), b"i2d_SSL_SESSION()")

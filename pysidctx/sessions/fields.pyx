@@ -4,11 +4,12 @@ from libc.string cimport memcmp
 
 from pysidctx.errors import SessionError
 
-from pysidctx.errors cimport check
+from pysidctx.der cimport der_of
 from pysidctx.libssl cimport (
-    DTLS1_2_VERSION, DTLS1_VERSION, OPENSSL_free, SSL3_VERSION, SSL_SESSION_get0_id_context, SSL_SESSION_get0_peer,
+    DTLS1_2_VERSION, DTLS1_VERSION, SSL3_VERSION, SSL_SESSION_get0_id_context, SSL_SESSION_get0_peer,
     SSL_SESSION_get_id, SSL_SESSION_get_protocol_version, SSL_SESSION_has_ticket, SSL_SESSION_is_resumable,
-    TLS1_1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION, TLS1_VERSION, X509, i2d_X509,
+    TLS1_1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION, TLS1_VERSION, X509, i2d_of_void,
+    i2d_X509,
 )
 
 _PROTOCOLS = {
@@ -54,12 +55,4 @@ cdef bytes id_context_of(SSL_SESSION *session):
 cdef object certificate_of(SSL_SESSION *session):
     """The peer's certificate in DER; None where it showed none."""
     cdef X509 *certificate = SSL_SESSION_get0_peer(session)
-    cdef unsigned char *data = NULL
-    cdef int length
-    if certificate is NULL:
-        return None
-    length = check(i2d_X509(certificate, &data), b"i2d_X509()")
-    try:
-        return data[:length]
-    finally:
-        OPENSSL_free(data)
+    return None if certificate is NULL else der_of(<i2d_of_void *> i2d_X509, certificate, b"i2d_X509()")

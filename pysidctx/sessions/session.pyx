@@ -18,14 +18,14 @@ from pysidctx.handles cimport (
 )
 from pysidctx.id_contexts.setters cimport copy_sid_ctx
 from pysidctx.libssl cimport (
-    BIO, BIO_free, OPENSSL_cleanse, SSL, SSL_CIPHER_get_name, SSL_MAX_SID_CTX_LENGTH, SSL_SESSION, SSL_SESSION_dup,
+    BIO, BIO_free, SSL, SSL_CIPHER_get_name, SSL_MAX_SID_CTX_LENGTH, SSL_SESSION, SSL_SESSION_dup,
     SSL_SESSION_free, SSL_SESSION_get0_cipher, SSL_SESSION_get_id, SSL_SESSION_get_ticket_lifetime_hint,
     SSL_SESSION_get_timeout, SSL_SESSION_has_ticket, SSL_SESSION_is_resumable, SSL_SESSION_set1_id_context,
-    SSL_SESSION_up_ref, SSL_get_session, SSL_is_init_finished, SSL_is_server,
+    SSL_get_session, SSL_is_init_finished, SSL_is_server,
 )
 from pysidctx.openssl_compat cimport SSL_SESSION_get_time
 from pysidctx.sessions.encoding cimport (
-    der_of, pem_of, session_from_der, session_from_pem, text_of,
+    session_from_der, session_from_pem, session_to_der, session_to_pem, text_of,
 )
 from pysidctx.sessions.fields cimport (
     certificate_of, has_id_context, id_context_of, is_marked, protocol_of, refusal_of_marked,
@@ -83,7 +83,7 @@ cdef class Session:
         the full handshake, whatever host it was resumed on.
     """
 
-    cdef SSL_SESSION *session  # the owner of one reference; never NULL, never changed
+    cdef SSL_SESSION *session  # the owner of one reference; never changed once the Session is handed out
     cdef object __weakref__
 
     def __cinit__(self, token=None):
@@ -118,8 +118,7 @@ cdef class Session:
 
         To be called in the thread that uses the connection. See SSL_get_session(3).
         """
-        return wrapped(copy_of_ssl(source) if is_session(source) else copy_of_connection(source),
-                       host)
+        return bound(of_ssl_session(source) if is_session(source) else of_connection(source), host)
 
     @staticmethod
     def from_der(data, *, id_context, host=None):
@@ -177,11 +176,8 @@ cdef class Session:
 
         Raises OSError, too. Safe in any thread.
         """
-        content = private_files.read(path, SESSION_FILE, shared=shared)
-        try:
+        with private_files.read(path, SESSION_FILE, shared=shared) as content:
             return taken(content, id_context, host, session_from_pem)
-        finally:
-            wipe(content)
 
     def to_der(self):
         """Return the session in DER, as bytes with its secret in them, which nobody wipes.
@@ -190,18 +186,14 @@ cdef class Session:
         asks for `host`. Raises SessionError where OpenSSL has marked the session as not resumable: the
         mark would not be written along. Safe in any thread. See i2d_SSL_SESSION(3).
         """
-        cdef SSL_SESSION *written = to_write(self.session)
-        try:
-            return der_of(written)
-        finally:
-            SSL_SESSION_free(written)
+        return session_to_der(writable(self).session)
 
     def to_pem(self):
         """Return the same in PEM, as a str: what `openssl s_client -sess_out` writes.
 
         Raises SessionError as `to_der()`. Safe in any thread. See PEM_write_bio_SSL_SESSION(3).
         """
-        cdef BIO *bio = pem(self.session)
+        cdef BIO *bio = session_to_pem(writable(self).session)
         cdef const unsigned char *text
         cdef Py_ssize_t length = text_of(bio, &text)
         try:
@@ -219,7 +211,7 @@ cdef class Session:
         Raises OSError; SessionError as `to_der()`. Safe in any thread; two at once for one path leave
         the session of one of them.
         """
-        cdef BIO *bio = pem(self.session)
+        cdef BIO *bio = session_to_pem(writable(self).session)
         cdef const unsigned char *text
         cdef Py_ssize_t length = text_of(bio, &text)
         try:
@@ -243,14 +235,10 @@ cdef class Session:
         """
         cdef unsigned char copied[SSL_MAX_SID_CTX_LENGTH]
         cdef Py_ssize_t length = copy_sid_ctx(sid_ctx, copied)
-        cdef SSL_SESSION *copy = duplicate(self.session)
-        try:
-            check(SSL_SESSION_set1_id_context(copy, copied, <unsigned int> length),
-                  b"SSL_SESSION_set1_id_context()")
-        except:
-            SSL_SESSION_free(copy)
-            raise
-        return wrapped(copy, None)
+        cdef Session copy = duplicate(self.session)
+        check(SSL_SESSION_set1_id_context(copy.session, copied, <unsigned int> length),
+              b"SSL_SESSION_set1_id_context()")
+        return copy
 
     def resume_on(self, conn, *, any_host=False):
         """Have a client's connection offer the session to its server in the handshake to come.
@@ -354,55 +342,42 @@ cdef const char *SOURCES = b"ssl.SSLSocket, ssl.SSLObject or ssl.SSLSession"
 cdef const char *CONNECTIONS = b"ssl.SSLSocket or ssl.SSLObject"
 
 
-cdef SSL_SESSION *duplicate(SSL_SESSION *session) except NULL:
-    return <SSL_SESSION *> check_pointer(SSL_SESSION_dup(session), b"SSL_SESSION_dup()")
+cdef Session duplicate(SSL_SESSION *session):
+    cdef Session made = Session.__new__(Session, made_here)
+    made.session = <SSL_SESSION *> check_pointer(SSL_SESSION_dup(session), b"SSL_SESSION_dup()")
+    return made
 
 
-cdef SSL_SESSION *copy_of_ssl(object session) except NULL:
-    """That of an ssl.SSLSession; the reference is the caller's."""
-    cdef SSL_SESSION *copy = duplicate(SSL_SESSION_of(session))
-    try:
-        note_checked(copy, is_checked(copy) and context_of_session(session).check_hostname)
-    except:
-        SSL_SESSION_free(copy)
-        raise
-    return copy
+cdef Session of_ssl_session(object source):
+    cdef Session made = duplicate(SSL_SESSION_of(source))
+    note_checked(made.session, is_checked(made.session) and context_of_session(source).check_hostname)
+    return made
 
 
-cdef SSL_SESSION *copy_of_connection(object source) except NULL:
-    """That of an SSLSocket or SSLObject; the reference is the caller's."""
+cdef Session of_connection(object source):
     cdef PyObject *connection = connection_of(source, SOURCES)
-    cdef SSL_SESSION *copy = NULL
+    cdef Session made
     try:
-        copy = finished_session(SSL_of(connection))
+        made = duplicate(finished_session(SSL_of(connection)))
         if not SSL_is_server(SSL_of(connection)):
-            file_host_of(copy, connection)
-    except:
-        SSL_SESSION_free(copy)
-        raise
+            file_host_of(made.session, connection)
+        return made
     finally:
         Py_DECREF(<object> connection)
-    return copy
 
 
 cdef SSL_SESSION *finished_session(SSL *ssl) except NULL:
+    """The connection's own."""
     cdef SSL_SESSION *session = SSL_get_session(ssl)
     if session is NULL or not SSL_is_init_finished(ssl):
         raise SessionError("the handshake of this connection is not finished: take its session then")
-    return duplicate(session)
+    return session
 
 
-cdef Session wrapped(SSL_SESSION *session, object host):
-    """The Session that owns `session`, for `host` where that is said."""
-    cdef Session made
-    try:
-        if host is not None:
-            file_said_host(session, host)
-        made = Session.__new__(Session, made_here)
-    except:
-        SSL_SESSION_free(session)
-        raise
-    made.session = session
+cdef Session bound(Session made, object host):
+    """The same, new Session, for `host` where the user names one."""
+    if host is not None:
+        file_said_host(made.session, host)
     return made
 
 
@@ -410,15 +385,14 @@ cdef Session taken(object data, object id_context, object host, reader read):
     """The Session that `read` finds in `data`, if it has the id context."""
     cdef unsigned char expected[SSL_MAX_SID_CTX_LENGTH]
     cdef Py_ssize_t length = -1 if id_context is None else copy_sid_ctx(id_context, expected)
-    cdef SSL_SESSION *session = session_in(data, read)
-    if length >= 0 and not has_id_context(session, expected, length):
-        found = id_context_of(session)
-        SSL_SESSION_free(session)
+    cdef Session made = Session.__new__(Session, made_here)
+    made.session = session_in(data, read)
+    if length >= 0 and not has_id_context(made.session, expected, length):
         raise WrongContextError(
-            f"this session's id context is {found}, not {expected[:length]} as expected: it belongs to "
+            f"this session's id context is {made.id_context}, not {expected[:length]} as expected: it belongs to "
             "another application. To move it on purpose, read it with the id context that it has and "
             "use with_id_context()")
-    return wrapped(session, host)
+    return bound(made, host)
 
 
 cdef SSL_SESSION *session_in(object data, reader read) except NULL:
@@ -434,29 +408,13 @@ cdef SSL_SESSION *session_in(object data, reader read) except NULL:
         PyBuffer_Release(&view)
 
 
-cdef SSL_SESSION *to_write(SSL_SESSION *session) except NULL:
-    """What may be written of `session`; the reference is the caller's."""
-    if is_marked(session):
+cdef Session writable(Session session):
+    """What may be written of `session`: itself, or where nobody checked the host, a copy without that."""
+    cdef Session copy
+    if is_marked(session.session):
         raise refusal_of_marked()
-    if is_checked(session) or host_of(session) is None:
-        check(SSL_SESSION_up_ref(session), b"SSL_SESSION_up_ref()")
+    if is_checked(session.session) or host_of(session.session) is None:
         return session
-    cdef SSL_SESSION *copy = duplicate(session)
-    try:
-        file_host(copy, None)
-    except:
-        SSL_SESSION_free(copy)
-        raise
+    copy = duplicate(session.session)
+    file_host(copy.session, None)
     return copy
-
-
-cdef BIO *pem(SSL_SESSION *session) except NULL:
-    cdef SSL_SESSION *written = to_write(session)
-    try:
-        return pem_of(written)
-    finally:
-        SSL_SESSION_free(written)
-
-
-cdef void wipe(bytearray content) noexcept:
-    OPENSSL_cleanse(<char *> content, len(content))

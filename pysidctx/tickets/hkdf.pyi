@@ -1,8 +1,1 @@
-import sys
-
-if sys.version_info >= (3, 12):
-    from collections.abc import Buffer
-else:
-    from typing_extensions import Buffer
-
-def hkdf_sha256(secret: Buffer, salt: Buffer, info: Buffer, length: int) -> bytes: ...
+def hkdf_sha256(secret: bytes, salt: bytes, info: bytes, length: int) -> bytes: ...

@@ -1,5 +1,7 @@
 """HKDF with SHA-256 (RFC 5869), as OpenSSL computes it."""
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.libssl cimport (
     EVP_MD, EVP_PKEY_CTX, EVP_PKEY_CTX_add1_hkdf_info, EVP_PKEY_CTX_free, EVP_PKEY_CTX_new_id,
@@ -37,12 +39,11 @@ cdef int derive_key(unsigned char *out, size_t length, const unsigned char *secr
     return result
 
 
-def hkdf_sha256(const unsigned char[::1] secret not None, const unsigned char[::1] salt not None,
-                const unsigned char[::1] info not None, size_t length):
+def hkdf_sha256(bytes secret not None, bytes salt not None, bytes info not None, size_t length):
     """Return `length` bytes of keying material (RFC 5869, sections 2.2 and 2.3), for known answers."""
-    out = bytearray(length)
-    cdef unsigned char[::1] view = out
-    check(derive_key(&view[0], length, &secret[0], <int> secret.shape[0],
-                     &salt[0] if salt.shape[0] else NULL, <int> salt.shape[0],
-                     &info[0] if info.shape[0] else NULL, <int> info.shape[0]), b"EVP_PKEY_derive()")
-    return bytes(out)
+    cdef bytes out = PyBytes_FromStringAndSize(NULL, length)
+    check(derive_key(<unsigned char *> PyBytes_AS_STRING(out), length,
+                     <const unsigned char *> PyBytes_AS_STRING(secret), <int> len(secret),
+                     <const unsigned char *> PyBytes_AS_STRING(salt), <int> len(salt),
+                     <const unsigned char *> PyBytes_AS_STRING(info), <int> len(info)), b"EVP_PKEY_derive()")
+    return out

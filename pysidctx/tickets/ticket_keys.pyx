@@ -8,6 +8,7 @@ from collections import namedtuple
 from pysidctx import environment, private_files
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytearray cimport PyByteArray_AS_STRING
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
 
@@ -98,7 +99,7 @@ cdef class TicketKeys:
                             "by from_secret()")
         check(RAND_bytes(secret, MIN_SECRET), b"RAND_bytes()")
         try:
-            derive(self, secret, MIN_SECRET, period, lifetime)
+            derive_keys(self, secret, MIN_SECRET, period, lifetime)
             self._made_in = os.getpid()
         finally:
             OPENSSL_cleanse(secret, MIN_SECRET)
@@ -135,7 +136,7 @@ cdef class TicketKeys:
                             f"{type(secret).__name__}") from None
         try:
             check_secret(view.len, "the secret")
-            derive(made, <const unsigned char *> view.buf, view.len, period, lifetime)
+            derive_keys(made, <const unsigned char *> view.buf, view.len, period, lifetime)
         finally:
             PyBuffer_Release(&view)
         return made
@@ -351,20 +352,17 @@ def _from_files(paths, lifetime, layout):
 
 
 cdef TicketKeys read_secret(object path, object period, object lifetime):
-    content = private_files.read(path, SECRET_FILE)
-    try:
+    with private_files.read(path, SECRET_FILE) as content:
         check_secret(len(content), repr(os.fsdecode(path)))
         return TicketKeys.from_secret(content, period=period, lifetime=lifetime)
-    finally:
-        wipe(content)
 
 
 cdef str named_by(bint environment_does):
     return f"; the environment variable {environment.SECRET_FILE} names it" if environment_does else ""
 
 
-cdef int derive(TicketKeys made, const unsigned char *secret, Py_ssize_t length, object period,
-                object lifetime) except -1:
+cdef int derive_keys(TicketKeys made, const unsigned char *secret, Py_ssize_t length, object period,
+                     object lifetime) except -1:
     cdef uint64_t longest = checked("lifetime", lifetime, MAX_LIFETIME)
     cdef uint64_t each = checked("period", period, MAX_LIFETIME)
     if longest > MAX_PERIODS * each:
@@ -390,16 +388,12 @@ cdef int check_secret(Py_ssize_t length, str what) except -1:
 
 
 cdef int read_file(TicketKey *key, object path, bint hmac_first) except -1:
-    cdef unsigned char[::1] view
-    content = private_files.read(path, KEY_FILE)
-    try:
+    with private_files.read(path, KEY_FILE) as content:
         if len(content) not in (48, 80):
             raise ValueError(f"{os.fsdecode(path)!r} is {len(content)} bytes long: a ticket key has 48 "
                              "or 80, not as text but as they are (`openssl rand 80`)")
-        view = content
-        read_key(key, &view[0], len(content), hmac_first or len(content) == 80)
-    finally:
-        wipe(content)
+        read_key(key, <const unsigned char *> PyByteArray_AS_STRING(content), len(content),
+                 hmac_first or len(content) == 80)
     return 0
 
 
@@ -413,7 +407,3 @@ cdef int refuse_equal_names(const TicketKey *keys, tuple paths) except -1:
                              "give each key a name of its own, its first 16 bytes")
         known[name] = os.fsdecode(paths[i])
     return 0
-
-
-cdef void wipe(bytearray content) noexcept:
-    OPENSSL_cleanse(<char *> content, len(content))
