@@ -7,7 +7,7 @@ if sys.version_info >= (3, 12):
 else:
     from typing_extensions import Buffer
 
-from pysidctx.tickets import TicketKeys
+from pysidctx.tickets.ticket_keys import TicketKeys
 
 _Context = TypeVar("_Context", bound=SSLContext)
 

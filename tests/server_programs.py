@@ -58,8 +58,8 @@ def recipe(first_line):
 
 
 GUNICORN = recipe("# gunicorn.conf.py\nfrom pysidctx.servers import ssl_context_factory as ssl_context")
-UVICORN_WORKERS = recipe('# gunicorn.conf.py\nworker_class = "pysidctx.uvicorn_worker.UvicornWorker"')
-AIOHTTP_WORKERS = recipe('# gunicorn.conf.py\nworker_class = "pysidctx.aiohttp_worker.GunicornWebWorker"'
+UVICORN_WORKERS = recipe('# gunicorn.conf.py\nworker_class = "pysidctx.servers.uvicorn_worker.UvicornWorker"')
+AIOHTTP_WORKERS = recipe('# gunicorn.conf.py\nworker_class = "pysidctx.servers.aiohttp_worker.GunicornWebWorker"'
                          "  # or GunicornUVLoopWebWorker")
 
 

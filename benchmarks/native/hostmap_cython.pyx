@@ -4,29 +4,21 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
 cimport pysidctx
-from pysidctx.host_table cimport (
+from pysidctx.hosts.table cimport (
     HOSTS_MATCHED, host_table, table_count, table_match,
 )
-from pysidctx.hosts cimport Hosts
+from pysidctx.hosts.entries cimport Hosts
 from pysidctx.libssl cimport (
     BIO, BIO_METHOD, BIO_new, BIO_new_mem_buf, ERR_clear_error, SSL, SSL_CTX,
     SSL_CTX_set_tlsext_servername_callback, SSL_free, SSL_new, SSL_set_ex_data, SSL_set_SSL_CTX,
     SSL_TLSEXT_ERR_OK,
 )
 
-from pysidctx.siphash cimport siphash, siphash_value
+from pysidctx.lockfree.readers cimport atomic_size_t, gate_enter, gate_init, gate_leave, reader_gate
+from pysidctx.handshake.siphash cimport siphash, siphash_value
 
 cdef extern from "timing.h" nogil:
     double seconds()
-
-cdef extern from "readers.h" nogil:
-    ctypedef struct atomic_size_t:
-        pass
-    ctypedef struct reader_gate:
-        pass
-    void gate_init(reader_gate *gate)
-    atomic_size_t *gate_enter(reader_gate *gate)
-    void gate_leave(atomic_size_t *inside)
 
 cdef extern from "openssl/ssl.h" nogil:
     const BIO_METHOD *BIO_s_null()
