@@ -2,6 +2,7 @@
 #
 #   make demo      see plain ssl and pysidctx side by side
 #   make test      run the tests
+#   make lint      look for mistakes, misspellings and wrong types without running anything
 #   make matrix    run the tests on every CPython from 3.9 to 3.15 that is found
 #   make bench     measure
 #   make soak      fork 20,000 times while other threads serve
@@ -21,12 +22,15 @@ SOURCES := $(MODULES) $(shell find pysidctx include -name '*.pxd' -o -name '*.h'
 # What Cython has translated for one Python it need not translate for the next.
 export CYTHON_CACHE_DIR ?= $(CURDIR)/build/cython-cache
 
-.PHONY: demo test matrix bench soak clean
+.PHONY: demo test lint matrix bench soak clean
 demo: $(VENV)/.built
 	$(BIN)/python -m pysidctx demo
 
 test: $(VENV)/.test
 	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile $(ARGS)
+
+lint: $(VENV)/.test
+	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/lint
 
 matrix: $(VENV)/.nox
 	$(BIN)/nox $(ARGS)

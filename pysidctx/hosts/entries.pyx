@@ -100,16 +100,16 @@ cdef str hint_at_pattern(object name):
 cdef str too_much_in(str name):
     """Why a pattern that came from a URL, an e-mail address or a socket's address is none; None if it did not."""
     extra = []
-    scheme, found, rest = name.strip().rpartition("://")
+    _, found, rest = name.strip().rpartition("://")
     if found:
         extra.append("the scheme")
     rest, found, _ = rest.partition("/")
     if found:
         extra.append("the path")
-    user, found, rest = rest.rpartition("@")
+    _, found, rest = rest.rpartition("@")
     if found:
         extra.append("what comes before the @")
-    host, found, port = rest.rpartition(":")
+    host, found, _ = rest.rpartition(":")
     if found and ":" not in host.rpartition("]")[2]:  # else an IPv6 address without brackets
         rest = host
         extra.append("the port")
@@ -337,8 +337,8 @@ cdef class Hosts:
     cdef int forget(self, HostContext *held) except -1:
         # Its SSLContext may end with this function, and run code that uses this map: not before
         # nobody finds `held` here any more.
-        context, given, key = self.contexts.pop(<size_t> held)
-        self.addresses.pop(key, None)
+        kept = self.contexts.pop(<size_t> held)
+        self.addresses.pop(kept[2], None)
         return let_go(&held.held)
 
     cdef int put(self, object name, object value) except -1:

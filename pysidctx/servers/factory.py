@@ -93,8 +93,8 @@ class SSLContextFactory:
                  exact_id_context: Optional[bytes] = None, watch: Iterable[Path] = (),
                  max_age: Optional[float] = MAX_AGE) -> None:
         if not isinstance(keys, TicketKeys):
-            raise TypeError(f"SSLContextFactory() needs TicketKeys, not {type(keys).__name__}: for the secret in a file, "
-                            "TicketKeys.from_secret_file(path)")
+            raise TypeError(f"SSLContextFactory() needs TicketKeys, not {type(keys).__name__}: for the secret in a "
+                            "file, TicketKeys.from_secret_file(path)")
         self._keys = keys
         self._id_context, self._exact_id_context = checked_id_contexts(id_context, exact_id_context)
         self._watch = checked_watch(watch)

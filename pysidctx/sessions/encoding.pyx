@@ -94,7 +94,7 @@ cdef BIO *session_to_pem(SSL_SESSION *session) except NULL:
     try:
         bio = <BIO *> check_pointer(BIO_new(BIO_s_mem()), b"BIO_new()")
         check(PEM_write_bio(bio, PEM_STRING_SSL_SESSION, b"", data, length), b"PEM_write_bio()")
-    except:
+    except BaseException:
         BIO_free(bio)
         raise
     finally:

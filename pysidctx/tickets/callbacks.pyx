@@ -69,7 +69,7 @@ cdef int use_keyring(SSL_CTX *ctx, Keyring *ring) except -1:
     if installed is NULL:
         try:
             installed = install_callbacks(ctx, ring)
-        except:
+        except BaseException:
             release_keyring(ring)
             raise
     else:
@@ -112,7 +112,7 @@ cdef Installed *install_callbacks(SSL_CTX *ctx, Keyring *ring) except NULL:
     installed.timeout = SSL_CTX_get_timeout(ctx)
     try:
         check(SSL_CTX_set_ex_data(ctx, installed_index, installed), b"SSL_CTX_set_ex_data()")
-    except:
+    except BaseException:
         OPENSSL_free(installed)
         raise
     # They cannot fail. A handshake in another thread may run any of them at once: first what tells
@@ -137,7 +137,7 @@ cdef Keyring *builtin_keyring(SSL_CTX *ctx) except NULL:
         ring.builtin = True
         read_key(&key, keys, BUILTIN_LENGTH, True)
         set_keys(ring, &key, 1)
-    except:
+    except BaseException:
         if ring is not NULL:
             release_keyring(ring)
         raise
