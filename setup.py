@@ -17,7 +17,8 @@ from setuptools.errors import CompileError, LinkError
 
 MODULES = ("errors", "handles", "wrapped", "contexts", "listener", "sidctx", "fingerprint", "inert",
            "server_names", "routing", "hosts", "hostmap", "serialize", "session_host", "resumption", "session", "hkdf",
-           "keyring", "verified_chain", "ticket_callbacks", "tickets", "sharing")
+           "keyring", "verified_chain", "ticket_callbacks", "tickets", "sharing",
+           "client_limits")
 LIBRARIES = ["ssl", "crypto"]
 HEADERS = [str(path) for folder in ("include", "pysidctx") for path in sorted(Path(folder).glob("*.h"))]
 

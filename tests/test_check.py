@@ -26,9 +26,10 @@ from servers import TIMEOUT, accepting
 
 from pysidctx import Host, HostMap, TicketKeys
 from pysidctx.__main__ import main
-from pysidctx.cli import audit, check, connection, verdicts
+from pysidctx.cli import audit, check, client, connection, verdicts
 from pysidctx.cli.audit import Way, tries
-from pysidctx.cli.connection import Client, Target, visit
+from pysidctx.cli.client import Client
+from pysidctx.cli.connection import Target, visit
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_what_is_no_tls_server(run, greeting, said):
     assert time.monotonic() - begun < 20
 
 
-@pytest.mark.parametrize("version", connection.VERSIONS)
+@pytest.mark.parametrize("version", client.VERSIONS)
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
 def test_an_interrupt_in_any_message_ends_the_visit(server, monkeypatch, version, interrupt):
     """Though OpenSSL is asked for more at the time, and says that it wants it."""

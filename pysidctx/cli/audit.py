@@ -6,7 +6,9 @@ from collections.abc import Callable
 from itertools import permutations, product
 from typing import NamedTuple, Optional
 
-from pysidctx.cli.connection import VERSIONS, Client, Seen, Target, Ticket, visit
+from pysidctx.cli.client import VERSIONS, Client
+from pysidctx.cli.connection import NOT_OFFERED, Seen, Target, visit
+from pysidctx.cli.messages import Ticket
 from pysidctx.session import Session
 
 # How often, at least, a session may be offered that might be taken by one worker of several; and how often
@@ -49,6 +51,8 @@ class Options(NamedTuple):
     delay: float = 0.0                 # seconds between connections
     timeout: float = 5.0               # seconds for each
     request: bool = False              # ask for a page in TLS 1.3
+    alpn: tuple[str, ...] = ()         # application protocols to offer
+    alpn_refused: tuple[str, ...] = ()  # and those that are not offered, because the server refuses them
     most_connections: int = 1000
     most_seconds: float = 60.0
 
@@ -59,6 +63,11 @@ class Host(NamedTuple):
     name: Optional[str]
     seen: Seen                      # a full handshake without a client's certificate
     with_certificate: Optional[Seen]  # with one, where the server asks and one is at hand
+
+    @property
+    def refusal(self) -> str:
+        """In words that tell whose it is."""
+        return f"this client breaks off, because of {self.seen.refusal!r}" if self.seen.ours else self.seen.refusal
 
     @property
     def demands(self) -> bool:
@@ -84,10 +93,6 @@ class Host(NamedTuple):
         return not self.answers and self.seen.refusal in NOT_OFFERED
 
 
-# What is seen where a server does not have a version: its alert, or OpenSSL's words for another one.
-NOT_OFFERED = ("alert protocol_version", "unsupported protocol", "wrong version number")
-
-
 class Returning(NamedTuple):
     """A client that came back over and over."""
 
@@ -98,6 +103,7 @@ class Returning(NamedTuple):
     locked_out: bool = False  # all were refused, by alerts, and clients without a session are not
     tickets: tuple[Ticket, ...] = ()  # of the first visit
     fresh: Optional[bool] = None      # whether a resumed handshake brought other tickets; None: not known
+    ended: str = ""                   # what ended the first visit before it gave a session
 
     @property
     def share(self) -> float:
@@ -184,7 +190,8 @@ class Audit:
             raise Exhausted(f"{self.options.most_seconds:g} seconds")
         time.sleep(delay)
         self.made += 1
-        client = client._replace(timeout=self.options.timeout, request=self.options.request)
+        client = client._replace(timeout=self.options.timeout, request=self.options.request,
+                                 alpn=self.options.alpn)
         try:
             seen = visit(target or self.target, name, client, session)
         except OSError as error:  # it cannot be reached any more
@@ -196,7 +203,7 @@ class Audit:
     def connect_twice(self, client: Client, name: Optional[str]) -> Seen:
         """A full handshake, made again if it breaks off: that may be for once, and mean nothing."""
         seen = self.connect(client, name)
-        if seen.admitted or seen.refusal.startswith("alert "):
+        if (seen.admitted and not seen.ended) or seen.ours or seen.refusal.startswith("alert "):
             return seen
         return self.connect(client, name)
 
@@ -236,7 +243,7 @@ class Audit:
         if not first.admitted:
             return Returning(0, refusal=first.refusal)
         if session is None or (way.tickets and not first.tickets):
-            return None
+            return Returning(0, ended=first.ended) if first.ended else None
         known = {ticket.data for ticket in first.tickets}
         refusals = []
         for _ in range(self.options.connections - 1):
@@ -247,6 +254,7 @@ class Audit:
                 resumed += 1
                 fresh = bool(fresh) or any(ticket.data not in known for ticket in seen.tickets)
                 known |= {ticket.data for ticket in seen.tickets}
+                client = client._replace(brief=not seen.tickets)  # they do not come: that was seen
                 # Else the same again: where workers take turns, the one that made it will come.
                 session = seen.session or session
         return Returning(
@@ -263,7 +271,7 @@ class Audit:
         found, crossings = self.returning[way], self.crossings.setdefault(way, [])
         for made, offered in permutations(self.hosts[way.version], 2):
             returning, there = found.get(str(made.name)), found.get(str(offered.name))
-            if returning is None or not offered.answers:
+            if returning is None or returning.ended or not offered.answers:
                 continue
             for client in self.clients_for(way, made):
                 self.progress(f"{way}: from {made.name} to {offered.name}")
@@ -293,7 +301,7 @@ class Audit:
         for host in self.hosts[way.version][:1]:
             returning = found.get(str(host.name))
             for address, client in product(self.options.addresses, self.clients_for(way, host)[:1]):
-                if returning is not None:
+                if returning is not None and not returning.ended:
                     self.progress(f"{way}: to {address}")
                     moves.append(self.carried(
                         client, host.name, host, tries(returning.share, self.options.connections),

@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.text import Text
 
 from pysidctx.cli.audit import Audit, Evidence, Options
-from pysidctx.cli.connection import TIMEOUTS, Client, Seen, Target, load_certificate, visit
+from pysidctx.cli.client import ALPN, Client, load_certificate, unlimited
+from pysidctx.cli.connection import TIMEOUTS, Seen, Target, visit
 from pysidctx.cli.verdicts import FAULT, NOTE, OK, Finding, findings
 
 STYLES = {OK: "green", NOTE: "yellow", FAULT: "bold red"}
@@ -63,6 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--request", action="store_true",
                         help="ask for a page (HEAD / HTTP/1.1) in TLS 1.3: some servers give tickets only with "
                              "an answer")
+    parser.add_argument("--alpn", action="append", default=[], metavar="PROTOCOL",
+                        help="an application protocol to offer (ALPN), once for each; '' offers none (default: "
+                             f"{' and '.join(ALPN)}; with --request http/1.1)")
     parser.add_argument("--most-connections", type=at_least(1), default=MOST_CONNECTIONS, metavar="N",
                         help=f"end after so many (default: {MOST_CONNECTIONS})")
     parser.add_argument("--most-seconds", type=some_seconds, metavar="SECONDS",
@@ -128,8 +132,16 @@ def asked(arguments: argparse.Namespace) -> tuple[Target, Options, int]:
     host, port = split(arguments.host)
     own = () if is_address(host) else (checked_name(host),)
     main = (*said, *own, None)[0]
+    alpn = protocols(arguments)
     most_seconds = arguments.most_seconds or 60 + arguments.delay * arguments.most_connections
-    target, seen, made = reached(host, port, main, arguments, time.monotonic() + most_seconds)
+    client = Client(timeout=arguments.timeout, alpn=alpn)
+    target, seen, made = reached(host, port, main, client, arguments, time.monotonic() + most_seconds)
+    refused = alpn if seen.refusal == "alert no_application_protocol" and not arguments.alpn else ()
+    if refused:  # it has none of these, and does not overlook it: mail servers do so
+        alpn, spent = (), made
+        target, seen, made = reached(host, port, main, client._replace(alpn=alpn), arguments,
+                                     time.monotonic() + most_seconds)
+        made += spent
     in_certificate = names_in(seen.certificate) if seen.certificate and not said else []
     known = said or tuple(dict.fromkeys([*own, *in_certificate]))
     names = said or known[:MOST_NAMES]
@@ -138,16 +150,38 @@ def asked(arguments: argparse.Namespace) -> tuple[Target, Options, int]:
         verified=said or own or (host,), names_left=len({*known} - {*names, *demanding}),
         client_cert=arguments.client_cert, ca_file=arguments.ca_file, connections=arguments.connections,
         delay=arguments.delay, timeout=arguments.timeout, request=arguments.request,
-        most_connections=arguments.most_connections, most_seconds=most_seconds), made
+        alpn=alpn, alpn_refused=refused, most_connections=arguments.most_connections, most_seconds=most_seconds), made
+
+
+def protocols(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """To offer; Unreachable."""
+    for protocol in arguments.alpn:
+        if len(protocol.encode(errors="replace")) > 255 or not protocol.isascii():
+            raise Unreachable(f"--alpn takes a protocol's name, of up to 255 characters of ASCII, not {protocol[:40]!r}")
+        if protocol == "h2" and arguments.request:
+            raise Unreachable("--request asks in HTTP/1.1: leave out --alpn h2, or --request")
+    if arguments.alpn:
+        return tuple(filter(None, dict.fromkeys(arguments.alpn)))
+    return tuple(protocol for protocol in ALPN if not (arguments.request and protocol == "h2"))
 
 
 def refuse_silence(target: Target, options: Options, evidence: Evidence) -> None:
     """Nothing is right about a server that nothing was seen of."""
     hosts = [host for of_version in evidence.hosts.values() for host in of_version]
-    if hosts and not evidence.unfinished and not any(host.answers for host in hosts):
-        raise Unreachable(
-            f"{target} shakes hands with nobody, in TLS 1.2 and 1.3: {hosts[-1].seen.refusal}. "
-            + ("Is this a name that it serves?" if options.names else "Name one that it serves with --name."))
+    if not hosts or evidence.unfinished or any(host.answers for host in hosts):
+        return
+    reasons: dict[str, list[str]] = {}
+    for version, of_version in evidence.hosts.items():
+        why = ", ".join(dict.fromkeys(host.refusal for host in of_version))
+        reasons.setdefault(why, []).append(version)
+    told = "; ".join(f"{' and '.join(versions)}: {why}" for why, versions in reasons.items())
+    if any("no_application_protocol" in why for why in reasons):
+        advice = "Name an application protocol that it speaks with --alpn."
+    elif any(host.seen.ours for host in hosts):
+        advice = "It may be in order for other clients: this one cannot tell."
+    else:
+        advice = "Is this a name that it serves?" if options.names else "Name one that it serves with --name."
+    raise Unreachable(f"{target} shakes hands with nobody ({told}). {advice}")
 
 
 def checked_name(text: str) -> str:
@@ -160,7 +194,7 @@ def checked_name(text: str) -> str:
 def check_file(path: Optional[str], load: Callable[[ssl.SSLContext, str], None]) -> None:
     if path is not None:
         try:
-            load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), path)
+            load(unlimited(), path)
         except OSError as error:
             raise Unreachable(f"{path!r} cannot be used: {error.strerror or error}") from None
 
@@ -203,8 +237,8 @@ def addresses_of(host: str, port: int) -> list[str]:
     return [str(each[4][0]) for each in found]
 
 
-def reached(host: str, port: int, name: Optional[str], bounds: argparse.Namespace, end: float
-            ) -> tuple[Target, Seen, int]:
+def reached(host: str, port: int, name: Optional[str], client: Client, bounds: argparse.Namespace,
+            end: float) -> tuple[Target, Seen, int]:
     """The first address that answers, to which all connections go then, and how many it took; Unreachable."""
     said, timeout = f"{Target(host, port, host)} cannot be reached: it has no address", bounds.timeout
     for made, address in enumerate(addresses_of(host, port)[:bounds.most_connections], 1):
@@ -214,7 +248,7 @@ def reached(host: str, port: int, name: Optional[str], bounds: argparse.Namespac
                 break
         target = Target(host, port, address)
         try:
-            seen = visit(target, name, Client(timeout=timeout))
+            seen = visit(target, name, client)
         except OSError as error:
             why = f"no answer in {timeout:g} s" if isinstance(error, TIMEOUTS) else error.strerror or error
             said = f"{Target(host, port, host)} cannot be reached: {why}"

@@ -25,7 +25,7 @@ class Finding(NamedTuple):
 
 
 def findings(evidence: Evidence, options: Options) -> list[Finding]:
-    made = [*trust(evidence), *cut(options), *versions(evidence), *demands(evidence, options)]
+    made = [*trust(evidence), *cut(options), *protocols(options), *versions(evidence), *demands(evidence, options)]
     for way in sorted(evidence.returning, key=lambda way: way.version):
         made += [*resumption(way, evidence), *tickets(way, evidence)]
         made += [*names(way, evidence), *moves(way, evidence)]
@@ -45,6 +45,11 @@ def cut(options: Options) -> Iterator[Finding]:
         yield Finding(
             "names", "", NOTE, f"the certificate has {options.names_left} more names, which are left out",
             "sessions may cross from and to these", "name those that matter with --name, once for each")
+
+
+def protocols(options: Options) -> Iterator[Finding]:
+    if options.alpn_refused:
+        yield Finding("alpn", "", OK, f"{' and '.join(options.alpn_refused)} are refused (ALPN): no protocol is offered")
 
 
 def versions(evidence: Evidence) -> Iterator[Finding]:
@@ -89,10 +94,15 @@ def admission(version: str, host: Host, is_to_demand: bool) -> Iterator[Finding]
             "name one with --client-cert that it accepts")
     elif host.demands:
         yield Finding("client-certificate", version, OK, f"{name} lets in nobody without a certificate")
+    elif host.seen.ours:
+        yield Finding("handshake", version, NOTE, f"{name} cannot be looked at: {host.refusal}",
+                      "nothing can be told of its resumption; other clients may be able to connect",
+                      "see what the server shows that this OpenSSL does not take")
     elif not host.seen.admitted:
         yield Finding("handshake", version, NOTE, f"{name} is refused: {host.seen.refusal}",
                       "nothing can be told of its resumption",
-                      "see whether the server knows the name, and what its log says")
+                      "see whether the server knows the name, what its log says, and whether it expects another "
+                      "protocol (--alpn)")
 
 
 def resumption(way: Way, evidence: Evidence) -> Iterator[Finding]:
@@ -128,6 +138,12 @@ LATE_TICKETS = ("switch on session tickets, with keys that all workers share; wh
 
 
 def counted(way: Way, found: Returning, prefix: str) -> Finding:
+    if found.ended:
+        return Finding(
+            "resumption", str(way), NOTE, f"{prefix}no session had come when this ended: {found.ended}",
+            "whether the server offers any is not known",
+            "see that it is spoken to as it expects: name its protocol with --alpn, or have a page asked for with "
+            "--request; and that --timeout leaves it time")
     if not found.visits:
         return Finding("resumption", str(way), NOTE, f"{prefix}could not be tried: {found.refusal}",
                        "nothing can be told of its resumption", "try again, more gently (--delay)")
