@@ -25,12 +25,16 @@ class Way(NamedTuple):
     """How a session is resumed."""
 
     version: str
-    tickets: bool
+    tickets: Optional[bool] = None  # False: by session id; None: no certain one
+
+    @property
+    def kind(self) -> Optional[str]:
+        return None if self.tickets is None else "ticket" if self.tickets else "session id"
 
     def __str__(self) -> str:
-        if self.version == "TLS 1.3":
+        if self.version == "TLS 1.3" or self.kind is None:
             return self.version
-        return f"{self.version}, {'ticket' if self.tickets else 'session id'}"
+        return f"{self.version}, {self.kind}"
 
 
 # The one that is rarely used comes last, where an audit may end early.
@@ -224,7 +228,7 @@ class Audit:
 
     def clients_for(self, way: Way, host: Host) -> list[Client]:
         """Those that are let in: without a certificate, and with one if it asks for that."""
-        client, tried = Client(way.version, way.tickets), host.with_certificate
+        client, tried = Client(way.version, way.tickets is not False), host.with_certificate
         made = [client] if host.seen.admitted else []
         if tried is not None and tried.admitted:
             made.append(client._replace(certificate=self.options.client_cert))

@@ -1,7 +1,6 @@
 """`check`: an outside audit of any TLS server: does it resume, and does nothing cross?"""
 
 import argparse
-import contextlib
 import ipaddress
 import json
 import re
@@ -9,19 +8,19 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import NoReturn, Optional
+from collections.abc import Callable
+from typing import Optional
 
 from cryptography import x509
-from rich.console import Console
-from rich.text import Text
 
 from pysidctx.cli.audit import Audit, Evidence, Options
 from pysidctx.cli.client import ALPN, Client, load_certificate, unlimited
 from pysidctx.cli.connection import TIMEOUTS, Seen, Target, visit
-from pysidctx.cli.verdicts import FAULT, NOTE, OK, Finding, findings
+from pysidctx.cli.report import Report
+from pysidctx.cli.report_text import show
+from pysidctx.cli.screen import Screen, progress
+from pysidctx.cli.verdicts import FAULT, findings
 
-STYLES = {OK: "green", NOTE: "yellow", FAULT: "bold red"}
 MOST_NAMES = 5  # that are taken from a certificate
 MOST_CONNECTIONS = Options(()).most_connections
 DAY = 24 * 3600.0
@@ -31,13 +30,6 @@ NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.ASCI
 
 class Unreachable(Exception):
     """There is nothing to audit; the message is for people."""
-
-
-class Screen(Console):
-    """Leaves it to main() what a reader means that has gone away: no fault of the server's."""
-
-    def on_broken_pipe(self) -> NoReturn:
-        raise BrokenPipeError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -112,12 +104,12 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             print(f"pysidctx check: {error}", file=sys.stderr)
         return 2
-    found = findings(evidence, options)
+    report = Report(target, options, evidence, findings(evidence, options))
     if arguments.json:
-        print(json.dumps(as_json(target, options, evidence, found), indent=1))
+        print(json.dumps(report.as_json(), indent=1))
     else:
-        show(console, target, options, evidence, found)
-    if any(finding.grade == FAULT for finding in found):
+        show(console, report)
+    if report.count(FAULT):
         return 1
     return UNFINISHED if evidence.unfinished else 0
 
@@ -273,48 +265,3 @@ def names_in(certificate: bytes) -> list[str]:
         return []
     lowered = (name.lower() for name in found.get_values_for_type(x509.DNSName))
     return [name for name in lowered if NAME.fullmatch(name)]
-
-
-@contextlib.contextmanager
-def progress(console: Console, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """A line that tells what is going on, where somebody looks at a terminal."""
-    if quiet or not console.is_terminal:
-        yield lambda doing: None
-    else:
-        with console.status("connecting") as status:
-            yield lambda doing: status.update(Text(doing))
-
-
-def as_json(target: Target, options: Options, evidence: Evidence,
-            found: list[Finding]) -> dict[str, object]:
-    return {"target": str(target), "address": target.address, "names": options.names,
-            "connections": evidence.connections, "seconds": round(evidence.seconds, 3),
-            "finished": not evidence.unfinished, "faults": sum(each.grade == FAULT for each in found),
-            "findings": [finding._asdict() for finding in found]}
-
-
-def merged(found: list[Finding]) -> list[Finding]:
-    """One for all versions and ways of which the same is to be said."""
-    where: dict[Finding, list[str]] = {}
-    for finding in found:
-        where.setdefault(finding._replace(where=""), []).append(finding.where)
-    return [finding._replace(where="; ".join(filter(None, places))) for finding, places in where.items()]
-
-
-def show(console: Console, target: Target, options: Options, evidence: Evidence,
-         found: list[Finding]) -> None:
-    names = f", names {', '.join(options.names)}" if options.names else ", without a name"
-    address = f" at {target.address}" if target.host != target.address else ""
-    console.print(f"{target}{address}{names}", markup=False)
-    found = merged(found)
-    for finding in found:
-        line = Text(f"{finding.grade:<5}", style=STYLES[finding.grade])
-        line.append(f"  {finding.where}: {finding.seen}" if finding.where else f"  {finding.seen}",
-                    style="default not bold")
-        console.print(line)
-        for heading, text in (("why", finding.why), ("do", finding.do)):
-            if text:
-                console.print(f"       {heading}: {text}", markup=False)
-    grades = [finding.grade for finding in found]
-    console.print(f"faults: {grades.count(FAULT)}, notes: {grades.count(NOTE)}; {evidence.connections} "
-                  f"connections in {evidence.seconds:.1f} s")
