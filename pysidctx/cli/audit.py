@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import permutations, product
 from typing import NamedTuple, Optional
 
-from pysidctx.cli.client import VERSIONS, Client
+from pysidctx.cli.client import VERSIONS, Client, limits
 from pysidctx.cli.connection import NOT_OFFERED, Seen, Target, visit
 from pysidctx.cli.messages import Ticket
 from pysidctx.session import Session
@@ -67,11 +67,6 @@ class Host(NamedTuple):
     name: Optional[str]
     seen: Seen                      # a full handshake without a client's certificate
     with_certificate: Optional[Seen]  # with one, where the server asks and one is at hand
-
-    @property
-    def refusal(self) -> str:
-        """In words that tell whose it is."""
-        return f"this client breaks off, because of {self.seen.refusal!r}" if self.seen.ours else self.seen.refusal
 
     @property
     def demands(self) -> bool:
@@ -144,6 +139,7 @@ class Evidence(NamedTuple):
     unfinished: str                        # why it ended early
     connections: int
     seconds: float
+    limited: tuple[str, ...] = ()          # of this client, by openssl.cnf
 
 
 class Exhausted(Exception):
@@ -183,7 +179,8 @@ class Audit:
         except Exhausted as error:
             unfinished = str(error)
         return Evidence(self.hosts, self.returning, self.crossings, self.moves, self.certificates,
-                        self.distrust, unfinished, self.made, time.monotonic() - self.begun)
+                        self.distrust, unfinished, self.made, time.monotonic() - self.begun,
+                        tuple(limits()))
 
     def connect(self, client: Client, name: Optional[str], session: Optional[Session] = None,
                 target: Optional[Target] = None) -> Seen:

@@ -149,7 +149,7 @@ def protocols(arguments: argparse.Namespace) -> tuple[str, ...]:
     """To offer; Unreachable."""
     for protocol in arguments.alpn:
         if len(protocol.encode(errors="replace")) > 255 or not protocol.isascii():
-            raise Unreachable(f"--alpn takes a protocol's name, of up to 255 characters of ASCII, not {protocol[:40]!r}")
+            raise Unreachable(f"--alpn takes a name of up to 255 characters of ASCII, not {protocol[:40]!r}")
         if protocol == "h2" and arguments.request:
             raise Unreachable("--request asks in HTTP/1.1: leave out --alpn h2, or --request")
     if arguments.alpn:
@@ -164,7 +164,7 @@ def refuse_silence(target: Target, options: Options, evidence: Evidence) -> None
         return
     reasons: dict[str, list[str]] = {}
     for version, of_version in evidence.hosts.items():
-        why = ", ".join(dict.fromkeys(host.refusal for host in of_version))
+        why = ", ".join(dict.fromkeys(host.seen.refusal for host in of_version))
         reasons.setdefault(why, []).append(version)
     told = "; ".join(f"{' and '.join(versions)}: {why}" for why, versions in reasons.items())
     if any("no_application_protocol" in why for why in reasons):

@@ -62,6 +62,11 @@ def unlimited() -> ssl.SSLContext:
     return ctx
 
 
+def limits() -> list[str]:
+    """What openssl.cnf limits all the same, by its own names."""
+    return lift_limits(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+
+
 def load_certificate(ctx: ssl.SSLContext, path: str) -> None:
     """A chain and its key; OSError, also for a key with a pass phrase, which nobody is asked for."""
     def refuse() -> str:

@@ -135,6 +135,8 @@ def visit(target: Target, name: Optional[str], client: Client,
         except OSError as error:
             refusal = messages.alert or reason(error)
             ours = messages.broken_off and refusal not in (messages.alert, CLOSED_EARLY, *NOT_OFFERED)
+            if ours:
+                refusal = f"this client breaks off ({refusal})"
         return Seen(messages.heard, admitted, refusal, admitted and exchange.tls.session_reused or False,
                     messages.certificate, messages.asked, messages.tickets,
                     left_with(exchange) if admitted else None, distrust, ended, ours,

@@ -36,11 +36,19 @@ class Finding(NamedTuple):
 
 
 def findings(evidence: Evidence, options: Options) -> list[Finding]:
-    made = [*trust(evidence), *cut(options), *protocols(options), *versions(evidence), *demands(evidence, options)]
+    made = [*trust(evidence), *own(evidence), *cut(options), *protocols(options), *versions(evidence)]
+    made += [*renegotiation(evidence), *demands(evidence, options)]
     for way in sorted(evidence.returning, key=lambda way: way.version):
         made += [*resumption(way, evidence), *tickets(way, evidence)]
         made += [*names(way, evidence), *moves(way, evidence)]
     return made + list(limits(evidence, options))
+
+
+def own(evidence: Evidence) -> Iterator[Finding]:
+    if evidence.limited:
+        yield Finding(
+            "client", None, NOTE, f"openssl.cnf limits what this client offers: {', '.join(evidence.limited)}",
+            "a server that wants something else looks as if it refused", "run it with OPENSSL_CONF=/dev/null")
 
 
 def trust(evidence: Evidence) -> Iterator[Finding]:
@@ -60,7 +68,8 @@ def cut(options: Options) -> Iterator[Finding]:
 
 def protocols(options: Options) -> Iterator[Finding]:
     if options.alpn_refused:
-        yield Finding("alpn", None, OK, f"{' and '.join(options.alpn_refused)} are refused (ALPN): no protocol is offered")
+        refused = " and ".join(options.alpn_refused)
+        yield Finding("alpn", None, OK, f"{refused} are refused (ALPN): no protocol is offered")
 
 
 def versions(evidence: Evidence) -> Iterator[Finding]:
@@ -68,6 +77,16 @@ def versions(evidence: Evidence) -> Iterator[Finding]:
         for host in hosts:
             if host.lacks_version:
                 yield Finding("version", Way(version), OK, f"not offered ({host.seen.refusal})", name=host.name)
+
+
+def renegotiation(evidence: Evidence) -> Iterator[Finding]:
+    for version, hosts in evidence.hosts.items():
+        for host in hosts:
+            if not host.seen.secure_renegotiation:
+                yield Finding(
+                    "renegotiation", Way(version), NOTE, "no secure renegotiation (RFC 5746)",
+                    "others can put what they say before what a client says; clients with OpenSSL 3 do not connect",
+                    "have the server support RFC 5746", host.name)
 
 
 def demands(evidence: Evidence, options: Options) -> Iterator[Finding]:
@@ -105,7 +124,7 @@ def admission(version: Way, host: Host, is_to_demand: bool) -> Iterator[Finding]
     elif host.demands:
         yield Finding("client-certificate", version, OK, f"{name} lets in nobody without a certificate")
     elif host.seen.ours:
-        yield Finding("handshake", version, NOTE, f"{name} cannot be looked at: {host.refusal}",
+        yield Finding("handshake", version, NOTE, f"{name} cannot be looked at: {host.seen.refusal}",
                       "nothing can be told of its resumption; other clients may be able to connect",
                       "see what the server shows that this OpenSSL does not take")
     elif not host.seen.admitted:
