@@ -349,7 +349,7 @@ def test_plain_text_for_those_without_a_terminal(server):
     assert any(line.startswith("note   the certificate is not trusted") for line in lines)
     assert any(line.startswith("       why: ") for line in lines)
     assert any(line.startswith("       do: ") for line in lines)
-    assert lines[-1].startswith("faults: 0, notes: ")
+    assert lines[-2].startswith("faults: 0, notes: ")
 
 
 def test_every_finding_that_is_not_ok_says_why_and_what_to_do(run, server):

@@ -59,6 +59,7 @@ class Options(NamedTuple):
     alpn_refused: tuple[str, ...] = ()  # and those that are not offered, because the server refuses them
     most_connections: int = 1000
     most_seconds: float = 60.0
+    least_share: Optional[float] = None  # of returning connections that are to be resumed; less is a fault
 
 
 class Host(NamedTuple):

@@ -2,11 +2,9 @@
 
 import argparse
 import ipaddress
-import json
 import re
 import socket
 import ssl
-import sys
 import time
 from collections.abc import Callable
 from typing import Optional
@@ -16,20 +14,18 @@ from cryptography import x509
 from pysidctx.cli.audit import Audit, Evidence, Options
 from pysidctx.cli.client import ALPN, Client, load_certificate, unlimited
 from pysidctx.cli.connection import TIMEOUTS, Seen, Target, visit
+from pysidctx.cli.least_share import held_to
+from pysidctx.cli.output import Output, Unreachable
+from pysidctx.cli.output import add_arguments as add_output_arguments
 from pysidctx.cli.report import Report
-from pysidctx.cli.report_text import show
-from pysidctx.cli.screen import Screen, progress
-from pysidctx.cli.verdicts import FAULT, findings
+from pysidctx.cli.screen import progress
+from pysidctx.cli.verdicts import FAULT, NOTE, Finding, findings
 
 MOST_NAMES = 5  # that are taken from a certificate
 MOST_CONNECTIONS = Options(()).most_connections
 DAY = 24 * 3600.0
 UNFINISHED = 3  # the exit code where no fault was found, but not all was looked at
 NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.ASCII)
-
-
-class Unreachable(Exception):
-    """There is nothing to audit; the message is for people."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help=f"end after so many (default: {MOST_CONNECTIONS})")
     parser.add_argument("--most-seconds", type=some_seconds, metavar="SECONDS",
                         help="end after so long (default: 60, besides what --delay can take)")
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.add_argument("--least-share", type=share, metavar="SHARE",
+                        help="of the returning connections that are to be resumed, for each name and version, such as "
+                             "0.9: less is a fault")
+    parser.add_argument("--fail-on", choices=[FAULT, NOTE], default=FAULT,
+                        help="what ends in exit code 1: faults alone (the default), or notes about the server, too")
+    add_output_arguments(parser)
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -73,6 +74,13 @@ def at_least(least: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"{value} is less than {least}")
         return value
     return number
+
+
+def share(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share: more than 0, and at most 1")
+    return value
 
 
 def seconds(text: str) -> float:
@@ -90,28 +98,28 @@ def some_seconds(text: str) -> float:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Audit, print, and return 1 for a fault, 2 if there is nothing to audit, 3 if it ended early, else 0."""
-    console = Screen(highlight=False, soft_wrap=True)
+    """Audit, report, and return 1 for a fault, 2 if there is nothing to audit, 3 if it ended early, else 0."""
+    output = Output(arguments)
     begun = time.monotonic()
-    try:
+    with output.told_of_failures():
+        output.refuse_unwritable()
         target, options, made = asked(arguments)
-        with progress(console, arguments.json) as tell:
+        with progress(output.console, arguments.json) as tell:
             evidence = Audit(target, options, tell, made=made, begun=begun).run()
         refuse_silence(target, options, evidence)
-    except Unreachable as error:
-        if arguments.json:
-            print(json.dumps({"target": arguments.host, "error": str(error)}))
-        else:
-            print(f"pysidctx check: {error}", file=sys.stderr)
+        report = Report(target, options, evidence, found(evidence, options))
+    if output.failure:
         return 2
-    report = Report(target, options, evidence, findings(evidence, options))
-    if arguments.json:
-        print(json.dumps(report.as_json(), indent=1))
-    else:
-        show(console, report)
-    if report.count(FAULT):
+    output.tell(report)
+    if report.fails_on(arguments.fail_on):
         return 1
     return UNFINISHED if evidence.unfinished else 0
+
+
+def found(evidence: Evidence, options: Options) -> list[Finding]:
+    if options.least_share is None:
+        return findings(evidence, options)
+    return held_to(options.least_share, findings(evidence, options), evidence)
 
 
 def asked(arguments: argparse.Namespace) -> tuple[Target, Options, int]:
@@ -142,7 +150,8 @@ def asked(arguments: argparse.Namespace) -> tuple[Target, Options, int]:
         verified=said or own or (host,), names_left=len({*known} - {*names, *demanding}),
         client_cert=arguments.client_cert, ca_file=arguments.ca_file, connections=arguments.connections,
         delay=arguments.delay, timeout=arguments.timeout, request=arguments.request,
-        alpn=alpn, alpn_refused=refused, most_connections=arguments.most_connections, most_seconds=most_seconds), made
+        alpn=alpn, alpn_refused=refused, most_connections=arguments.most_connections, most_seconds=most_seconds,
+        least_share=arguments.least_share), made
 
 
 def protocols(arguments: argparse.Namespace) -> tuple[str, ...]:

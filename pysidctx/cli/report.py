@@ -1,4 +1,4 @@
-"""The report of an audit: all that the formats print, and findings put together for people."""
+"""The report of an audit: all that the formats tell, and findings put together for people."""
 
 from typing import NamedTuple, Optional
 
@@ -18,6 +18,11 @@ class Report(NamedTuple):
     def count(self, grade: str) -> int:
         return sum(finding.grade == grade for finding in self.findings)
 
+    def fails_on(self, grade: str) -> bool:
+        """Whether there is a fault, or, if notes are to fail it, a note that is about the server."""
+        return bool(self.count(FAULT)) or grade == NOTE and any(
+            finding.grade == NOTE and finding.check != "limit" for finding in self.findings)
+
     @property
     def heading(self) -> str:
         address = f" at {self.target.address}" if self.target.host != self.target.address else ""
@@ -34,6 +39,7 @@ class Report(NamedTuple):
 class Statement(NamedTuple):
     """What is said of several names, versions and ways at once."""
 
+    check: str
     grade: str
     where: str
     seen: str
@@ -45,7 +51,7 @@ def statements(report: Report) -> list[Statement]:
     """The findings, of which those that say the same are one."""
     alike: dict[Statement, dict[str, list[Finding]]] = {}
     for finding in report.findings:
-        text = Statement(finding.grade, "", finding.seen, finding.why, finding.do)
+        text = Statement(finding.check, finding.grade, "", finding.seen, finding.why, finding.do)
         alike.setdefault(text, {}).setdefault(str(finding.where or ""), []).append(finding)
     made = []
     for text, places in alike.items():
