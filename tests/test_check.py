@@ -27,7 +27,7 @@ from servers import TIMEOUT, accepting
 from pysidctx import Host, HostMap, TicketKeys
 from pysidctx.__main__ import main
 from pysidctx.cli import audit, check, client, connection, verdicts
-from pysidctx.cli.audit import Way, tries
+from pysidctx.cli.audit import Way
 from pysidctx.cli.client import Client
 from pysidctx.cli.connection import Target, visit
 
@@ -364,13 +364,6 @@ def test_a_demand_that_is_not_made_is_a_fault(run, server):
     code, out, _ = run(f"127.0.0.1:{server}", "--demands", A, "--json")
     assert code == 1
     assert "a.test lets in a client without a certificate" in out
-
-
-@pytest.mark.parametrize("share, connections, expected", [
-    (1, 10, 2), (0.5, 10, 5), (0.25, 10, 11), (0.1, 10, 12), (0.1, 41, 29), (0.99, 10, 2), (0, 10, 4),
-    (0, 41, 4)])
-def test_how_often_a_session_is_offered(share, connections, expected):
-    assert tries(share, connections) == expected
 
 
 def seen(**fields):

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from itertools import permutations, product
+from itertools import count, permutations, product
 from typing import NamedTuple, Optional
 
 from pysidctx.cli.client import VERSIONS, Client, limits
@@ -15,7 +15,7 @@ from pysidctx.session import Session
 # where none was taken even by those that made it, which says little.
 TRIES = 12
 FEW_TRIES = 4
-MISSED = 0.05  # how likely all tries may miss it
+SURE = 0.001  # how likely it may be, at most, that a result is luck
 # More handshakes with a name that seems to have another certificate: where machines have several, it may be
 # only this one that has.
 LOOKS = 6
@@ -106,9 +106,14 @@ class Returning(NamedTuple):
     ended: str = ""                   # what ended the first visit before it gave a session
 
     @property
+    def answered(self) -> int:
+        """How many were let in."""
+        return self.visits - self.refused
+
+    @property
     def share(self) -> float:
         """Of those that were let in."""
-        return self.resumed / (self.visits - self.refused) if self.visits > self.refused else 0.0
+        return self.resumed / self.answered if self.answered else 0.0
 
 
 class Crossing(NamedTuple):
@@ -120,9 +125,16 @@ class Crossing(NamedTuple):
     seen: Optional[Seen]     # the connection that was resumed, if any was
     certified: bool          # made with a client's certificate
     certificate: Optional[bytes]  # the server's, where it was made
-    at_home: bool            # whether so many tries would have been enough where it was made
+    at_home: bool            # whether any was resumed where it was made
     problem: str             # why it could not be tried
     looked: bool = False     # at more of the other's certificates
+    resumed: int = 0         # where such sessions are resumed: so many,
+    answered: int = 0        # of so many
+
+    @property
+    def luck(self) -> float:
+        """How likely it is that no try was resumed by luck alone."""
+        return luck(self.resumed, self.answered, self.tries)
 
 
 Found = dict[Way, dict[str, Optional[Returning]]]  # None: no session can be had that way
@@ -277,18 +289,14 @@ class Audit:
                 continue
             for client in self.clients_for(way, made):
                 self.progress(f"{way}: from {made.name} to {offered.name}")
-                wanted = self.offers(returning, there, offered)
-                crossing = self.carried(client, made.name, offered, wanted, returning.share > 0)
+                usual = returning if there is None else min(returning, there, key=lambda each: each.share)
+                # What the other's workers share is not known; or much depends on it.
+                much = offered.demands or there is None
+                crossing = self.carried(client, made.name, offered, usual, much, returning.share > 0)
                 crossings.append(crossing)
                 if crossing.seen is not None and (client.certificate or not offered.demands):
                     self.look_for(crossing.certificate, client, offered.name)
                     crossings[-1] = crossing._replace(looked=True)
-
-    def offers(self, returning: Returning, there: Optional[Returning], offered: Host) -> int:
-        """How often to offer a session: workers may differ in what they take of the one, and of the other."""
-        if offered.demands or there is None:  # what its workers share is not known; or much depends on it
-            return max(TRIES, self.options.connections)
-        return tries(min(returning.share, there.share), self.options.connections)
 
     def look_for(self, certificate: Optional[bytes], client: Client, name: Optional[str]) -> None:
         """Whether the certificate that a session was made with is also one of another name's."""
@@ -305,16 +313,21 @@ class Audit:
             for address, client in product(self.options.addresses, self.clients_for(way, host)[:1]):
                 if returning is not None and not returning.ended:
                     self.progress(f"{way}: to {address}")
-                    moves.append(self.carried(
-                        client, host.name, host, tries(returning.share, self.options.connections),
-                        returning.share > 0, self.target._replace(address=address)))
+                    moves.append(self.carried(client, host.name, host, returning, False, returning.share > 0,
+                                              self.target._replace(address=address)))
 
-    def carried(self, client: Client, made: Optional[str], offered: Host, wanted: int, at_home: bool,
-                target: Optional[Target] = None) -> Crossing:
-        """Offer a session elsewhere, until it is taken, or as often as is wanted."""
+    def carried(self, client: Client, made: Optional[str], offered: Host, usual: Returning, much: bool,
+                at_home: bool, target: Optional[Target] = None) -> Crossing:
+        """Offer a session elsewhere, until it is taken, or so often that this is no luck if it `usual`ly is.
+
+        As often as may be, where `much` depends on it.
+        """
+        most = max(TRIES, self.options.connections)
+        wanted = most if much else min(most, tries(usual.resumed, usual.answered))
         first = self.connect_twice(client, made)
         crossing = Crossing(str(made), target.address if target else str(offered.name), 0, None,
-                            client.certificate is not None, first.certificate, at_home, "")
+                            client.certificate is not None, first.certificate, at_home, "",
+                            resumed=usual.resumed, answered=usual.answered)
         session = first.session
         if session is None:
             return crossing._replace(problem=first.refusal or "no session was given")
@@ -342,9 +355,20 @@ class Audit:
         return crossing
 
 
-def tries(share: float, connections: int) -> int:
-    """How many show whether a session is taken, if one worker in so many would take it."""
-    most = max(TRIES, connections)
-    if share in (0, 1):
-        return 2 if share else FEW_TRIES
-    return min(most, max(2, math.ceil(math.log(MISSED) / math.log(1 - share))))
+def luck(resumed: int, answered: int, misses: int) -> float:
+    """How likely `misses` are, one after the other, of what is resumed as often as these counts say.
+
+    Where some were not resumed, workers that share nothing take turns: the share that resumes is not known but
+    from the counts, by Laplace's rule of succession, and each miss adds to them. Where all were resumed, there
+    would be two such workers at least, and it took luck to meet one of them each time.
+    """
+    if resumed == answered:
+        return 0.5 ** (answered + misses)
+    return math.prod((answered - resumed + 1 + miss) / (answered + 2 + miss) for miss in range(misses))
+
+
+def tries(resumed: int, answered: int) -> int:
+    """After how many misses, of sessions that are resumed so often, none is luck; few, if none is resumed."""
+    if not resumed:
+        return FEW_TRIES
+    return next(misses for misses in count(2) if luck(resumed, answered, misses) < SURE)

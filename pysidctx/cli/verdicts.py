@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
-from pysidctx.cli.audit import WAYS, Crossing, Evidence, Host, Options, Returning, Way
+from pysidctx.cli.audit import SURE, WAYS, Crossing, Evidence, Host, Options, Returning, Way
 
 OK, NOTE, FAULT = "ok", "note", "fault"
 
@@ -138,7 +138,8 @@ def resumption(way: Way, evidence: Evidence) -> Iterator[Finding]:
     for key, found in evidence.returning[way].items():
         name = asked_for(key)
         if found is not None:
-            yield counted(way, found)._replace(name=name, resumed=found.resumed, tried=found.visits)
+            spared = way.tickets is False and all_resume(evidence, Way(way.version, True), key)
+            yield counted(way, found, spared)._replace(name=name, resumed=found.resumed, tried=found.visits)
         elif has_sessions(evidence, way.version, key):
             yield Finding("resumption", way, OK, "not offered", name=name)
         elif way.tickets and all(  # said once a version
@@ -147,6 +148,11 @@ def resumption(way: Way, evidence: Evidence) -> Iterator[Finding]:
                 "resumption", Way(way.version), NOTE, "no session can be resumed: none is offered",
                 "every client pays for a full handshake each time", LATE_TICKETS if way.version == "TLS 1.3"
                 else "switch on session tickets, with keys that all workers share, or a session cache", name=name)
+
+
+def all_resume(evidence: Evidence, way: Way, key: str) -> bool:
+    found = evidence.returning.get(way, {}).get(key)
+    return found is not None and 0 < found.visits == found.resumed
 
 
 def asked_for(key: str) -> Optional[str]:
@@ -164,7 +170,8 @@ LATE_TICKETS = ("switch on session tickets, with keys that all workers share; wh
                 "give them only with its first answer, as those with BoringSSL do: try --request")
 
 
-def counted(way: Way, found: Returning) -> Finding:
+def counted(way: Way, found: Returning, spared: bool = False) -> Finding:
+    """`spared`: all clients with tickets are, so that only others are concerned."""
     if found.ended:
         return Finding(
             "resumption", way, NOTE, f"no session had come when this ended: {found.ended}",
@@ -179,9 +186,12 @@ def counted(way: Way, found: Returning) -> Finding:
     seen = f"{found.resumed} of {found.visits} returning connections were resumed"
     if found.resumed == found.visits:
         return Finding("resumption", way, OK, seen)
+    if spared:
+        return Finding("resumption", way, OK, f"{seen}; only clients that take no tickets are concerned, which are few")
     if found.resumed == 0:
         return Finding(
-            "resumption", way, NOTE, seen, "every client that comes back pays for a full handshake",
+            "resumption", way, NOTE, seen,
+            f"every client that comes back {'' if way.tickets else 'and takes no tickets '}pays for a full handshake",
             "see whether the server makes ticket keys anew for each connection, worker or restart, or "
             "refuses them for their id context" if way.tickets else CACHE)
     return Finding(
@@ -259,7 +269,16 @@ def carried(way: Way, crossing: Crossing, other: Host, shown: set[bytes]) -> Fin
             "names", way, NOTE, "no session was seen to be resumed under another name",
             "none was where it was made, either: with many workers, too few tries say nothing",
             "allow more with --connections")
+    if crossing.luck >= SURE:
+        return Finding(
+            "names", way, NOTE, f"not resumed under another name, {by_luck(crossing)}",
+            "workers or machines behind this address do not share what resumption needs: one that takes the "
+            "session there may not have been met", "allow more with --connections")
     return Finding("names", way, OK, "not resumed under another name")
+
+
+def by_luck(crossing: Crossing) -> str:
+    return f"which may be luck: {crossing.tries} tries miss with a probability of {100 * crossing.luck:.2g}%"
 
 
 def told(crossing: Crossing) -> str:
@@ -296,19 +315,28 @@ def judge(way: Way, crossing: Crossing, other: Host, shown: set[bytes]) -> Findi
 
 def moves(way: Way, evidence: Evidence) -> Iterator[Finding]:
     for move in evidence.moves.get(way, []):
-        yield moved(way, move)._replace(name=asked_for(move.made), resumed=int(move.seen is not None), tried=move.tries)
+        spared = way.tickets is False and any(
+            each.seen is not None and (each.made, each.offered) == (move.made, move.offered)
+            for each in evidence.moves.get(Way(way.version, True), []))
+        yield moved(way, move, spared)._replace(
+            name=asked_for(move.made), resumed=int(move.seen is not None), tried=move.tries)
 
 
-def moved(way: Way, move: Crossing) -> Finding:
-    """What became of a session that was offered on another address."""
+def moved(way: Way, move: Crossing, spared: bool) -> Finding:
+    """What became of a session that was offered on another address; `spared` as of counted()."""
     if move.seen is not None:
         return Finding("address", way, OK, f"a session is resumed on {move.offered}, too")
     if move.problem:
         return Finding("address", way, NOTE, f"{move.offered} cannot be asked: {move.problem}",
                        "clients that come back to it meet the same", "see whether a server runs there")
+    seen = f"no session is resumed on {move.offered}"
+    if spared:
+        return Finding("address", way, OK, f"{seen}; only clients that take no tickets are concerned, which are few")
     return Finding(
-        "address", way, NOTE, f"no session is resumed on {move.offered} (tries: {move.tries})",
-        "clients that come back to another machine pay for a full handshake",
+        "address", way, NOTE,
+        f"{seen}, {by_luck(move)}" if move.at_home and move.luck >= SURE else f"{seen} (tries: {move.tries})",
+        f"clients that come back to another machine {'' if way.tickets else 'and take no tickets '}pay for a full "
+        "handshake",
         "give all machines the same ticket keys (in Python: TicketKeys.from_secret())" if way.tickets else CACHE)
 
 
