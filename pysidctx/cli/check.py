@@ -1,42 +1,31 @@
 """`check`: an outside audit of any TLS server: does it resume, and does nothing cross?"""
 
 import argparse
-import contextlib
 import ipaddress
-import json
 import re
 import socket
 import ssl
-import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import NoReturn, Optional
+from collections.abc import Callable
+from typing import Optional
 
 from cryptography import x509
-from rich.console import Console
-from rich.text import Text
 
 from pysidctx.cli.audit import Audit, Evidence, Options
-from pysidctx.cli.connection import TIMEOUTS, Client, Seen, Target, load_certificate, visit
-from pysidctx.cli.verdicts import FAULT, NOTE, OK, Finding, findings
+from pysidctx.cli.client import ALPN, Client, load_certificate, unlimited
+from pysidctx.cli.connection import TIMEOUTS, Seen, Target, visit
+from pysidctx.cli.least_share import held_to
+from pysidctx.cli.output import Output, Unreachable
+from pysidctx.cli.output import add_arguments as add_output_arguments
+from pysidctx.cli.report import Report
+from pysidctx.cli.screen import progress
+from pysidctx.cli.verdicts import FAULT, NOTE, Finding, findings
 
-STYLES = {OK: "green", NOTE: "yellow", FAULT: "bold red"}
 MOST_NAMES = 5  # that are taken from a certificate
 MOST_CONNECTIONS = Options(()).most_connections
 DAY = 24 * 3600.0
 UNFINISHED = 3  # the exit code where no fault was found, but not all was looked at
 NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.ASCII)
-
-
-class Unreachable(Exception):
-    """There is nothing to audit; the message is for people."""
-
-
-class Screen(Console):
-    """Leaves it to main() what a reader means that has gone away: no fault of the server's."""
-
-    def on_broken_pipe(self) -> NoReturn:
-        raise BrokenPipeError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,11 +52,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--request", action="store_true",
                         help="ask for a page (HEAD / HTTP/1.1) in TLS 1.3: some servers give tickets only with "
                              "an answer")
+    parser.add_argument("--alpn", action="append", default=[], metavar="PROTOCOL",
+                        help="an application protocol to offer (ALPN), once for each; '' offers none (default: "
+                             f"{' and '.join(ALPN)}; with --request http/1.1)")
     parser.add_argument("--most-connections", type=at_least(1), default=MOST_CONNECTIONS, metavar="N",
                         help=f"end after so many (default: {MOST_CONNECTIONS})")
     parser.add_argument("--most-seconds", type=some_seconds, metavar="SECONDS",
                         help="end after so long (default: 60, besides what --delay can take)")
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.add_argument("--least-share", type=share, metavar="SHARE",
+                        help="of the returning connections that are to be resumed, for each name and version, such as "
+                             "0.9: less is a fault")
+    parser.add_argument("--fail-on", choices=[FAULT, NOTE], default=FAULT,
+                        help="what ends in exit code 1: faults alone (the default), or notes about the server, too")
+    add_output_arguments(parser)
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -77,6 +74,13 @@ def at_least(least: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"{value} is less than {least}")
         return value
     return number
+
+
+def share(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share: more than 0, and at most 1")
+    return value
 
 
 def seconds(text: str) -> float:
@@ -94,28 +98,28 @@ def some_seconds(text: str) -> float:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Audit, print, and return 1 for a fault, 2 if there is nothing to audit, 3 if it ended early, else 0."""
-    console = Screen(highlight=False, soft_wrap=True)
+    """Audit, report, and return 1 for a fault, 2 if there is nothing to audit, 3 if it ended early, else 0."""
+    output = Output(arguments)
     begun = time.monotonic()
-    try:
+    with output.told_of_failures():
+        output.refuse_unwritable()
         target, options, made = asked(arguments)
-        with progress(console, arguments.json) as tell:
+        with progress(output.console, arguments.json) as tell:
             evidence = Audit(target, options, tell, made=made, begun=begun).run()
         refuse_silence(target, options, evidence)
-    except Unreachable as error:
-        if arguments.json:
-            print(json.dumps({"target": arguments.host, "error": str(error)}))
-        else:
-            print(f"pysidctx check: {error}", file=sys.stderr)
+        report = Report(target, options, evidence, found(evidence, options))
+    if output.failure:
         return 2
-    found = findings(evidence, options)
-    if arguments.json:
-        print(json.dumps(as_json(target, options, evidence, found), indent=1))
-    else:
-        show(console, target, options, evidence, found)
-    if any(finding.grade == FAULT for finding in found):
+    output.tell(report)
+    if report.fails_on(arguments.fail_on):
         return 1
     return UNFINISHED if evidence.unfinished else 0
+
+
+def found(evidence: Evidence, options: Options) -> list[Finding]:
+    if options.least_share is None:
+        return findings(evidence, options)
+    return held_to(options.least_share, findings(evidence, options), evidence)
 
 
 def asked(arguments: argparse.Namespace) -> tuple[Target, Options, int]:
@@ -128,8 +132,16 @@ def asked(arguments: argparse.Namespace) -> tuple[Target, Options, int]:
     host, port = split(arguments.host)
     own = () if is_address(host) else (checked_name(host),)
     main = (*said, *own, None)[0]
+    alpn = protocols(arguments)
     most_seconds = arguments.most_seconds or 60 + arguments.delay * arguments.most_connections
-    target, seen, made = reached(host, port, main, arguments, time.monotonic() + most_seconds)
+    client = Client(timeout=arguments.timeout, alpn=alpn)
+    target, seen, made = reached(host, port, main, client, arguments, time.monotonic() + most_seconds)
+    refused = alpn if seen.refusal == "alert no_application_protocol" and not arguments.alpn else ()
+    if refused:  # it has none of these, and does not overlook it: mail servers do so
+        alpn, spent = (), made
+        target, seen, made = reached(host, port, main, client._replace(alpn=alpn), arguments,
+                                     time.monotonic() + most_seconds)
+        made += spent
     in_certificate = names_in(seen.certificate) if seen.certificate and not said else []
     known = said or tuple(dict.fromkeys([*own, *in_certificate]))
     names = said or known[:MOST_NAMES]
@@ -138,16 +150,39 @@ def asked(arguments: argparse.Namespace) -> tuple[Target, Options, int]:
         verified=said or own or (host,), names_left=len({*known} - {*names, *demanding}),
         client_cert=arguments.client_cert, ca_file=arguments.ca_file, connections=arguments.connections,
         delay=arguments.delay, timeout=arguments.timeout, request=arguments.request,
-        most_connections=arguments.most_connections, most_seconds=most_seconds), made
+        alpn=alpn, alpn_refused=refused, most_connections=arguments.most_connections, most_seconds=most_seconds,
+        least_share=arguments.least_share), made
+
+
+def protocols(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """To offer; Unreachable."""
+    for protocol in arguments.alpn:
+        if len(protocol.encode(errors="replace")) > 255 or not protocol.isascii():
+            raise Unreachable(f"--alpn takes a name of up to 255 characters of ASCII, not {protocol[:40]!r}")
+        if protocol == "h2" and arguments.request:
+            raise Unreachable("--request asks in HTTP/1.1: leave out --alpn h2, or --request")
+    if arguments.alpn:
+        return tuple(filter(None, dict.fromkeys(arguments.alpn)))
+    return tuple(protocol for protocol in ALPN if not (arguments.request and protocol == "h2"))
 
 
 def refuse_silence(target: Target, options: Options, evidence: Evidence) -> None:
     """Nothing is right about a server that nothing was seen of."""
     hosts = [host for of_version in evidence.hosts.values() for host in of_version]
-    if hosts and not evidence.unfinished and not any(host.answers for host in hosts):
-        raise Unreachable(
-            f"{target} shakes hands with nobody, in TLS 1.2 and 1.3: {hosts[-1].seen.refusal}. "
-            + ("Is this a name that it serves?" if options.names else "Name one that it serves with --name."))
+    if not hosts or evidence.unfinished or any(host.answers for host in hosts):
+        return
+    reasons: dict[str, list[str]] = {}
+    for version, of_version in evidence.hosts.items():
+        why = ", ".join(dict.fromkeys(host.seen.refusal for host in of_version))
+        reasons.setdefault(why, []).append(version)
+    told = "; ".join(f"{' and '.join(versions)}: {why}" for why, versions in reasons.items())
+    if any("no_application_protocol" in why for why in reasons):
+        advice = "Name an application protocol that it speaks with --alpn."
+    elif any(host.seen.ours for host in hosts):
+        advice = "It may be in order for other clients: this one cannot tell."
+    else:
+        advice = "Is this a name that it serves?" if options.names else "Name one that it serves with --name."
+    raise Unreachable(f"{target} shakes hands with nobody ({told}). {advice}")
 
 
 def checked_name(text: str) -> str:
@@ -160,7 +195,7 @@ def checked_name(text: str) -> str:
 def check_file(path: Optional[str], load: Callable[[ssl.SSLContext, str], None]) -> None:
     if path is not None:
         try:
-            load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), path)
+            load(unlimited(), path)
         except OSError as error:
             raise Unreachable(f"{path!r} cannot be used: {error.strerror or error}") from None
 
@@ -203,8 +238,8 @@ def addresses_of(host: str, port: int) -> list[str]:
     return [str(each[4][0]) for each in found]
 
 
-def reached(host: str, port: int, name: Optional[str], bounds: argparse.Namespace, end: float
-            ) -> tuple[Target, Seen, int]:
+def reached(host: str, port: int, name: Optional[str], client: Client, bounds: argparse.Namespace,
+            end: float) -> tuple[Target, Seen, int]:
     """The first address that answers, to which all connections go then, and how many it took; Unreachable."""
     said, timeout = f"{Target(host, port, host)} cannot be reached: it has no address", bounds.timeout
     for made, address in enumerate(addresses_of(host, port)[:bounds.most_connections], 1):
@@ -214,7 +249,7 @@ def reached(host: str, port: int, name: Optional[str], bounds: argparse.Namespac
                 break
         target = Target(host, port, address)
         try:
-            seen = visit(target, name, Client(timeout=timeout))
+            seen = visit(target, name, client)
         except OSError as error:
             why = f"no answer in {timeout:g} s" if isinstance(error, TIMEOUTS) else error.strerror or error
             said = f"{Target(host, port, host)} cannot be reached: {why}"
@@ -239,48 +274,3 @@ def names_in(certificate: bytes) -> list[str]:
         return []
     lowered = (name.lower() for name in found.get_values_for_type(x509.DNSName))
     return [name for name in lowered if NAME.fullmatch(name)]
-
-
-@contextlib.contextmanager
-def progress(console: Console, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """A line that tells what is going on, where somebody looks at a terminal."""
-    if quiet or not console.is_terminal:
-        yield lambda doing: None
-    else:
-        with console.status("connecting") as status:
-            yield lambda doing: status.update(Text(doing))
-
-
-def as_json(target: Target, options: Options, evidence: Evidence,
-            found: list[Finding]) -> dict[str, object]:
-    return {"target": str(target), "address": target.address, "names": options.names,
-            "connections": evidence.connections, "seconds": round(evidence.seconds, 3),
-            "finished": not evidence.unfinished, "faults": sum(each.grade == FAULT for each in found),
-            "findings": [finding._asdict() for finding in found]}
-
-
-def merged(found: list[Finding]) -> list[Finding]:
-    """One for all versions and ways of which the same is to be said."""
-    where: dict[Finding, list[str]] = {}
-    for finding in found:
-        where.setdefault(finding._replace(where=""), []).append(finding.where)
-    return [finding._replace(where="; ".join(filter(None, places))) for finding, places in where.items()]
-
-
-def show(console: Console, target: Target, options: Options, evidence: Evidence,
-         found: list[Finding]) -> None:
-    names = f", names {', '.join(options.names)}" if options.names else ", without a name"
-    address = f" at {target.address}" if target.host != target.address else ""
-    console.print(f"{target}{address}{names}", markup=False)
-    found = merged(found)
-    for finding in found:
-        line = Text(f"{finding.grade:<5}", style=STYLES[finding.grade])
-        line.append(f"  {finding.where}: {finding.seen}" if finding.where else f"  {finding.seen}",
-                    style="default not bold")
-        console.print(line)
-        for heading, text in (("why", finding.why), ("do", finding.do)):
-            if text:
-                console.print(f"       {heading}: {text}", markup=False)
-    grades = [finding.grade for finding in found]
-    console.print(f"faults: {grades.count(FAULT)}, notes: {grades.count(NOTE)}; {evidence.connections} "
-                  f"connections in {evidence.seconds:.1f} s")
