@@ -13,8 +13,8 @@ from readme import PAGES
 
 from pysidctx import Host, HostMap
 
-CARRIED, LISTENER, CANNOT, NONE = "carried over", "the listener's", "cannot be", "no effect"
-TABLE = dict(re.findall(r"^\| `(\w+)[()]*` \| (carried over|the listener's|cannot be|no effect)\b",
+CARRIED, LISTENER, CANNOT, NONE = "carried over", "the listener's", "not possible", "no effect"
+TABLE = dict(re.findall(r"^\| `(\w+)[()]*` \| (carried over|the listener's|not possible|no effect)\b",
                         PAGES["docs/hosts.md"], re.MULTILINE))
 PUBLIC = {name for name in dir(ssl.SSLContext) if not name.startswith("_")}
 ROWS = {}
