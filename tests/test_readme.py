@@ -13,7 +13,7 @@ from machine import ROOT, UNOPTIMIZED
 from readme import BLOCKS, EXAMPLES, PAGES, blocks
 from server_programs import PROGRAMS
 
-from pysidctx.__main__ import main
+from pysidctx.__main__ import COMMANDS, main
 
 
 def test_all_blocks_are_run_below():
@@ -134,3 +134,8 @@ def test_the_commands_exist():
     makefile = (ROOT / "Makefile").read_text()
     for target in targets:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_commands_of_the_command_line():
+    named = set(re.findall(r"^\| `pysidctx (\w+)", PAGES["docs/command-line.md"], re.MULTILINE))
+    assert named == set(COMMANDS)
