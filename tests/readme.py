@@ -1,20 +1,34 @@
-"""The blocks of code in the README."""
+"""The documentation as the tests read it: README.md and the other pages, their blocks of code, and the examples."""
 
 import re
+from typing import NamedTuple
 
 from machine import ROOT
 
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+class Block(NamedTuple):
+    """A block of code, and the page that it is on."""
+
+    page: str
+    language: str
+    code: str
+
+
+# By their paths from the root, which is what their links begin with.
+PAGES = {path.relative_to(ROOT).as_posix(): path.read_text()
+         for path in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")))}
+BLOCKS = [Block(page, *found) for page, text in PAGES.items()
+          for found in re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)]
+EXAMPLES = {path.name: path.read_text() for path in sorted((ROOT / "examples").iterdir()) if path.suffix == ".py"}
 
 
 def blocks(language):
-    return [code for found, code in BLOCKS if found == language]
+    return [block.code for block in BLOCKS if block.language == language]
 
 
-def names_in_readme(name):
-    """What the one block defines that has the class or function `name`."""
-    (code,) = [code for code in blocks("python")
+def names_in_docs(name):
+    """What the one block, or example, defines that has the class or function `name`."""
+    (code,) = [code for code in (*blocks("python"), *EXAMPLES.values())
                if re.search(rf"^(class|def) {name}\b", code, re.MULTILINE)]
     names = {}
     exec(code, names)

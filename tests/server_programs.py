@@ -1,4 +1,4 @@
-"""Real servers with several workers, as the README has them, and clients that come back to them."""
+"""Real servers with several workers, as the examples start them, and clients that come back to them."""
 
 import os
 import re
@@ -13,58 +13,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 from machine import program
-from readme import blocks
+from readme import EXAMPLES
 from servers import TIMEOUT
 
 VISITS = 40
 IGNORE_UNEXPECTED_EOF = 1 << 7  # SSL_OP_IGNORE_UNEXPECTED_EOF
 
-# What the servers serve: which process it was.
-APP = """
-import os
-
-def wsgi(environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [f"process {os.getpid()}\\n".encode()]
-
-async def asgi(scope, receive, send):
-    if scope["type"] == "http":
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": f"process {os.getpid()}\\n".encode()})
-    else:
-        while True:
-            said = (await receive())["type"]
-            await send({"type": said + ".complete"})
-            if said == "lifespan.shutdown":
-                return
-
-async def web():
-    from aiohttp import web
-    async def answer(request):
-        return web.Response(text=f"process {os.getpid()}\\n")
-    app = web.Application()
-    app.router.add_get("/", answer)
-    return app
-"""
-
 REQUEST = b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n"
 FLAGS = {ssl.TLSVersion.TLSv1_2: "-tls1_2", ssl.TLSVersion.TLSv1_3: "-tls1_3"}
 
 
-def recipe(first_line):
-    """The block of the README that begins with this line and goes on."""
-    (code,) = [code for code in blocks("python") if code.startswith(first_line + "\n")]
-    return code
-
-
-GUNICORN = recipe("# gunicorn.conf.py\nfrom pysidctx.servers import ssl_context_factory as ssl_context")
-UVICORN_WORKERS = recipe('# gunicorn.conf.py\nworker_class = "pysidctx.servers.uvicorn_worker.UvicornWorker"')
-AIOHTTP_WORKERS = recipe('# gunicorn.conf.py\nworker_class = "pysidctx.servers.aiohttp_worker.GunicornWebWorker"'
-                         "  # or GunicornUVLoopWebWorker")
+GUNICORN = EXAMPLES["gunicorn.conf.py"]
 
 
 class Program(NamedTuple):
-    """How a server is started: the files of its recipe by name, and its arguments."""
+    """How a server is started: the files of its example by name, and its arguments."""
 
     files: dict
     arguments: tuple
@@ -83,8 +46,8 @@ def of_gunicorn(configuration, *options, plain=(), app="app:wsgi"):
 
 
 def of_script(*names, ours, plain="", **options):
-    """Scripts of the README, of which the last one is started; without `ours` for comparison."""
-    files = {name: recipe(f"# {name}") for name in names}
+    """Examples, of which the last one is started; without `ours` for comparison."""
+    files = {name: EXAMPLES[name] for name in names}
     plain = {name: re.sub(ours, plain, code) for name, code in files.items()}
     assert plain != files
     return Program(files, (names[-1],), plain, (names[-1],), **options)
@@ -96,9 +59,9 @@ PROGRAMS = {
     "gunicorn": of_gunicorn(GUNICORN),
     "gunicorn gthread": of_gunicorn(GUNICORN, "--threads", "4"),
     "gunicorn uvicorn": of_gunicorn(
-        UVICORN_WORKERS, app="app:asgi", plain=("--worker-class", "uvicorn_worker.UvicornWorker")),
+        EXAMPLES["gunicorn_uvicorn.conf.py"], app="app:asgi", plain=("--worker-class", "uvicorn_worker.UvicornWorker")),
     "gunicorn aiohttp": of_gunicorn(
-        AIOHTTP_WORKERS, app="app:web", plain=("--worker-class", "aiohttp.GunicornWebWorker")),
+        EXAMPLES["gunicorn_aiohttp.conf.py"], app="app:web", plain=("--worker-class", "aiohttp.GunicornWebWorker")),
     "uvicorn": of_script("serve_uvicorn.py", ours=r",\s+ssl_context_factory=\w+", needs_secret=True,
                          reloads=True),
     "hypercorn": of_script("serve_hypercorn.py", ours=r"ssl_context_factory\(self, (.*)\)",
@@ -134,7 +97,7 @@ class Running:
 
     def __enter__(self):
         self.folder.mkdir()
-        for name, text in {"app.py": APP, **self.files}.items():
+        for name, text in {"app.py": EXAMPLES["app.py"], **self.files}.items():
             (self.folder / name).write_text(text)
         self.certificate.private_key_and_cert_chain_pem.write_to_path(self.folder / "server.pem")
         try:

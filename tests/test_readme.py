@@ -1,4 +1,4 @@
-"""Every block of code in the README runs as it stands."""
+"""Every block of code in the documentation runs as it stands, and so does every example."""
 
 import os
 import re
@@ -10,40 +10,47 @@ from pathlib import Path
 import pytest
 from consumers.build import build
 from machine import ROOT, UNOPTIMIZED
-from readme import BLOCKS, README, blocks
+from readme import BLOCKS, EXAMPLES, PAGES, blocks
 from server_programs import PROGRAMS
 
-from pysidctx.__main__ import main
+from pysidctx.__main__ import COMMANDS, main
 
 
 def test_all_blocks_are_run_below():
-    assert {language for language, _ in BLOCKS} == {"sh", "console", "python", "c", "cython"}
-    assert re.findall(r"^```(\w*)", README, re.MULTILINE).count("") == len(BLOCKS)
+    assert {block.language for block in BLOCKS} == {"sh", "console", "python", "c", "cython"}
+    for page, text in PAGES.items():
+        assert re.findall(r"^```(\w*)", text, re.MULTILINE).count("") == sum(block.page == page for block in BLOCKS), page
 
 
-SCRIPTS = [code for code in blocks("python") if re.match(r"# \w+(\.conf)?\.py\n", code)]
-
-
-def test_scripts_are_those_that_servers_are_started_with():
+def test_examples_are_those_that_servers_are_started_with():
     """By the integration tests."""
-    started = {code for found in PROGRAMS.values() for code in found.files.values()}
-    assert set(SCRIPTS) == started
+    started = {code for program in PROGRAMS.values() for code in program.files.values()}
+    assert started | {EXAMPLES["app.py"]} == set(EXAMPLES.values())
 
 
-@pytest.mark.parametrize("code", [code for code in blocks("python") if code not in SCRIPTS])
+# Blocks that begin with the name of an example, which they are a part of.
+PARTS = [code for code in blocks("python") if re.match(r"# \w+(\.conf)?\.py\n", code)]
+
+
+@pytest.mark.parametrize("code", PARTS)
+def test_parts_of_examples(code):
+    name, _, part = code[2:].partition("\n")
+    assert part in EXAMPLES[name]
+
+
+@pytest.mark.parametrize("code", [code for code in blocks("python") if code not in PARTS])
 def test_python(code, tmp_path, pem_files):
     assert pem_files[0] == tmp_path / "server.pem"
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True)
 
 
 def test_mypy(tmp_path):
-    """Each file as it stands there, beside those that it imports."""
-    names = []
-    for number, code in enumerate(blocks("python")):
-        script = re.match(r"# (\w+\.py)\n", code)
-        names.append(script.group(1) if script else f"block_{number}.py")
-        (tmp_path / names[-1]).write_text(code)
-    ran = subprocess.run([sys.executable, "-m", "mypy", "--strict", *names], cwd=tmp_path, capture_output=True,
+    """The examples beside each other, as those need it that import another one."""
+    files = {f"block_{number}.py": code for number, code in enumerate(blocks("python"))}
+    files.update((name.replace(".conf", "_conf"), code) for name, code in EXAMPLES.items())
+    for name, code in files.items():
+        (tmp_path / name).write_text(code)
+    ran = subprocess.run([sys.executable, "-m", "mypy", "--strict", *files], cwd=tmp_path, capture_output=True,
                          text=True, env=dict(os.environ, MYPYPATH=str(ROOT)))
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
@@ -75,8 +82,7 @@ def test_commands_at_the_prompt(line, capsys):
 
 
 def test_the_options_of_check_are_there():
-    section = README.partition("## Check a server")[2].partition("\n## ")[0]
-    options = set(re.findall(r"`(--[a-z-]+)", section))
+    options = set(re.findall(r"`(--[a-z-]+)", PAGES["docs/check.md"]))
     ran = subprocess.run([sys.executable, "-m", "pysidctx", "check", "--help"], capture_output=True, text=True)
     assert options and all(option in ran.stdout for option in options)
 
@@ -86,7 +92,7 @@ def call_on_accept(folder, function):
     code = f"""
 import ctypes, ssl, sys
 sys.path.append({str(ROOT / "tests")!r})
-import from_readme, libssl
+import from_docs, libssl
 ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 connection = ctx.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
 on_accept = {function}
@@ -101,30 +107,35 @@ assert on_accept(libssl.pointer(connection)) == 1
 @pytest.mark.parametrize("code", blocks("c"))
 def test_c(code, tmp_path):
     module = """
-static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "from_readme"};
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "from_docs"};
 
-PyMODINIT_FUNC PyInit_from_readme(void)
+PyMODINIT_FUNC PyInit_from_docs(void)
 {
     return pysidctx_import() == 0 ? PyModule_Create(&definition) : NULL;
 }
 """
-    source = tmp_path / "from_readme.c"
+    source = tmp_path / "from_docs.c"
     source.write_text(code + module)
     build(tmp_path, source.name)
-    call_on_accept(tmp_path, "ctypes.CDLL(from_readme.__file__).on_accept")
+    call_on_accept(tmp_path, "ctypes.CDLL(from_docs.__file__).on_accept")
 
 
 @pytest.mark.parametrize("code", blocks("cython"))
 def test_cython(code, tmp_path):
-    source = tmp_path / "from_readme.pyx"
+    source = tmp_path / "from_docs.pyx"
     source.write_text(code + "\ndef call(size_t ssl):\n    return on_accept(<SSL *> ssl)\n")
     build(tmp_path, source.name)
-    call_on_accept(tmp_path, "from_readme.call")
+    call_on_accept(tmp_path, "from_docs.call")
 
 
 def test_the_commands_exist():
-    targets = re.findall(r"`make (\w+)`", README)
-    assert targets
+    targets = set(re.findall(r"`make (\w+)[ `]", "".join(PAGES.values())))
+    assert {"demo", "test"} <= targets
     makefile = (ROOT / "Makefile").read_text()
     for target in targets:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_commands_of_the_command_line():
+    named = set(re.findall(r"^\| `pysidctx (\w+)", PAGES["docs/command-line.md"], re.MULTILINE))
+    assert named == set(COMMANDS)

@@ -166,7 +166,7 @@ def test_every_variable_is_known():
     """Those that the code and the documentation speak of; and they are all that is known."""
     found = set()
     for path in [*(ROOT / "pysidctx").rglob("*.py*"), *(ROOT / "tests").rglob("*.py"), ROOT / "setup.py",
-                 ROOT / "README.md", ROOT / "Makefile", *(ROOT / ".ci").iterdir()]:
+                 *ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "Makefile", *(ROOT / ".ci").iterdir()]:
         if path.suffix != ".pyc" and path.name != Path(__file__).name:
             found |= set(re.findall(r"\bPYSIDCTX_(?:[A-Z]+_)*(?:FILE|DIR|SEED)\b", path.read_text()))
     assert found == set(environment.VARIABLES)

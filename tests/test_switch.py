@@ -1,4 +1,4 @@
-"""What a host's context brings along: each attribute of ssl.SSLContext, as the README's table has it."""
+"""What a host's context brings along: each attribute of ssl.SSLContext, as the table in docs/hosts.md has it."""
 
 import re
 import socket
@@ -9,14 +9,14 @@ import libssl
 import pytest
 import trustme
 from handshakes import VERSIONS, connect, pair, read_nothing, shake
-from machine import ROOT
+from readme import PAGES
 from switched_servers import Servers
 
 from pysidctx import HostMap
 
-CARRIED, LISTENER, CANNOT, NONE = "carried over", "the listener's", "cannot be", "no effect"
-TABLE = dict(re.findall(r"^\| `(\w+)[()]*` \| (carried over|the listener's|cannot be|no effect)\b",
-                        (ROOT / "README.md").read_text(), re.MULTILINE))
+CARRIED, LISTENER, CANNOT, NONE = "carried over", "the listener's", "not possible", "no effect"
+TABLE = dict(re.findall(r"^\| `(\w+)[()]*` \| (carried over|the listener's|not possible|no effect)\b",
+                        PAGES["docs/hosts.md"], re.MULTILINE))
 PUBLIC = {name for name in dir(ssl.SSLContext) if not name.startswith("_")}
 ROWS = {}
 

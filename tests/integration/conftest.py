@@ -22,7 +22,7 @@ def secret(tmp_path):
 
 @pytest.fixture
 def start(tmp_path, certificate):
-    """A server by the name of its recipe, as a context manager."""
+    """A server by the name of its example, as a context manager."""
     def starting(name, *, certificate=certificate, **options):
         if "uvicorn" in name:
             needs_the_hook()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from machine import module
-from readme import names_in_readme
+from readme import names_in_docs
 
 CONTENT = {"one.txt": b"first\n" * 1000, "two.txt": b"second\n"}
 
@@ -50,7 +50,7 @@ def test_ftplib_alone_is_refused(port, make_client_ctx, version):
 
 
 def test_with_the_recipe_it_lists_and_downloads_and_uploads(port, make_client_ctx, version):
-    recipe = names_in_readme("FTP_TLS")["FTP_TLS"]
+    recipe = names_in_docs("FTP_TLS")["FTP_TLS"]
     with logged_in(recipe, make_client_ctx(version), port) as client:
         for _ in range(3):
             assert sorted(client.nlst()) == sorted(CONTENT)

@@ -5,7 +5,7 @@ import time
 from itertools import combinations
 
 import pytest
-from readme import names_in_readme
+from readme import names_in_docs
 from server_programs import PROGRAMS, VISITS, PythonClient, ask, visits
 
 
@@ -69,4 +69,4 @@ def test_uvicorn_s_worker_serves_without_tls_too(start):
 
 
 def test_the_recipe_for_hypercorn_serves_without_tls_too():
-    assert names_in_readme("ResumingConfig")["ResumingConfig"]().create_ssl_context() is None
+    assert names_in_docs("ResumingConfig")["ResumingConfig"]().create_ssl_context() is None

@@ -1,4 +1,4 @@
-"""Servers with four workers, as the README starts them: every client that comes back is resumed."""
+"""Servers with four workers, as the examples start them: every client that comes back is resumed."""
 
 import time
 from contextlib import suppress

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from machine import ROOT, module
-from readme import names_in_readme
+from readme import names_in_docs
 from servers import TIMEOUT, accepting, answer, offer
 
 from pysidctx import Session, set_session_id_context
@@ -75,10 +75,10 @@ def test_sockets_of_two_contexts(address, make_client_ctx, version):
     assert offer(address, make_client_ctx(version), written)[0]
 
 
-def test_the_visits_of_the_readme(
+def test_the_visits_of_the_documentation(
     address, make_client_ctx, version, tmp_path, monkeypatch, capsys
 ):
-    visit = names_in_readme("visit")["visit"]
+    visit = names_in_docs("visit")["visit"]
     plain = socket.create_connection
     monkeypatch.setattr(socket, "create_connection", lambda where: plain(address, timeout=TIMEOUT))
     contexts = [make_client_ctx(version) for _ in range(3)]
@@ -100,7 +100,7 @@ def test_the_visits_of_the_readme(
 def test_the_recipe_for_event_loops(address, make_client_ctx, version, library, ca):
     new_loop = module("uvloop", "uvloop").new_event_loop if library == "uvloop" else (
         asyncio.new_event_loop)
-    names = names_in_readme("ResumingContext")
+    names = names_in_docs("ResumingContext")
     ctx = names["ResumingContext"](ssl.PROTOCOL_TLS_CLIENT)
     ca.configure_trust(ctx)
     ctx.minimum_version = ctx.maximum_version = version
