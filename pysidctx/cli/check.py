@@ -19,6 +19,7 @@ from pysidctx.cli.output import Output, Unreachable
 from pysidctx.cli.output import add_arguments as add_output_arguments
 from pysidctx.cli.report import Report
 from pysidctx.cli.screen import progress
+from pysidctx.cli.starttls import PROTOCOLS, Refused, shown, wanted_by
 from pysidctx.cli.verdicts import FAULT, NOTE, Finding, findings
 
 MOST_NAMES = 5  # that are taken from a certificate
@@ -52,9 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--request", action="store_true",
                         help="ask for a page (HEAD / HTTP/1.1) in TLS 1.3: some servers give tickets only with "
                              "an answer")
+    parser.add_argument("--starttls", choices=[*PROTOCOLS], metavar="PROTOCOL",
+                        help=f"begin in plain text, and turn to TLS as this protocol does: {', '.join(PROTOCOLS)}")
     parser.add_argument("--alpn", action="append", default=[], metavar="PROTOCOL",
                         help="an application protocol to offer (ALPN), once for each; '' offers none (default: "
-                             f"{' and '.join(ALPN)}; with --request http/1.1)")
+                             f"{' and '.join(ALPN)}; with --request http/1.1; with --starttls none)")
     parser.add_argument("--most-connections", type=at_least(1), default=MOST_CONNECTIONS, metavar="N",
                         help=f"end after so many (default: {MOST_CONNECTIONS})")
     parser.add_argument("--most-seconds", type=some_seconds, metavar="SECONDS",
@@ -134,7 +137,7 @@ def asked(arguments: argparse.Namespace) -> tuple[Target, Options, int]:
     main = (*said, *own, None)[0]
     alpn = protocols(arguments)
     most_seconds = arguments.most_seconds or 60 + arguments.delay * arguments.most_connections
-    client = Client(timeout=arguments.timeout, alpn=alpn)
+    client = Client(timeout=arguments.timeout, alpn=alpn, starttls=arguments.starttls or "")
     target, seen, made = reached(host, port, main, client, arguments, time.monotonic() + most_seconds)
     refused = alpn if seen.refusal == "alert no_application_protocol" and not arguments.alpn else ()
     if refused:  # it has none of these, and does not overlook it: mail servers do so
@@ -150,8 +153,8 @@ def asked(arguments: argparse.Namespace) -> tuple[Target, Options, int]:
         verified=said or own or (host,), names_left=len({*known} - {*names, *demanding}),
         client_cert=arguments.client_cert, ca_file=arguments.ca_file, connections=arguments.connections,
         delay=arguments.delay, timeout=arguments.timeout, request=arguments.request,
-        alpn=alpn, alpn_refused=refused, most_connections=arguments.most_connections, most_seconds=most_seconds,
-        least_share=arguments.least_share), made
+        alpn=alpn, starttls=client.starttls, alpn_refused=refused,
+        most_connections=arguments.most_connections, most_seconds=most_seconds, least_share=arguments.least_share), made
 
 
 def protocols(arguments: argparse.Namespace) -> tuple[str, ...]:
@@ -161,7 +164,9 @@ def protocols(arguments: argparse.Namespace) -> tuple[str, ...]:
             raise Unreachable(f"--alpn takes a name of up to 255 characters of ASCII, not {protocol[:40]!r}")
         if protocol == "h2" and arguments.request:
             raise Unreachable("--request asks in HTTP/1.1: leave out --alpn h2, or --request")
-    if arguments.alpn:
+    if arguments.starttls and arguments.request:
+        raise Unreachable(f"--request asks for a page, which a server of {arguments.starttls} has not: leave it out")
+    if arguments.alpn or arguments.starttls:
         return tuple(filter(None, dict.fromkeys(arguments.alpn)))
     return tuple(protocol for protocol in ALPN if not (arguments.request and protocol == "h2"))
 
@@ -250,6 +255,9 @@ def reached(host: str, port: int, name: Optional[str], client: Client, bounds: a
         target = Target(host, port, address)
         try:
             seen = visit(target, name, client)
+        except Refused as error:
+            said = f"{target} does not turn to TLS as {client.starttls} does: {error}"
+            continue
         except OSError as error:
             why = f"no answer in {timeout:g} s" if isinstance(error, TIMEOUTS) else error.strerror or error
             said = f"{Target(host, port, host)} cannot be reached: {why}"
@@ -259,10 +267,20 @@ def reached(host: str, port: int, name: Optional[str], client: Client, bounds: a
         what = {"no answer in time": f"accepts connections, but said nothing in {timeout:g} s",
                 "the connection was closed": "closes connections at once",
                 }.get(seen.refusal, "does not speak TLS")
-        said = f"{target} {what}: is it a TLS server, and is this its port?"
+        said = f"{target} {what}: is it a TLS server, and is this its port?{instead_of_tls(seen.first)}"
         if name is None:
             said += " Some answer only those who ask for a name: give one with --name."
     raise Unreachable(said)
+
+
+def instead_of_tls(first: bytes) -> str:
+    """What a server wants that said this first, as far as can be told."""
+    wanted = wanted_by(first)
+    if wanted:
+        return f" It seems to speak {' or '.join(wanted)}: try --starttls {' or --starttls '.join(wanted)}."
+    if first:
+        return f" It says {shown(first)}."
+    return f" If it begins in plain text, name its protocol: --starttls {'|'.join(PROTOCOLS)}."
 
 
 def names_in(certificate: bytes) -> list[str]:

@@ -24,6 +24,7 @@ class Client(NamedTuple):
     timeout: float = 5.0                # seconds, for the whole of a connection
     request: bool = False               # ask for a page in TLS 1.3: some give tickets only with an answer
     alpn: tuple[str, ...] = ()          # application protocols to offer
+    starttls: str = ""                  # a key of starttls.PROTOCOLS; empty: TLS from the beginning
     brief: bool = False                 # do not wait for tickets after a resumed handshake, only for a refusal
 
 
