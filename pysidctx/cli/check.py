@@ -12,7 +12,7 @@ from typing import Optional
 from cryptography import x509
 
 from pysidctx.cli.audit import Audit, Evidence, Options
-from pysidctx.cli.client import ALPN, Client, load_certificate, unlimited
+from pysidctx.cli.client import ALPN, Client, load_authorities, load_certificate, unlimited
 from pysidctx.cli.connection import TIMEOUTS, Seen, Target, visit
 from pysidctx.cli.least_share import held_to
 from pysidctx.cli.output import Output, Unreachable
@@ -128,7 +128,7 @@ def found(evidence: Evidence, options: Options) -> list[Finding]:
 def asked(arguments: argparse.Namespace) -> tuple[Target, Options, int]:
     """What the arguments mean, once a server has answered, and how many connections that took; Unreachable."""
     check_file(arguments.client_cert, load_certificate)
-    check_file(arguments.ca_file, lambda ctx, path: ctx.load_verify_locations(path))
+    check_file(arguments.ca_file, load_authorities)
     addresses = tuple(map(checked_address, arguments.addresses))
     demanding = tuple(map(checked_name, arguments.demands))
     said = tuple(dict.fromkeys(map(checked_name, arguments.names)))
