@@ -26,7 +26,7 @@ from servers import TIMEOUT, accepting
 
 from pysidctx import Host, HostMap, TicketKeys
 from pysidctx.__main__ import main
-from pysidctx.cli import audit, check, client, connection, verdicts
+from pysidctx.cli import audit, check, check_arguments, client, connection, verdicts
 from pysidctx.cli.audit import Way
 from pysidctx.cli.client import Client
 from pysidctx.cli.connection import Target, visit
@@ -334,7 +334,7 @@ def test_a_delay_takes_its_own_time(run, server):
     assert code == 0 and json.loads(out)["finished"]
     assert time.monotonic() - begun > 0.1 * (json.loads(out)["connections"] - 2)
     parsed = argparse.ArgumentParser()
-    check.add_arguments(parser=parsed)
+    check_arguments.add_arguments(parser=parsed)
     _, options, _ = check.asked(parsed.parse_args([f"127.0.0.1:{server}", "--delay", "2"]))
     assert options.most_seconds == 60 + 2 * options.most_connections
 

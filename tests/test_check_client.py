@@ -15,6 +15,7 @@ from servers import TIMEOUT, accepting
 
 from pysidctx.__main__ import main
 from pysidctx.cli import client
+from pysidctx.cli.messages import ALERTS
 from pysidctx.client_limits import lift_limits
 
 WAYS = {"TLS 1.2, ticket": "TLS 1.2", "TLS 1.3": "TLS 1.3"}
@@ -151,3 +152,28 @@ def test_each_version_has_its_own_reason(tmp_path, said, protocols, reasons):
         found = said(peer.port, "--name", A)
     assert found["code"] == 2
     assert f"shakes hands with nobody ({reasons}). Is this a name that it serves?" in found["error"]
+
+
+def test_certificates_that_cannot_be_used(said, ca, client_certificate, certificate, tmp_path):
+    """It says what is wrong with the file, which OpenSSL does not."""
+    chain, key = client_certificate.cert_chain_pems[0].bytes(), client_certificate.private_key_pem.bytes()
+    broken = chain[:100] + b"!" + chain[101:]
+    for name, text, why in (
+        ("--client-cert", chain, "it has no private key: put the key into the same file as its certificate"),
+        ("--client-cert", key, "it has no certificate in PEM"),
+        ("--client-cert", b"", "it has no certificate in PEM"),
+        ("--client-cert", chain + certificate.private_key_pem.bytes(),
+         "its private key is not that of its first certificate"),
+        ("--client-cert", broken + key, "OpenSSL does not take it: "),
+        ("--ca-file", key, "it has no certificate in PEM"),
+        ("--ca-file", broken, "OpenSSL does not take it: "),
+    ):
+        (tmp_path / "file.pem").write_bytes(text)
+        found = said(9, name, tmp_path / "file.pem")
+        assert found["code"] == 2 and f"cannot be used: {why}" in found["error"], found
+
+
+def test_alerts_have_the_names_that_ssl_gives_them():
+    for each in ssl.AlertDescription:
+        assert each.name == f"ALERT_DESCRIPTION_{ALERTS[each].upper()}"
+    assert ALERTS[116] == "certificate_required" and ALERTS[120] == "no_application_protocol"

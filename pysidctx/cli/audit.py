@@ -56,6 +56,7 @@ class Options(NamedTuple):
     timeout: float = 5.0               # seconds for each
     request: bool = False              # ask for a page in TLS 1.3
     alpn: tuple[str, ...] = ()         # application protocols to offer
+    starttls: str = ""                 # the protocol that turns to TLS; empty: TLS from the beginning
     alpn_refused: tuple[str, ...] = ()  # and those that are not offered, because the server refuses them
     most_connections: int = 1000
     most_seconds: float = 60.0
@@ -205,7 +206,7 @@ class Audit:
         time.sleep(delay)
         self.made += 1
         client = client._replace(timeout=self.options.timeout, request=self.options.request,
-                                 alpn=self.options.alpn)
+                                 alpn=self.options.alpn, starttls=self.options.starttls)
         try:
             seen = visit(target or self.target, name, client, session)
         except OSError as error:  # it cannot be reached any more

@@ -12,89 +12,18 @@ from typing import Optional
 from cryptography import x509
 
 from pysidctx.cli.audit import Audit, Evidence, Options
-from pysidctx.cli.client import ALPN, Client, load_certificate, unlimited
+from pysidctx.cli.check_arguments import MOST_NAMES
+from pysidctx.cli.client import ALPN, Client, load_authorities, load_certificate, unlimited
 from pysidctx.cli.connection import TIMEOUTS, Seen, Target, visit
 from pysidctx.cli.least_share import held_to
 from pysidctx.cli.output import Output, Unreachable
-from pysidctx.cli.output import add_arguments as add_output_arguments
 from pysidctx.cli.report import Report
 from pysidctx.cli.screen import progress
+from pysidctx.cli.starttls import PROTOCOLS, Refused, shown, wanted_by
 from pysidctx.cli.verdicts import FAULT, NOTE, Finding, findings
 
-MOST_NAMES = 5  # that are taken from a certificate
-MOST_CONNECTIONS = Options(()).most_connections
-DAY = 24 * 3600.0
 UNFINISHED = 3  # the exit code where no fault was found, but not all was looked at
 NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.ASCII)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("host", metavar="HOST[:PORT]",
-                        help="the server, also as [IPv6]:PORT; the port is 443 if none is given")
-    parser.add_argument("--name", action="append", default=[], dest="names", metavar="NAME",
-                        help="a server name to ask for, once for each; the first is the main one (default: "
-                             f"HOST, and the names in its certificate, at most {MOST_NAMES} in all)")
-    parser.add_argument("--address", action="append", default=[], dest="addresses", metavar="ADDRESS",
-                        help="another address of the same host: do its sessions survive a move there?")
-    parser.add_argument("--demands", action="append", default=[], metavar="NAME",
-                        help="a name, besides the others, that is to let in nobody without a client's "
-                             "certificate")
-    parser.add_argument("--client-cert", metavar="FILE",
-                        help="a client's certificate chain and key in PEM, for names that ask for one")
-    parser.add_argument("--ca-file", metavar="FILE", help="CAs to verify the server's certificate with")
-    parser.add_argument("--connections", type=at_least(2), default=10, metavar="N",
-                        help="connections of a client that comes back, for each way of resumption "
-                             "(default: 10)")
-    parser.add_argument("--delay", type=seconds, default=0.0, metavar="SECONDS",
-                        help="wait between connections (default: 0)")
-    parser.add_argument("--timeout", type=some_seconds, default=5.0, metavar="SECONDS",
-                        help="for each connection (default: 5)")
-    parser.add_argument("--request", action="store_true",
-                        help="ask for a page (HEAD / HTTP/1.1) in TLS 1.3: some servers give tickets only with "
-                             "an answer")
-    parser.add_argument("--alpn", action="append", default=[], metavar="PROTOCOL",
-                        help="an application protocol to offer (ALPN), once for each; '' offers none (default: "
-                             f"{' and '.join(ALPN)}; with --request http/1.1)")
-    parser.add_argument("--most-connections", type=at_least(1), default=MOST_CONNECTIONS, metavar="N",
-                        help=f"end after so many (default: {MOST_CONNECTIONS})")
-    parser.add_argument("--most-seconds", type=some_seconds, metavar="SECONDS",
-                        help="end after so long (default: 60, besides what --delay can take)")
-    parser.add_argument("--least-share", type=share, metavar="SHARE",
-                        help="of the returning connections that are to be resumed, for each name and version, such as "
-                             "0.9: less is a fault")
-    parser.add_argument("--fail-on", choices=[FAULT, NOTE], default=FAULT,
-                        help="what ends in exit code 1: faults alone (the default), or notes about the server, too")
-    add_output_arguments(parser)
-
-
-def at_least(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{value} is less than {least}")
-        return value
-    return number
-
-
-def share(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a share: more than 0, and at most 1")
-    return value
-
-
-def seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= DAY:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds, up to a day")
-    return value
-
-
-def some_seconds(text: str) -> float:
-    value = seconds(text)
-    if not value:
-        raise argparse.ArgumentTypeError("0 seconds are none")
-    return value
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -125,7 +54,7 @@ def found(evidence: Evidence, options: Options) -> list[Finding]:
 def asked(arguments: argparse.Namespace) -> tuple[Target, Options, int]:
     """What the arguments mean, once a server has answered, and how many connections that took; Unreachable."""
     check_file(arguments.client_cert, load_certificate)
-    check_file(arguments.ca_file, lambda ctx, path: ctx.load_verify_locations(path))
+    check_file(arguments.ca_file, load_authorities)
     addresses = tuple(map(checked_address, arguments.addresses))
     demanding = tuple(map(checked_name, arguments.demands))
     said = tuple(dict.fromkeys(map(checked_name, arguments.names)))
@@ -134,7 +63,7 @@ def asked(arguments: argparse.Namespace) -> tuple[Target, Options, int]:
     main = (*said, *own, None)[0]
     alpn = protocols(arguments)
     most_seconds = arguments.most_seconds or 60 + arguments.delay * arguments.most_connections
-    client = Client(timeout=arguments.timeout, alpn=alpn)
+    client = Client(timeout=arguments.timeout, alpn=alpn, starttls=arguments.starttls or "")
     target, seen, made = reached(host, port, main, client, arguments, time.monotonic() + most_seconds)
     refused = alpn if seen.refusal == "alert no_application_protocol" and not arguments.alpn else ()
     if refused:  # it has none of these, and does not overlook it: mail servers do so
@@ -150,8 +79,8 @@ def asked(arguments: argparse.Namespace) -> tuple[Target, Options, int]:
         verified=said or own or (host,), names_left=len({*known} - {*names, *demanding}),
         client_cert=arguments.client_cert, ca_file=arguments.ca_file, connections=arguments.connections,
         delay=arguments.delay, timeout=arguments.timeout, request=arguments.request,
-        alpn=alpn, alpn_refused=refused, most_connections=arguments.most_connections, most_seconds=most_seconds,
-        least_share=arguments.least_share), made
+        alpn=alpn, starttls=client.starttls, alpn_refused=refused,
+        most_connections=arguments.most_connections, most_seconds=most_seconds, least_share=arguments.least_share), made
 
 
 def protocols(arguments: argparse.Namespace) -> tuple[str, ...]:
@@ -161,7 +90,9 @@ def protocols(arguments: argparse.Namespace) -> tuple[str, ...]:
             raise Unreachable(f"--alpn takes a name of up to 255 characters of ASCII, not {protocol[:40]!r}")
         if protocol == "h2" and arguments.request:
             raise Unreachable("--request asks in HTTP/1.1: leave out --alpn h2, or --request")
-    if arguments.alpn:
+    if arguments.starttls and arguments.request:
+        raise Unreachable(f"--request asks for a page, which a server of {arguments.starttls} has not: leave it out")
+    if arguments.alpn or arguments.starttls:
         return tuple(filter(None, dict.fromkeys(arguments.alpn)))
     return tuple(protocol for protocol in ALPN if not (arguments.request and protocol == "h2"))
 
@@ -250,6 +181,9 @@ def reached(host: str, port: int, name: Optional[str], client: Client, bounds: a
         target = Target(host, port, address)
         try:
             seen = visit(target, name, client)
+        except Refused as error:
+            said = f"{target} does not turn to TLS as {client.starttls} does: {error}"
+            continue
         except OSError as error:
             why = f"no answer in {timeout:g} s" if isinstance(error, TIMEOUTS) else error.strerror or error
             said = f"{Target(host, port, host)} cannot be reached: {why}"
@@ -259,10 +193,20 @@ def reached(host: str, port: int, name: Optional[str], client: Client, bounds: a
         what = {"no answer in time": f"accepts connections, but said nothing in {timeout:g} s",
                 "the connection was closed": "closes connections at once",
                 }.get(seen.refusal, "does not speak TLS")
-        said = f"{target} {what}: is it a TLS server, and is this its port?"
+        said = f"{target} {what}: is it a TLS server, and is this its port?{instead_of_tls(seen.first)}"
         if name is None:
             said += " Some answer only those who ask for a name: give one with --name."
     raise Unreachable(said)
+
+
+def instead_of_tls(first: bytes) -> str:
+    """What a server wants that said this first, as far as can be told."""
+    wanted = wanted_by(first)
+    if wanted:
+        return f" It seems to speak {' or '.join(wanted)}: try --starttls {' or --starttls '.join(wanted)}."
+    if first:
+        return f" It says {shown(first)}."
+    return f" If it begins in plain text, name its protocol: --starttls {'|'.join(PROTOCOLS)}."
 
 
 def names_in(certificate: bytes) -> list[str]:

@@ -1,7 +1,9 @@
 """The client that an audit looks at a server with, which refuses as little as it can."""
 
+import re
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple, Optional
 
 from pysidctx.client_limits import lift_limits
@@ -11,6 +13,11 @@ ALPN = "h2", "http/1.1"  # what is offered where nothing else is asked for
 
 OP_LEGACY_SERVER_CONNECT = 0x4       # which ssl names from Python 3.12 on
 OP_ENABLE_MIDDLEBOX_COMPAT = 1 << 20
+
+
+# Lines of PEM: RFC 7468, sections 5, 10 and 11, and OpenSSL's own.
+CERTIFICATE = re.compile(rb"^-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----", re.MULTILINE)
+KEY = re.compile(rb"^-----BEGIN ([A-Z]+ )?PRIVATE KEY-----", re.MULTILINE)
 
 
 class Client(NamedTuple):
@@ -24,6 +31,7 @@ class Client(NamedTuple):
     timeout: float = 5.0                # seconds, for the whole of a connection
     request: bool = False               # ask for a page in TLS 1.3: some give tickets only with an answer
     alpn: tuple[str, ...] = ()          # application protocols to offer
+    starttls: str = ""                  # a key of starttls.PROTOCOLS; empty: TLS from the beginning
     brief: bool = False                 # do not wait for tickets after a resumed handshake, only for a refusal
 
 
@@ -33,7 +41,7 @@ def context(client: Client, messages: Callable[..., None]) -> ssl.SSLContext:
     if client.verify:
         ctx.check_hostname, ctx.verify_mode = True, ssl.CERT_REQUIRED
         ctx.set_ciphers("DEFAULT:@SECLEVEL=2")  # as others' clients have it
-        ctx.load_verify_locations(client.ca_file) if client.ca_file else ctx.load_default_certs()
+        load_authorities(ctx, client.ca_file) if client.ca_file else ctx.load_default_certs()
     if client.version is not None:
         ctx.minimum_version = ctx.maximum_version = VERSIONS[client.version]
     if not client.tickets:
@@ -72,4 +80,24 @@ def load_certificate(ctx: ssl.SSLContext, path: str) -> None:
     def refuse() -> str:
         raise OSError("its key has a pass phrase: name a file without")
 
-    ctx.load_cert_chain(path, password=refuse)
+    try:
+        ctx.load_cert_chain(path, password=refuse)
+    except ssl.SSLError as error:
+        text = Path(path).read_bytes()
+        if not CERTIFICATE.search(text):
+            raise OSError("it has no certificate in PEM") from None
+        if not KEY.search(text):
+            raise OSError("it has no private key: put the key into the same file as its certificate") from None
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise OSError("its private key is not that of its first certificate") from None
+        raise OSError(f"OpenSSL does not take it: {(error.reason or str(error)).replace('_', ' ').lower()}") from None
+
+
+def load_authorities(ctx: ssl.SSLContext, path: str) -> None:
+    """The CAs that are trusted; OSError."""
+    try:
+        ctx.load_verify_locations(path)
+    except ssl.SSLError as error:
+        if not CERTIFICATE.search(Path(path).read_bytes()):
+            raise OSError("it has no certificate in PEM") from None
+        raise OSError(f"OpenSSL does not take it: {(error.reason or str(error)).replace('_', ' ').lower()}") from None

@@ -9,6 +9,7 @@ from typing import NamedTuple, Optional, TypeVar
 
 from pysidctx.cli.client import Client, context
 from pysidctx.cli.messages import Messages, Ticket
+from pysidctx.cli.starttls import PROTOCOLS, PlainText
 from pysidctx.errors import SessionError
 from pysidctx.session import Session
 
@@ -55,6 +56,7 @@ class Seen(NamedTuple):
     ended: str = ""               # what ended it before all tickets could have come
     ours: bool = False            # it was the client that refused
     secure_renegotiation: bool = True  # RFC 5746; TLS 1.3 does without
+    first: bytes = b""            # what it said first, if that was no TLS
 
 
 def once(call: Callable[[], T]) -> T:
@@ -74,7 +76,7 @@ class Exchange:
 
     def __init__(self, plain: socket.socket, ctx: ssl.SSLContext, name: Optional[str],
                  deadline: float) -> None:
-        self.plain, self.deadline = plain, deadline
+        self.plain, self.deadline, self.first = plain, deadline, b""
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = ctx.wrap_bio(self.incoming, self.outgoing, server_hostname=name)
 
@@ -97,6 +99,7 @@ class Exchange:
     def receive(self) -> None:
         self.plain.settimeout(self.left())
         data = self.plain.recv(1 << 16)
+        self.first = self.first or data
         if data:
             self.incoming.write(data)
         else:
@@ -111,10 +114,15 @@ class Exchange:
 
 def visit(target: Target, name: Optional[str], client: Client,
           session: Optional[Session] = None) -> Seen:
-    """Connect, shake hands, see what comes, and leave; OSError where no connection can be had."""
+    """Connect, shake hands, see what comes, and leave; OSError where no connection can be had.
+
+    It is starttls.Refused where the server does not turn to TLS.
+    """
     deadline = time.monotonic() + client.timeout
     messages = Messages()
     with socket.create_connection((target.address, target.port), timeout=client.timeout) as plain:
+        if client.starttls:
+            PROTOCOLS[client.starttls](PlainText(plain, deadline), name or target.host)
         exchange = Exchange(plain, context(client, messages), name, deadline)
         if session is not None:
             session.resume_on(exchange.tls, any_host=True)
@@ -140,7 +148,7 @@ def visit(target: Target, name: Optional[str], client: Client,
         return Seen(messages.heard, admitted, refusal, admitted and exchange.tls.session_reused or False,
                     messages.certificate, messages.asked, messages.tickets,
                     left_with(exchange) if admitted else None, distrust, ended, ours,
-                    messages.secure_renegotiation)
+                    messages.secure_renegotiation, b"" if messages.heard else exchange.first)
 
 
 def begin(exchange: Exchange, host: str, client: Client) -> None:

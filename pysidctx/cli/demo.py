@@ -78,11 +78,6 @@ class Side(NamedTuple):
         return made
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--plot", metavar="FILE", help="draw the comparison (needs matplotlib)")
-    parser.add_argument("--json", action="store_true", help="print what was seen as JSON")
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Run both servers, print what was seen; 1 if the one with pysidctx shows a fault."""
     console = Screen(highlight=False, soft_wrap=True, quiet=arguments.json)

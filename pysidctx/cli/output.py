@@ -19,10 +19,6 @@ class Unreachable(Exception):
     """There is nothing to audit; the message is for people."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
-
-
 class Output:
     """The formats and files that the arguments name."""
 

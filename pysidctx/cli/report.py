@@ -47,11 +47,16 @@ class Statement(NamedTuple):
     do: str
 
 
+def printable(text: str) -> str:
+    """Without what a server could steer a terminal by."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
 def statements(report: Report) -> list[Statement]:
     """The findings, of which those that say the same are one."""
     alike: dict[Statement, dict[str, list[Finding]]] = {}
     for finding in report.findings:
-        text = Statement(finding.check, finding.grade, "", finding.seen, finding.why, finding.do)
+        text = Statement(finding.check, finding.grade, "", *map(printable, (finding.seen, finding.why, finding.do)))
         alike.setdefault(text, {}).setdefault(str(finding.where or ""), []).append(finding)
     made = []
     for text, places in alike.items():
@@ -64,7 +69,7 @@ def statements(report: Report) -> list[Statement]:
 
 def with_names(findings: list[Finding], names: tuple[str, ...]) -> str:
     """What they say, of which names; those need not be told where it is all."""
-    seen = findings[0].seen
+    seen = printable(findings[0].seen)
     told: list[Optional[str]] = [finding.name for finding in findings]
     if findings[0].made_for is not None:
         pairs = ", ".join(f"{finding.made_for} > {finding.name}" for finding in findings)

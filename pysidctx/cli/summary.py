@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Optional
 
 from pysidctx.cli.audit import Evidence, Way
-from pysidctx.cli.report import Report, statements
+from pysidctx.cli.report import Report, printable, statements
 from pysidctx.cli.verdicts import FAULT, OK, Finding
 
 # Faults by what they are about, the worst first.
@@ -25,6 +25,10 @@ class Counts(NamedTuple):
 
 
 def summary(report: Report) -> str:
+    return printable(told(report))
+
+
+def told(report: Report) -> str:
     faults = [said for said in statements(report) if said.grade == FAULT]
     early = f"ended early, after {report.evidence.unfinished}: " if report.evidence.unfinished else ""
     if faults:
@@ -38,11 +42,11 @@ def summary(report: Report) -> str:
 def resumption(report: Report) -> Iterator[str]:
     names = {name for name in report.options.names or (None,)}
     groups: dict[Counts, list[Way]] = {}
-    for way, found in counted(report.findings).items():
+    for way, found in sorted(counted(report.findings).items(), key=lambda item: item[0].version):
         for tried in sorted({each.tried or 0 for each in found}, reverse=True):
             resumed = [each.resumed or 0 for each in found if each.tried == tried]
-            told = frozenset(each.name for each in found if each.tried == tried)
-            groups.setdefault(Counts(min(resumed), max(resumed), tried, told), []).append(way)
+            on_names = frozenset(each.name for each in found if each.tried == tried)
+            groups.setdefault(Counts(min(resumed), max(resumed), tried, on_names), []).append(way)
     said = [f"{counts} ({spoken(ways)}){on(counts.names, names)}" for counts, ways in groups.items()]
     if said:
         yield f"resumes {', '.join(said)}"
@@ -53,7 +57,7 @@ def resumption(report: Report) -> Iterator[str]:
 
 
 def counted(findings: list[Finding]) -> dict[Way, list[Finding]]:
-    """By way; session ids that no client is told to use are left out, as those of servers that rely on tickets."""
+    """By way. Where tickets are offered, hardly a client uses session ids: they count if all are resumed."""
     found: dict[Way, list[Finding]] = {}
     for finding in findings:
         if finding.check == "resumption" and finding.where and finding.tried:
@@ -61,7 +65,8 @@ def counted(findings: list[Finding]) -> dict[Way, list[Finding]]:
     with_tickets = {(way.version, each.name) for way, of_way in found.items() if way.tickets for each in of_way}
     for way in list(found):
         if way.tickets is False:
-            found[way] = [each for each in found[way] if each.resumed or (way.version, each.name) not in with_tickets]
+            found[way] = [each for each in found[way]
+                          if each.resumed == each.tried or (way.version, each.name) not in with_tickets]
     return {way: of_way for way, of_way in found.items() if of_way}
 
 
@@ -85,11 +90,11 @@ def spoken(ways: list[Way]) -> str:
     return ", ".join(f"{version} {' and '.join(found)}".rstrip() for version, found in kinds.items())
 
 
-def on(told: frozenset[Optional[str]], names: set[Optional[str]]) -> str:
+def on(some: frozenset[Optional[str]], names: set[Optional[str]]) -> str:
     """Of which names it is said, where it is not said of all."""
-    if told == names:
+    if some == names:
         return ""
-    return f" on {listed(name for name in told if name)}"
+    return f" on {listed(name for name in some if name)}"
 
 
 def listed(names: Iterable[str]) -> str:
@@ -101,7 +106,7 @@ def listed(names: Iterable[str]) -> str:
 def crossing(report: Report) -> Iterator[str]:
     offered: dict[tuple[Optional[str], Optional[str]], list[Finding]] = {}
     for finding in report.findings:
-        if finding.check == "names" and finding.made_for:
+        if finding.made_for is not None:
             offered.setdefault((finding.made_for, finding.name), []).append(finding)
     names = report.options.names
     pairs = len(names) * (len(names) - 1)
