@@ -16,7 +16,7 @@ from servers import TIMEOUT, accepting
 from pysidctx.__main__ import main
 from pysidctx.cli import client
 from pysidctx.cli.messages import ALERTS
-from pysidctx.client_limits import lift_limits
+from pysidctx.cli.client_limits import lift_limits
 
 WAYS = {"TLS 1.2, ticket": "TLS 1.2", "TLS 1.3": "TLS 1.3"}
 
