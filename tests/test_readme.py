@@ -17,7 +17,8 @@ from pysidctx.__main__ import COMMANDS, main
 
 
 def test_all_blocks_are_run_below():
-    assert {block.language for block in BLOCKS} == {"sh", "console", "python", "c", "cython"}
+    """That with the picture, in mermaid, by a test of the house."""
+    assert {block.language for block in BLOCKS} == {"sh", "console", "python", "c", "cython", "mermaid"}
     for page, text in PAGES.items():
         assert re.findall(r"^```(\w*)", text, re.MULTILINE).count("") == sum(block.page == page for block in BLOCKS), page
 
