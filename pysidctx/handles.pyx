@@ -123,7 +123,7 @@ cdef str instead_of(object target, str name):
         ("uvloop.", "pass what get_extra_info('ssl_object') of its transport returns"),
         ("anyio.", "pass what its extra(TLSAttribute.ssl_object) returns"),
         ("pysidctx.hosts.hostmap.HostMap", "pass its listener, the SSLContext that it is installed on"),
-        ("pysidctx.hosts.entries.Host", "pass its `context`"),
+        ("pysidctx.hosts.host.Host", "pass its `context`"),
         ("pysidctx.tickets.ticket_keys.TicketKeys", "they are installed on an SSLContext, by keys.install(ctx)"),
         ("pysidctx.sessions.session.Session", "it is taken from a connection, and offered by resume_on(conn)"),
     ):
