@@ -11,7 +11,8 @@ from libc.string cimport memcpy
 from pysidctx cimport handles, libssl
 from pysidctx.handles cimport SSL_CTX_of, SSL_of, connection_of, is_context
 from pysidctx.handshake.listener cimport (
-    Connection, Listener, connection_kept, likely, listener_of, new_connection, new_listener, recent_listener_of, unlikely,
+    Connection, Listener, connection_kept, likely, listener_of, new_connection, new_listener, recent_listener_of,
+    unlikely,
 )
 from pysidctx.id_contexts.c_header cimport (
     PYSIDCTX_API_CAPSULE, PYSIDCTX_API_VERSION, PYSIDCTX_NO_MEMORY, PYSIDCTX_OK, PYSIDCTX_TOO_LATE, PYSIDCTX_TOO_LONG,

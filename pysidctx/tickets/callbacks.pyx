@@ -1,4 +1,4 @@
-"""What OpenSSL calls for tickets: it encrypts them with keys of the connection's listener, and looks at what comes back.
+"""What OpenSSL calls for tickets: the keys are those of the connection's listener, and what comes back is looked at.
 
 A ticket carries the time of its full handshake and when the client's certificates end, which TLS 1.3 would forget at
 each renewal. The key callback is told neither an argument nor the SSL_CTX whose callback it is, which is the one that
