@@ -1,14 +1,10 @@
 """What is told of hosts in tuples: what serves one, and how many connections were routed."""
 
 import ssl
-import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    if sys.version_info >= (3, 12):
-        from collections.abc import Buffer
-    else:
-        from typing_extensions import Buffer
+    from pysidctx._typing import Buffer
 
 
 class Host(NamedTuple):
