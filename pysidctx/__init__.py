@@ -18,8 +18,8 @@ except ModuleNotFoundError as _error:
     ) from None
 
 from pysidctx.environment import warn_of_unknown as _warn_of_unknown
-from pysidctx.hosts.entries import Host
-from pysidctx.hosts.hostmap import HostMap, HostMapStats
+from pysidctx.hosts.host import Host, HostMapStats
+from pysidctx.hosts.hostmap import HostMap
 from pysidctx.id_contexts.derivation import derive_session_id_context
 from pysidctx.id_contexts.fingerprint import context_fingerprint
 from pysidctx.id_contexts.setters import _C_API, MAX_SID_CTX_LENGTH, set_session_id_context

@@ -18,12 +18,10 @@ from pysidctx.errors import LibraryMismatchError
 
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.libssl cimport (
-    CRYPTO_EX_DATA, CRYPTO_EX_INDEX_SSL, CRYPTO_EX_INDEX_SSL_CTX, CRYPTO_EX_INDEX_SSL_SESSION,
-    CRYPTO_free_ex_index, SSL_CTX_get_ex_new_index, SSL_CTX_get_ssl_method, SSL_get_ciphers, SSL_get_ex_new_index,
-    SSL_new,
-    SSL_SESSION_free, SSL_SESSION_get_ex_new_index, SSL_SESSION_new, SSL_SESSION_set_cipher,
-    SSL_SESSION_set_protocol_version, SSL_set_session, TLS1_2_VERSION, TLS_client_method, TLS_method, TLS_server_method,
-    sk_SSL_CIPHER_value,
+    CRYPTO_EX_DATA, CRYPTO_EX_INDEX_SSL, CRYPTO_EX_INDEX_SSL_CTX, CRYPTO_EX_INDEX_SSL_SESSION, CRYPTO_free_ex_index,
+    SSL_CTX_get_ex_new_index, SSL_CTX_get_ssl_method, SSL_get_ciphers, SSL_get_ex_new_index, SSL_new, SSL_SESSION_free,
+    SSL_SESSION_get_ex_new_index, SSL_SESSION_new, SSL_SESSION_set_cipher, SSL_SESSION_set_protocol_version,
+    SSL_set_session, TLS1_2_VERSION, TLS_client_method, TLS_method, TLS_server_method, sk_SSL_CIPHER_value,
 )
 
 cdef extern from "dlfcn.h" nogil:
@@ -124,7 +122,7 @@ cdef str instead_of(object target, str name):
         ("uvloop.", "pass what get_extra_info('ssl_object') of its transport returns"),
         ("anyio.", "pass what its extra(TLSAttribute.ssl_object) returns"),
         ("pysidctx.hosts.hostmap.HostMap", "pass its listener, the SSLContext that it is installed on"),
-        ("pysidctx.hosts.entries.Host", "pass its `context`"),
+        ("pysidctx.hosts.host.Host", "pass its `context`"),
         ("pysidctx.tickets.ticket_keys.TicketKeys", "they are installed on an SSLContext, by keys.install(ctx)"),
         ("pysidctx.sessions.session.Session", "it is taken from a connection, and offered by resume_on(conn)"),
     ):

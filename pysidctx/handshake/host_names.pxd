@@ -4,18 +4,6 @@ cdef enum:
     HOST_NAME_MAX = 253  # characters, without a dot at the end: RFC 1035, section 2.3.4
     LABEL_MAX = 63
 
-# What is wrong with a pattern.
-cdef enum:
-    PATTERN_OK
-    PATTERN_EMPTY
-    PATTERN_TOO_LONG
-    PATTERN_LABEL_EMPTY
-    PATTERN_LABEL_TOO_LONG
-    PATTERN_CHARACTER
-    PATTERN_HYPHEN
-    PATTERN_WILDCARD
-    PATTERN_ADDRESS
-
 cdef extern from *:
     """
     /* What stands for each byte of a host name: letters in lower case, 0 for what cannot be in a
@@ -58,38 +46,3 @@ cdef inline bint lowered(unsigned char *to, const unsigned char *name, size_t le
             valid = False
         start = i + 1
     return valid and start < length <= HOST_NAME_MAX and length - start <= LABEL_MAX
-
-cdef inline int check_pattern(unsigned char *to, const unsigned char *pattern,
-                              size_t length) noexcept nogil:
-    """Copy `pattern` in lower case to `to`, of HOST_NAME_MAX; returns what is wrong with it.
-
-    `length` is that without a dot at the end.
-    """
-    cdef size_t i, start = 2 if length >= 2 and pattern[0] == c'*' and pattern[1] == c'.' else 0
-    cdef size_t label = start
-    cdef bint digits = True
-    if length == start:
-        return PATTERN_WILDCARD if start else PATTERN_EMPTY
-    if length > HOST_NAME_MAX:
-        return PATTERN_TOO_LONG
-    for i in range(length):
-        to[i] = in_lower_case[pattern[i]] or pattern[i]
-    for i in range(start, length + 1):
-        if i < length and to[i] != c'.':
-            if to[i] == c'*':
-                return PATTERN_WILDCARD
-            if not in_lower_case[to[i]]:
-                return PATTERN_CHARACTER
-            continue
-        if i == label:
-            return PATTERN_LABEL_EMPTY
-        if i - label > LABEL_MAX:
-            return PATTERN_LABEL_TOO_LONG
-        if to[label] == c'-' or to[i - 1] == c'-':
-            return PATTERN_HYPHEN
-        if i < length:
-            label = i + 1
-    # No top-level domain is a number, and where the last part is one, an address is meant.
-    for i in range(label, length):
-        digits = digits and c'0' <= to[i] <= c'9'
-    return PATTERN_ADDRESS if digits else PATTERN_OK

@@ -1,20 +1,9 @@
-import sys
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from ssl import SSLContext
-from typing import Literal, NamedTuple, NoReturn, Optional, Union, overload
+from typing import Literal, NoReturn, Optional, Union, overload
 
-if sys.version_info >= (3, 12):
-    from collections.abc import Buffer
-else:
-    from typing_extensions import Buffer
-
-from pysidctx.hosts.entries import Host
-
-class HostMapStats(NamedTuple):
-    matched: int
-    unmatched: int
-    rejected: int
-    malformed: int
+from pysidctx._typing import Buffer
+from pysidctx.hosts.host import Host, HostMapStats
 
 # A Buffer, of 1 to 32 bytes, comes back as bytes.
 _Served = Union[SSLContext, Host, Buffer]

@@ -4,22 +4,23 @@ cimport cython
 
 import warnings
 import weakref
-from collections import namedtuple
 from collections.abc import Mapping, MutableMapping
 from itertools import chain
 
 import _ssl
 
+from pysidctx.hosts.host import HostMapStats
+
 from pysidctx.handles cimport SSL_CTX_from, SSL_CTX_of, is_context, server_context
 from pysidctx.handshake.listener cimport (
     Listener, has_own_id_context, is_routed, listener_made, listener_of,
 )
-from pysidctx.hosts.entries cimport Hosts, warn_of_host
+from pysidctx.hosts.contexts cimport warn_of_host
+from pysidctx.hosts.entries cimport Hosts
 from pysidctx.hosts.router cimport install, is_installed, uninstall
 from pysidctx.hosts.server_names cimport acknowledge_names, ignore_names
 from pysidctx.hosts.table cimport (
-    HOSTS_MALFORMED, HOSTS_MATCHED, HOSTS_REJECTED, HOSTS_UNMATCHED, host_entry, host_slots,
-    host_table, slots_next, table_counted, table_slots,
+    HOSTS_MALFORMED, HOSTS_MATCHED, HOSTS_REJECTED, HOSTS_UNMATCHED, host_table, table_counted,
 )
 from pysidctx.id_contexts.client_verification cimport Demands
 from pysidctx.id_contexts.fingerprint cimport fingerprint_under, read_demands
@@ -30,11 +31,6 @@ from pysidctx.wrapped cimport unwrapped
 
 cdef extern from "Python.h":
     int Py_AddPendingCall(int (*function)(void *) noexcept, void *argument)
-
-
-HostMapStats = namedtuple("HostMapStats", ("matched", "unmatched", "rejected", "malformed"),
-                          module=__name__)
-HostMapStats.__doc__ = "How many connections were routed by a HostMap, as `HostMap.stats()` tells."
 
 
 # Where a listener keeps its Installation: in the SSLContext's own dictionary, so that the garbage
@@ -125,35 +121,27 @@ class HostMap(MutableMapping):
 
     def __getitem__(self, pattern):
         cdef Hosts hosts = self._hosts
-        with cython.critical_section(hosts):
-            found = hosts.find(pattern)
+        found = hosts.find(pattern)
         if found is None:
             raise KeyError(pattern)
         return found[0]
 
     def __setitem__(self, pattern, value):
         cdef Hosts hosts = self._hosts
-        with cython.critical_section(hosts):
-            hosts.put(pattern, value)
+        hosts.put(pattern, value)
 
     def __delitem__(self, pattern):
         cdef Hosts hosts = self._hosts
-        cdef bint removed
-        with cython.critical_section(hosts):
-            removed = hosts.remove(pattern)
-        if not removed:
+        if not hosts.remove(pattern):
             raise KeyError(pattern)
 
     def __iter__(self):
         cdef Hosts hosts = self._hosts
-        with cython.critical_section(hosts):
-            names = hosts.names()
-        return iter(names)
+        return iter(hosts.names())
 
     def __len__(self):
         cdef Hosts hosts = self._hosts
-        with cython.critical_section(hosts):
-            return table_slots(hosts.table).count
+        return hosts.count()
 
     def __repr__(self):
         return f"<{type(self).__name__} of {len(self)} hosts, unmatched={self.unmatched!r}>"
@@ -182,14 +170,12 @@ class HostMap(MutableMapping):
             items = ((key, other[key]) for key in other.keys())
         else:
             items = other
-        with cython.critical_section(mine):
-            mine.put_all(chain(items, hosts.items()))
+        mine.put_all(chain(items, hosts.items()))
 
     def clear(self):
         """Remove all entries at once."""
         cdef Hosts hosts = self._hosts
-        with cython.critical_section(hosts):
-            hosts.clear()
+        hosts.clear()
 
     def match(self, name):
         """Return the pattern that serves the server name `name`, or None; as a ClientHello is routed.
@@ -200,8 +186,7 @@ class HostMap(MutableMapping):
         Raises TypeError for anything else. Safe in any thread.
         """
         cdef Hosts hosts = self._hosts
-        with cython.critical_section(hosts):
-            return hosts.match(name)
+        return hosts.match(name)
 
     @property
     def unmatched(self):
@@ -299,7 +284,7 @@ class HostMap(MutableMapping):
         if not installed:
             raise MemoryError("no memory to install a HostMap")
         with cython.critical_section(hosts):
-            hosts.listeners.add(listener)
+            hosts.contexts.listeners.add(listener)
         vars(listener)[KEY] = installation
         tell_about_names(listener)
 
@@ -322,7 +307,7 @@ class HostMap(MutableMapping):
         if not uninstalled:
             raise ValueError("this HostMap is not installed on this SSLContext")
         with cython.critical_section(hosts):
-            hosts.listeners.discard(listener)
+            hosts.contexts.listeners.discard(listener)
         tell_about_names(listener)
         if keeps(listener, hosts):
             vars(listener).pop(KEY, None)
@@ -350,7 +335,8 @@ cdef class Installation(Rerouted):
 
     cdef list serving(self):
         listener = self.listener()
-        _, by_id_context, contexts = served(self.hosts, listener)
+        _, by_id_context, contexts = self.hosts.overview()
+        contexts = [context for context in contexts if context is not listener]
         if listener is not None and (by_id_context or not flag_load(&self.hosts.table.rejects_unmatched)):
             contexts.append(listener)
         return contexts
@@ -413,31 +399,11 @@ cdef int tell_about_names(object listener) except -1:
     return 0
 
 
-cdef tuple served(Hosts hosts, object listener):
-    """How many entries there are, whether some have an id context alone, and the contexts of the others.
-
-    Without `listener`, where that is among them.
-    """
-    cdef host_slots *slots
-    cdef host_entry *entry
-    cdef size_t count, at = 0
-    cdef bint by_id_context = False
-    with cython.critical_section(hosts):
-        slots = table_slots(hosts.table)
-        count = slots.count
-        entry = slots_next(slots, &at)
-        while entry is not NULL and not by_id_context:
-            by_id_context = entry.context is NULL
-            entry = slots_next(slots, &at)
-        contexts = [context for context, _, _ in hosts.contexts.values() if context is not listener]
-    return count, by_id_context, contexts
-
-
 cdef int warn_of_unserved(Hosts hosts, object listener, SSL_CTX *ctx) except -1:
     """Where handshakes on `listener` would fail with the map as it is, or hosts not have what they say."""
     cdef bint rejects = flag_load(&hosts.table.rejects_unmatched)
-    cdef bint by_id_context
-    count, by_id_context, contexts = served(hosts, listener)
+    count, by_id_context, contexts = hosts.overview()
+    contexts = [context for context in contexts if context is not listener]
     if rejects and count == 0:
         warnings.warn('this HostMap is empty and its `unmatched` is "reject", so that every handshake on this '
                       "listener fails: put hosts in before install()", RuntimeWarning)

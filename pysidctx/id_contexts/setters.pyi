@@ -1,11 +1,7 @@
-import sys
 from ssl import SSLContext, SSLObject, SSLSocket
 from typing import Protocol, Union
 
-if sys.version_info >= (3, 12):
-    from collections.abc import Buffer
-else:
-    from typing_extensions import Buffer
+from pysidctx._typing import Buffer
 
 class _HasSSLObject(Protocol):  # such as gevent's SSLSocket
     @property

@@ -44,7 +44,7 @@ cdef void release(HeldContext *held) noexcept nogil:
         return
     if shared_exchange(&requested, &requested) is NULL:
         # Where the queue is full, the next one to be released asks again.
-        if not Py_IsInitialized() or Py_AddPendingCall(see_to_unneeded, NULL):
+        if not Py_IsInitialized() or Py_AddPendingCall(on_pending_call, NULL):
             shared_exchange(&requested, NULL)
 
 
@@ -67,7 +67,7 @@ cdef bint give_back(HeldContext *held) noexcept nogil:
     return True
 
 
-cdef int see_to_unneeded(void *unused) noexcept with gil:
+cdef int on_pending_call(void *unused) noexcept with gil:
     shared_exchange(&requested, NULL)
     drop_unneeded()
     return 0

@@ -11,13 +11,13 @@ import ssl
 import warnings
 from collections.abc import Iterable
 from functools import partial
-from types import CellType, FunctionType, MethodType
 from typing import Any, Optional
 
 import pysidctx.servers.gunicorn_hook  # noqa: F401, which warns where workers do not call the hook
 from pysidctx import environment
 from pysidctx.private_files import Path
 from pysidctx.servers.current_context import Build, CurrentContext
+from pysidctx.servers.identity import identity
 from pysidctx.servers.process_lock import ProcessLock
 from pysidctx.sharing import checked_id_contexts, resumable
 from pysidctx.tickets.ticket_keys import TicketKeys
@@ -181,50 +181,6 @@ def warn_of_own_keys(config: Any) -> None:
         f"pysidctx: this worker {why}, so its ticket keys are its own, and clients of the other workers get full "
         f"handshakes from it. {way_out} a secret with `python -m pysidctx secret PATH` and name the file in the "
         f"environment variable {environment.SECRET_FILE}", RuntimeWarning, stacklevel=4)
-
-
-class Same:
-    """Equal to what holds the very same object."""
-
-    def __init__(self, held: object) -> None:
-        self.held = held
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and other.held is self.held
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-PLAIN = (str, bytes, int, float, type(None))  # equal if their values are
-
-
-def identity(found: object, outer: tuple[object, ...] = ()) -> tuple[Any, ...]:
-    """What tells a function from others: servers make one anew, of the same code, for each connection.
-
-    `outer` are the functions that it was found in, which it may refer to itself.
-    """
-    if isinstance(found, PLAIN):
-        return type(found), found
-    if any(found is function for function in outer):
-        return ()
-    outer = (*outer, found)
-    if isinstance(found, partial):
-        inside: tuple[object, ...] = (found.func, *found.args, *found.keywords, *found.keywords.values())
-    elif isinstance(found, MethodType):
-        inside = found.__self__, found.__func__
-    elif isinstance(found, FunctionType):
-        inside = (*(found.__defaults__ or ()), *(found.__kwdefaults__ or {}).values(),
-                  *map(contents, found.__closure__ or ()))
-    else:
-        return Same(found),
-    return (getattr(found, "__code__", None), *(identity(part, outer) for part in inside))
-
-
-def contents(cell: CellType) -> object:
-    try:
-        return cell.cell_contents
-    except ValueError:  # nothing yet
-        return None
 
 
 class DefaultKeys:

@@ -1,14 +1,9 @@
-import sys
 from datetime import datetime, timedelta
 from os import PathLike
 from ssl import SSLObject, SSLSession, SSLSocket
 from typing import NoReturn, Optional, Union, final
 
-if sys.version_info >= (3, 12):
-    from collections.abc import Buffer
-else:
-    from typing_extensions import Buffer
-
+from pysidctx._typing import Buffer
 from pysidctx.id_contexts.setters import _HasSSLObject
 
 _Connection = Union[SSLSocket, SSLObject, _HasSSLObject]

@@ -47,9 +47,9 @@ cdef int set_keys(Keyring *ring, const TicketKey *keys, size_t count) except -1
 cdef void hold_keyring(Keyring *ring) noexcept nogil
 cdef void release_keyring(Keyring *ring) noexcept nogil
 
-# For those who look keys up: what they find lasts from enter() to leave().
-cdef atomic_size_t *enter() noexcept nogil
-cdef void leave(atomic_size_t *inside) noexcept nogil
+# For those who look keys up: what they find lasts from enter_lookup() to leave_lookup().
+cdef atomic_size_t *enter_lookup() noexcept nogil
+cdef void leave_lookup(atomic_size_t *inside) noexcept nogil
 cdef void wait_for_lookups() noexcept nogil
 cdef const TicketKey *current_key(Keyring *ring, uint64_t now) noexcept nogil
 cdef const TicketKey *find_key(Keyring *ring, const unsigned char *name, uint64_t now,
@@ -57,5 +57,5 @@ cdef const TicketKey *find_key(Keyring *ring, const unsigned char *name, uint64_
 cdef const TicketKey *find_anywhere(const unsigned char *name, uint64_t now,
                                     bint *renew) noexcept nogil
 
-cdef void count(Keyring *ring, Counter counter) noexcept nogil
-cdef size_t counted(Keyring *ring, Counter counter) noexcept nogil
+cdef void count_ticket(Keyring *ring, Counter counter) noexcept nogil
+cdef size_t tickets_counted(Keyring *ring, Counter counter) noexcept nogil

@@ -73,7 +73,7 @@ cdef void hold_keyring(Keyring *ring) noexcept nogil:
 
 
 cdef void release_keyring(Keyring *ring) noexcept nogil:
-    """Give back what new_keyring() or hold_keyring() gave; not between enter() and leave()."""
+    """Give back what new_keyring() or hold_keyring() gave; not between enter_lookup() and leave_lookup()."""
     cdef shared_pointer *place
     if atomic_fetch_sub(&ring.references, 1) > 1:
         return
@@ -157,7 +157,7 @@ cdef void replace_set(Keyring *ring, KeySet *made) noexcept nogil:
 
 
 cdef void free_retired() noexcept nogil:
-    """Not between enter() and leave()."""
+    """Not between enter_lookup() and leave_lookup()."""
     cdef KeySet *keyset = <KeySet *> shared_exchange(&retired, NULL)
     cdef KeySet *following
     if keyset is not NULL:
@@ -168,11 +168,11 @@ cdef void free_retired() noexcept nogil:
         keyset = following
 
 
-cdef atomic_size_t *enter() noexcept nogil:
+cdef atomic_size_t *enter_lookup() noexcept nogil:
     return gate_enter(&gate)
 
 
-cdef void leave(atomic_size_t *inside) noexcept nogil:
+cdef void leave_lookup(atomic_size_t *inside) noexcept nogil:
     gate_leave(inside)
     if shared_load(&retired) is not NULL:
         free_retired()
@@ -321,11 +321,11 @@ cdef int derive_period(Keyring *ring, TicketKey *key, uint64_t number) noexcept 
     return result
 
 
-cdef void count(Keyring *ring, Counter counter) noexcept nogil:
+cdef void count_ticket(Keyring *ring, Counter counter) noexcept nogil:
     atomic_fetch_add_explicit(&ring.counters[<int> counter], 1, memory_order_relaxed)
 
 
-cdef size_t counted(Keyring *ring, Counter counter) noexcept nogil:
+cdef size_t tickets_counted(Keyring *ring, Counter counter) noexcept nogil:
     return atomic_load_explicit(&ring.counters[<int> counter], memory_order_relaxed)
 
 

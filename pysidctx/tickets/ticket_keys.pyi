@@ -1,14 +1,9 @@
-import sys
 from collections.abc import Iterable
 from os import PathLike
 from ssl import SSLContext
 from typing import Any, Literal, NamedTuple, Optional, Union, final
 
-if sys.version_info >= (3, 12):
-    from collections.abc import Buffer
-else:
-    from typing_extensions import Buffer
-
+from pysidctx._typing import Buffer
 from pysidctx.private_files import Content
 
 _Path = Union[str, bytes, PathLike[str], PathLike[bytes]]

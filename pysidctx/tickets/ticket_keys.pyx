@@ -19,7 +19,7 @@ from pysidctx.libssl cimport OPENSSL_cleanse, RAND_bytes, SSL_CTX
 from pysidctx.tickets.callbacks cimport stop_using, use_keyring
 from pysidctx.tickets.keyring cimport (
     ACCEPTED, EXPIRED, INVALID, ISSUED, Keyring, RENEWED, TicketKey, UNKNOWN_KEY,
-    counted, derive_from, new_keyring, read_key, release_keyring, set_keys,
+    derive_from, new_keyring, read_key, release_keyring, set_keys, tickets_counted,
 )
 from pysidctx.wrapped cimport unwrapped
 
@@ -313,7 +313,7 @@ cdef class TicketKeys:
 
         Safe in any thread.
         """
-        return TicketStats(*[counted(self.ring, counter) for counter in (
+        return TicketStats(*[tickets_counted(self.ring, counter) for counter in (
             ISSUED, ACCEPTED, RENEWED, UNKNOWN_KEY, EXPIRED, INVALID)])
 
     @property

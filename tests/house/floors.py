@@ -21,8 +21,8 @@ FLOORS = (
 
 # Wings of what is in no folder of its own; a folder is a wing of its name.
 AT_THE_TOP = {
-    **dict.fromkeys(("include", "libssl", "openssl_compat", "errors", "der", "handles", "wrapped", "inert", "private_files",
-                     "environment"), "ground"),
+    **dict.fromkeys(("include", "libssl", "openssl_compat", "errors", "der", "handles", "wrapped", "inert",
+                     "private_files", "environment", "_typing"), "ground"),
     "sharing": "sharing",
     **dict.fromkeys(("__init__", "session"), "face"),
     "__main__": "cli",
@@ -35,11 +35,12 @@ TEXTS = re.compile(r'"""(?:\\.|[^\\])*?"""|#[^\n]*', re.DOTALL)
 C_COMMENTS = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 IMPORT_FROM = re.compile(r"^[ \t]*from[ \t]+([\w.]+)[ \t]+c?import[ \t]+(\([^)]*\)|[^\n;]*)", re.MULTILINE)
 IMPORT = re.compile(r"^[ \t]*c?import[ \t]+([\w., \t]+)", re.MULTILINE)
-INCLUDE = re.compile(r'^[ \t]*(?:#[ \t]*include|include|cdef[ \t]+extern[ \t]+from)[ \t]+["\']([^"\']+)["\']', re.MULTILINE)
+INCLUDE = re.compile(r'^[ \t]*(?:#[ \t]*include|include|cdef[ \t]+extern[ \t]+from)[ \t]+["\']([^"\']+)["\']',
+                     re.MULTILINE)
 
 
 class Arrow(NamedTuple):
-    """What one file takes of another module: of a module's .pyx, .pxd, .pyi and .h, all of one name, each other's not."""
+    """What one file takes of another module. Files of one name, such as a .pyx, its .pxd and its .h, are one module."""
 
     file: str
     source: str
@@ -56,8 +57,8 @@ class House:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        files = [path.relative_to(root) for folder in ("pysidctx", "include") for path in (root / folder).rglob("*")
-                 if path.suffix in CODE and "__pycache__" not in path.parts and path.parent != root / "pysidctx/include"]
+        files = [path.relative_to(root) for folder in ("pysidctx", "include")
+                 for path in (root / folder).rglob("*") if path.suffix in CODE]
         self.files = sorted(files)
         self.modules = sorted({str(path.with_suffix("")) for path in files})
         self.arrows = [arrow for path in self.files for arrow in self._arrows_of(path)
@@ -66,7 +67,6 @@ class House:
     def _arrows_of(self, path: Path) -> Iterator[Arrow]:
         text = (self.root / path).read_text()
         source = str(path.with_suffix(""))
-        # A docstring's first line is no code; what is told of C in a pair of these, is none of ours either.
         code = C_COMMENTS.sub("", text) if path.suffix == ".h" else TEXTS.sub("", text)
         for target, names in self._taken(path, code, text):
             found = self._module(target, path)

@@ -69,7 +69,8 @@ UPWARDS = {
                "pysidctx/handshake/low.pxd takes pysidctx/hosts/high: handshake stands beneath hosts"),
     "a header": ("pysidctx/handshake/low.h", '# include "hosts/high.h"\n',
                  "pysidctx/handshake/low.h takes pysidctx/hosts/high: handshake stands beneath hosts"),
-    "C in Cython": ("pysidctx/handshake/low.pyx", 'cdef extern from *:\n    """\n    #include "hosts/high.h"\n    """\n',
+    "C in Cython": ("pysidctx/handshake/low.pyx",
+                    'cdef extern from *:\n    """\n    #include "hosts/high.h"\n    """\n',
                     "pysidctx/handshake/low.pyx takes pysidctx/hosts/high: handshake stands beneath hosts"),
     "a neighbour": ("pysidctx/tickets/low.pyx", "from pysidctx.hosts.high cimport One\n",
                     "pysidctx/tickets/low.pyx takes One of pysidctx/hosts/high: tickets stands beside hosts"),
@@ -96,7 +97,8 @@ def test_downwards_and_within_a_wing_they_may_run(house):
 
 def test_what_is_told_is_no_arrow(house):
     made = house(**{
-        "pysidctx/handshake/low.pyx": '"""Text.\n\nfrom pysidctx.hosts.high import One\n"""\n# import pysidctx.hosts.high\n',
+        "pysidctx/handshake/low.pyx":
+            '"""Text.\n\nfrom pysidctx.hosts.high import One\n"""\n# import pysidctx.hosts.high\n',
         "pysidctx/handshake/low.h": '/*\n#include "hosts/high.h"\n*/\n',
         "pysidctx/hosts/high.pyx": "", "pysidctx/hosts/high.h": ""})
     assert made.arrows == []
