@@ -1,6 +1,5 @@
-from pysidctx.hosts.table cimport host_table
 from pysidctx.id_contexts.client_verification cimport Demands
-from pysidctx.libssl cimport SSL_CTX, SSL_MAX_SID_CTX_LENGTH
+from pysidctx.libssl cimport SSL_MAX_SID_CTX_LENGTH
 from pysidctx.lockfree.held_contexts cimport HeldContext
 
 # What connections hold of an SSLContext, and what is its HostMap's own.
@@ -12,21 +11,16 @@ cdef struct HostContext:
     Demands demands            # as they were when the fingerprint was taken
     unsigned char fingerprint[SSL_MAX_SID_CTX_LENGTH]
 
-cdef int warn_of_host(SSL_CTX *listener, SSL_CTX *host) except -1
-
 cdef class HostContexts:
     # What keeps the SSLContexts alive, where the garbage collector sees it: the address of each
     # HostContext with its SSLContext, the one that was put in (which may wrap it), and its key in
     # `addresses`.
     cdef dict held
     cdef dict addresses
-    cdef host_table *table  # borrowed: these contexts serve its entries
-    cdef object listeners   # a weak set: the SSLContexts that the table was installed on
     cdef HostContext *idle
 
     cdef HostContext *held_for(self, object given, object context, Demands demands,
                                bytes fingerprint) except NULL
-    cdef int warn_where_installed(self, SSL_CTX *host) except -1
     cdef HostContext *with_fingerprint(self, object context, dict known) except NULL
     cdef HostContext *without_fingerprint(self, object context) except NULL
     cdef void mark_idle(self, HostContext *held) noexcept

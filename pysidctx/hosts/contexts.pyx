@@ -1,18 +1,14 @@
 """The SSLContexts that entries of a HostMap name: counted, and let go when no entry names them any more."""
 
-import warnings
-from weakref import WeakSet
-
 cimport cython
 from libc.string cimport memcpy
 
-from pysidctx.handles cimport SSL_CTX_of, server_context
-from pysidctx.handshake.listener cimport has_ticket_keys, listener_made, listener_of
-from pysidctx.hosts.router cimport is_installed
+from pysidctx.handles cimport server_context
+from pysidctx.handshake.listener cimport listener_made
 from pysidctx.id_contexts.client_verification cimport Demands
 from pysidctx.id_contexts.fingerprint cimport fingerprint_under, read_demands
-from pysidctx.inert cimport warn_of_no_tickets, warn_without_certificate
-from pysidctx.libssl cimport SSL_CTX, SSL_CTX_get_keylog_callback
+from pysidctx.inert cimport warn_without_certificate
+from pysidctx.libssl cimport SSL_CTX
 from pysidctx.lockfree.held_contexts cimport let_go, new_held
 from pysidctx.wrapped cimport unwrapped
 
@@ -25,26 +21,12 @@ cdef bytes fingerprint_of(const Demands *demands, object context):
                          "Host(context, session_id_context)") from None
 
 
-cdef int warn_of_host(SSL_CTX *listener, SSL_CTX *host) except -1:
-    """Where connections of `listener` that are switched to `host` lack something that `host` has."""
-    if has_ticket_keys(listener):
-        warn_of_no_tickets(host)
-    elif has_ticket_keys(host):
-        warnings.warn("the ticket keys of a host's SSLContext are without effect, because all hosts have those of "
-                      "the listener, and that has none: call keys.install(listener), first", RuntimeWarning)
-    if SSL_CTX_get_keylog_callback(listener) is NULL and SSL_CTX_get_keylog_callback(host) is not NULL:
-        warnings.warn("a host's SSLContext has a keylog_filename and the listener has none, so that its "
-                      "handshakes fail: set it on the listener before install()", RuntimeWarning)
-    return 0
-
-
 cdef class HostContexts:
     """Changed under the lock of the entries."""
 
     def __cinit__(self):
         self.held = {}
         self.addresses = {}
-        self.listeners = WeakSet()
 
     cdef HostContext *held_for(self, object given, object context, Demands demands,
                                bytes fingerprint) except NULL:
@@ -61,7 +43,6 @@ cdef class HostContexts:
             return <HostContext *> <size_t> address
         warn_without_certificate(context, ctx, "so that handshakes with its hosts fail: call load_cert_chain() "
                                  "before it goes into the map")
-        self.warn_where_installed(ctx)
         held = <HostContext *> new_held(context, sizeof(HostContext))
         held.demands = demands
         memcpy(held.fingerprint, <const unsigned char *> fingerprint, len(fingerprint))
@@ -69,14 +50,6 @@ cdef class HostContexts:
         self.addresses[key] = <size_t> held
         self.mark_idle(held)
         return held
-
-    cdef int warn_where_installed(self, SSL_CTX *host) except -1:
-        cdef SSL_CTX *ctx
-        for listener in list(self.listeners):
-            ctx = SSL_CTX_of(listener)
-            if ctx is not host and is_installed(listener_of(ctx), self.table):
-                warn_of_host(ctx, host)
-        return 0
 
     cdef HostContext *with_fingerprint(self, object context, dict known) except NULL:
         cdef Demands demands

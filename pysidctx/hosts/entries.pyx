@@ -1,5 +1,8 @@
 """The entries of a HostMap: read from Python, put into a table that handshakes read meanwhile."""
 
+import warnings
+from weakref import WeakSet
+
 cimport cython
 
 from pysidctx.hosts.host import Host
@@ -10,12 +13,13 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, realloc
 
 from pysidctx.errors cimport check
-from pysidctx.handles cimport described, is_context
+from pysidctx.handles cimport SSL_CTX_of, described, is_context
 from pysidctx.handshake.host_names cimport HOST_NAME_MAX, lowered, without_last_dot
-from pysidctx.handshake.listener cimport host_key, wait_for_callbacks
+from pysidctx.handshake.listener cimport has_ticket_keys, host_key, listener_of, wait_for_callbacks
 from pysidctx.handshake.siphash cimport siphash, siphash_value
 from pysidctx.hosts.contexts cimport HostContext
 from pysidctx.hosts.patterns cimport Pattern, read_pattern
+from pysidctx.hosts.router cimport is_installed
 from pysidctx.hosts.table cimport (
     entry_init, entry_state, host_slots, slots_copy, slots_delete, slots_find, slots_free, slots_have_room, slots_new,
     slots_next, slots_put, state_id_length, state_is_explicit, table_match, table_new, table_release, table_slots,
@@ -23,7 +27,8 @@ from pysidctx.hosts.table cimport (
 )
 from pysidctx.id_contexts.derivation cimport LABEL_HOST, Part, derive_id_context, label, part
 from pysidctx.id_contexts.setters cimport copy_sid_ctx
-from pysidctx.libssl cimport SSL_MAX_SID_CTX_LENGTH
+from pysidctx.inert cimport warn_of_no_tickets
+from pysidctx.libssl cimport SSL_CTX, SSL_CTX_get_keylog_callback, SSL_MAX_SID_CTX_LENGTH
 from pysidctx.lockfree.readers cimport flag_store
 
 
@@ -47,6 +52,19 @@ cdef Py_ssize_t derive_for_host(unsigned char *sid_ctx, const Pattern *pattern,
     parts[2] = part(held.fingerprint, sizeof(held.fingerprint))
     check(derive_id_context(sid_ctx, parts, 3), b"EVP_Digest()")
     return SSL_MAX_SID_CTX_LENGTH
+
+
+cdef int warn_of_host(SSL_CTX *listener, SSL_CTX *host) except -1:
+    """Where connections of `listener` that are switched to `host` lack something that `host` has."""
+    if has_ticket_keys(listener):
+        warn_of_no_tickets(host)
+    elif has_ticket_keys(host):
+        warnings.warn("the ticket keys of a host's SSLContext are without effect, because all hosts have those of "
+                      "the listener, and that has none: call keys.install(listener), first", RuntimeWarning)
+    if SSL_CTX_get_keylog_callback(listener) is NULL and SSL_CTX_get_keylog_callback(host) is not NULL:
+        warnings.warn("a host's SSLContext has a keylog_filename and the listener has none, so that its "
+                      "handshakes fail: set it on the listener before install()", RuntimeWarning)
+    return 0
 
 
 cdef class Entries:
@@ -85,7 +103,7 @@ cdef class Hosts:
         if self.table is NULL:
             raise MemoryError("no memory for a HostMap")
         self.contexts = HostContexts()
-        self.contexts.table = self.table
+        self.listeners = WeakSet()
 
     def __del__(self):
         # The garbage collector calls this before it takes SSLContexts apart: those that connections
@@ -96,6 +114,14 @@ cdef class Hosts:
     def __dealloc__(self):
         if self.table is not NULL:
             table_release(self.table)
+
+    cdef int warn_where_installed(self, SSL_CTX *host) except -1:
+        cdef SSL_CTX *ctx
+        for listener in list(self.listeners):
+            ctx = SSL_CTX_of(listener)
+            if ctx is not host and is_installed(listener_of(ctx), self.table):
+                warn_of_host(ctx, host)
+        return 0
 
     cdef int new_entry(self, host_entry *entry, object name, object value, dict known) except -1:
         """Fill in an entry that is not in the table yet.
@@ -122,6 +148,8 @@ cdef class Hosts:
                 raise TypeError("a host is served by an ssl.SSLContext, an id context in bytes, or "
                                 f"Host(context, session_id_context), not by {described(value)}")
             length = copy_explicit(sid_ctx, value)
+        if held is not NULL and held.entries == 0:  # new to the map
+            self.warn_where_installed(held.held.ctx)
         if not entry_init(entry, host_key(), held, explicit_id, sid_ctx, length, pattern.text,
                           pattern.length):
             raise MemoryError("no memory for a host")

@@ -15,8 +15,7 @@ from pysidctx.handles cimport SSL_CTX_from, SSL_CTX_of, is_context, server_conte
 from pysidctx.handshake.listener cimport (
     Listener, has_own_id_context, is_routed, listener_made, listener_of,
 )
-from pysidctx.hosts.contexts cimport warn_of_host
-from pysidctx.hosts.entries cimport Hosts
+from pysidctx.hosts.entries cimport Hosts, warn_of_host
 from pysidctx.hosts.router cimport install, is_installed, uninstall
 from pysidctx.hosts.server_names cimport acknowledge_names, ignore_names
 from pysidctx.hosts.table cimport (
@@ -284,7 +283,7 @@ class HostMap(MutableMapping):
         if not installed:
             raise MemoryError("no memory to install a HostMap")
         with cython.critical_section(hosts):
-            hosts.contexts.listeners.add(listener)
+            hosts.listeners.add(listener)
         vars(listener)[KEY] = installation
         tell_about_names(listener)
 
@@ -307,7 +306,7 @@ class HostMap(MutableMapping):
         if not uninstalled:
             raise ValueError("this HostMap is not installed on this SSLContext")
         with cython.critical_section(hosts):
-            hosts.contexts.listeners.discard(listener)
+            hosts.listeners.discard(listener)
         tell_about_names(listener)
         if keeps(listener, hosts):
             vars(listener).pop(KEY, None)
