@@ -31,15 +31,16 @@ def run(arguments: argparse.Namespace) -> int:
     output = Output(arguments)
     begun = time.monotonic()
     with output.told_of_failures():
-        output.refuse_unwritable()
+        output.prepare()
         target, options, made = asked(arguments)
         with progress(output.console, arguments.json) as tell:
             evidence = Audit(target, options, tell, made=made, begun=begun).run()
         refuse_silence(target, options, evidence)
         report = Report(target, options, evidence, found(evidence, options))
+        output.write(report)
     if output.failure:
         return 2
-    output.tell(report)
+    output.print(report)
     if report.fails_on(arguments.fail_on):
         return 1
     return UNFINISHED if evidence.unfinished else 0

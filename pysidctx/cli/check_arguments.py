@@ -51,7 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "0.9: less is a fault")
     parser.add_argument("--fail-on", choices=[FAULT, NOTE], default=FAULT,
                         help="what ends in exit code 1: faults alone (the default), or notes about the server, too")
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--json", action="store_true",
+                        help="print the report as JSON (its schema is docs/check-report.schema.json)")
+    parser.add_argument("--html", metavar="FILE", help="write the report as a page for a browser, too")
+    parser.add_argument("--metrics", metavar="FILE",
+                        help="write metrics for Prometheus, too, such as a *.prom file for node_exporter's textfile "
+                             "collector; they say so if the audit fails")
 
 
 def at_least(least: int) -> Callable[[str], int]:

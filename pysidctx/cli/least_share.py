@@ -46,7 +46,7 @@ def unknown(where: Optional[Way], name: Optional[str], least: float) -> Finding:
         "resumption", where, FAULT, f"no session could be had; asked for is a share of {least:g}",
         "whether so many returning connections are resumed is not known",
         "see what is said of its handshake; where it demands a client's certificate, name one with --client-cert",
-        name=name)
+        name=name, resumed=0, tried=0)
 
 
 def without_versions(evidence: Evidence) -> list[Optional[str]]:

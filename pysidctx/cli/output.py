@@ -1,18 +1,24 @@
 """Where the report of `check` goes: to the screen, as text or JSON, and into files."""
 
 import argparse
+import importlib
 import json
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Optional
 
+from pysidctx.cli import whole_file
 from pysidctx.cli.report import Report
 from pysidctx.cli.report_text import show
 from pysidctx.cli.screen import Screen
 from pysidctx.cli.summary import summary
+
+# The options that name files, and the modules that write them, which may need packages that are not there.
+FORMATS = {"html": "report_html", "metrics": "report_metrics"}
 
 
 class Unreachable(Exception):
@@ -25,10 +31,20 @@ class Output:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
         self.console = Screen(highlight=False)
+        self.files = {name: getattr(arguments, name) for name in FORMATS if getattr(arguments, name) is not None}
+        self.formats: dict[str, ModuleType] = {}
         self.failure = ""  # why there is no report
 
-    def refuse_unwritable(self) -> None:
-        """Before any connection is made; Unreachable."""
+    def prepare(self) -> None:
+        """Before any connection is made: Unreachable for a file that cannot be written."""
+        for name, path in self.files.items():
+            if not whole_file.is_writable(path):
+                raise Unreachable(f"--{name}: {path!r} cannot be written: name a file in a folder that you may write to")
+            try:
+                self.formats[name] = importlib.import_module(f"pysidctx.cli.{FORMATS[name]}")
+            except ModuleNotFoundError as error:
+                raise Unreachable(
+                    f"--{name} needs the package {error.name}: python -m pip install 'pysidctx[cli]'") from None
 
     @contextmanager
     def told_of_failures(self) -> Iterator[None]:
@@ -52,10 +68,18 @@ class Output:
 
     def fail(self, failure: str) -> None:
         self.failure = failure
+        for name, module in self.formats.items():
+            whole_file.write(self.files[name], module.of_failure(self.arguments.host, failure))
         if self.arguments.json:
             print(json.dumps({"target": self.arguments.host, "error": failure}))
 
-    def tell(self, report: Report) -> None:
+    def write(self, report: Report) -> None:
+        """The files, before anything is printed: whoever reads that may have gone away."""
+        made = {name: module.of_report(report, self.arguments.host) for name, module in self.formats.items()}
+        for name, data in made.items():
+            whole_file.write(self.files[name], data)
+
+    def print(self, report: Report) -> None:
         if self.arguments.json:
             print(json.dumps({**report.as_json(), "summary": summary(report)}, indent=1))
         else:
