@@ -1,9 +1,10 @@
 """From what an audit saw to what it means: findings, each graded, with a reason and an advice."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
-from pysidctx.cli.audit import SURE, WAYS, Crossing, Evidence, Host, Options, Returning, Way
+from pysidctx.cli.audit import SURE, WAYS, Crossing, Evidence, Host, Options, Returning, Shown, Way, unseen
 
 OK, NOTE, FAULT = "ok", "note", "fault"
 
@@ -82,7 +83,7 @@ def versions(evidence: Evidence) -> Iterator[Finding]:
 def renegotiation(evidence: Evidence) -> Iterator[Finding]:
     for version, hosts in evidence.hosts.items():
         for host in hosts:
-            if not host.seen.secure_renegotiation:
+            if host.answers and not host.seen.secure_renegotiation:
                 yield Finding(
                     "renegotiation", Way(version), NOTE, "no secure renegotiation (RFC 5746)",
                     "others can put what they say before what a client says; clients with OpenSSL 3 do not connect",
@@ -174,7 +175,7 @@ def counted(way: Way, found: Returning, spared: bool = False) -> Finding:
     """`spared`: all clients with tickets are, so that only others are concerned."""
     if found.ended:
         return Finding(
-            "resumption", way, NOTE, f"no session had come when this ended: {found.ended}",
+            "resumption", way, NOTE, f"no session had come when {found.ended}",
             "whether the server offers any is not known",
             "see that it is spoken to as it expects: name its protocol with --alpn, or have a page asked for with "
             "--request; and that --timeout leaves it time")
@@ -250,13 +251,13 @@ def described(way: Way, returning: Returning) -> Finding:
 def names(way: Way, evidence: Evidence) -> Iterator[Finding]:
     hosts = {str(host.name): host for host in evidence.hosts[way.version]}
     for crossing in evidence.crossings.get(way, []):
-        shown = evidence.certificates.get((way.version, crossing.offered), set())
+        shown = evidence.certificates.get((way.version, crossing.offered), Counter())
         yield carried(way, crossing, hosts[crossing.offered], shown)._replace(
             name=crossing.offered, made_for=crossing.made, resumed=int(crossing.seen is not None),
             tried=crossing.tries)
 
 
-def carried(way: Way, crossing: Crossing, other: Host, shown: set[bytes]) -> Finding:
+def carried(way: Way, crossing: Crossing, other: Host, shown: Shown) -> Finding:
     """What became of a session that was offered to another name, which has shown these certificates."""
     if crossing.seen is not None:
         return judge(way, crossing, other, shown)
@@ -285,7 +286,7 @@ def told(crossing: Crossing) -> str:
     return f"a session made for {crossing.made}{' with a certificate' if crossing.certified else ''}"
 
 
-def judge(way: Way, crossing: Crossing, other: Host, shown: set[bytes]) -> Finding:
+def judge(way: Way, crossing: Crossing, other: Host, shown: Shown) -> Finding:
     """What a session means that was resumed under another name, which has shown these certificates."""
     seen = f"{told(crossing)} is resumed for {crossing.offered}"
     if other.demands and (not crossing.certified or other.refuses_ours):
@@ -297,6 +298,12 @@ def judge(way: Way, crossing: Crossing, other: Host, shown: set[bytes]) -> Findi
     if crossing.certificate is None or not shown or not (crossing.looked or crossing.certificate in shown):
         return Finding("names", way, NOTE, f"{seen}, whose certificate is not known",
                        "if it is another one, that is a fault", "try again")
+    if crossing.certificate not in shown and unseen(shown) >= SURE:
+        return Finding(
+            "names", way, NOTE,
+            f"{seen}, which has another certificate, and perhaps this one, too: it has shown {len(shown)}, and shows one "
+            f"more with a probability of {100 * unseen(shown):.2g}%",
+            "if it does not have this one, that is a fault", "audit one machine alone: give its address as HOST, and these names with --name")
     if crossing.certificate not in shown:
         return Finding(
             "names", way, FAULT, f"{seen}, which has another certificate",
