@@ -84,6 +84,21 @@ def test_session_ids_where_tickets_work(by_ticket, by_id, grade):
     assert "take no tickets" in finding.seen if grade == "ok" else "takes no tickets" in finding.why or by_id.resumed
 
 
+def test_session_ids_that_cross_nowhere_as_far_as_was_tried():
+    """What tickets tell for sure is said of them, too: one SSL_CTX has the id context of both."""
+    apart, crossed = crossing(resumed=9, answered=9, tries=2), crossing(seen=object())
+    unsure = crossing(resumed=2, answered=9, tries=12)
+    hosts = {"TLS 1.2": [audit.Host(B, audit.Seen(True, True, "", False, b"b", False, [], None, ""), None)]}
+    for by_ticket, by_id, grade in (
+        (apart, unsure, "ok"), (apart, unsure._replace(at_home=False, resumed=0), "ok"), (unsure, unsure, "note"),
+        (crossed, unsure, "note"), (apart._replace(problem="none"), unsure, "note"),
+        (apart._replace(made="c.test"), unsure, "note"), (apart._replace(certified=True), unsure, "note"),
+        (apart, unsure._replace(problem="none"), "note"),
+    ):
+        made = evidence()._replace(hosts=hosts, crossings={TICKET: [by_ticket], ID: [by_id]})
+        assert [each.grade for each in verdicts.names(ID, made)] == [grade]
+
+
 @pytest.mark.parametrize("by_ticket, grade", [(True, "ok"), (False, "note")])
 def test_session_ids_on_another_machine_where_tickets_work(by_ticket, grade):
     taken = crossing(seen=object() if by_ticket else None, tries=2)

@@ -252,30 +252,47 @@ def names(way: Way, evidence: Evidence) -> Iterator[Finding]:
     hosts = {str(host.name): host for host in evidence.hosts[way.version]}
     for crossing in evidence.crossings.get(way, []):
         shown = evidence.certificates.get((way.version, crossing.offered), Counter())
-        yield carried(way, crossing, hosts[crossing.offered], shown)._replace(
+        spared = way.tickets is False and any(
+            is_apart(each) and each.made == crossing.made and each.offered == crossing.offered
+            and each.certified == crossing.certified
+            for each in evidence.crossings.get(Way(way.version, True), []))
+        yield carried(way, crossing, hosts[crossing.offered], shown, spared)._replace(
             name=crossing.offered, made_for=crossing.made, resumed=int(crossing.seen is not None),
             tried=crossing.tries)
 
 
-def carried(way: Way, crossing: Crossing, other: Host, shown: Shown) -> Finding:
-    """What became of a session that was offered to another name, which has shown these certificates."""
+def is_apart(crossing: Crossing) -> bool:
+    """Whether a session is surely not resumed where it was offered."""
+    return crossing.seen is None and not crossing.problem and crossing.at_home and crossing.luck < SURE
+
+
+def carried(way: Way, crossing: Crossing, other: Host, shown: Shown, spared: bool = False) -> Finding:
+    """What became of a session that was offered to another name, which has shown these certificates.
+
+    `spared`: those with tickets are surely not resumed there. Within a worker the id context and the SSL_CTX that
+    decide on them decide on session ids, too.
+    """
     if crossing.seen is not None:
         return judge(way, crossing, other, shown)
     if crossing.problem:
         return Finding(
             "names", way, NOTE, f"{told(crossing)} could not be offered to {crossing.offered}: {crossing.problem}",
             "whether it would be resumed there is not known", "try again, more gently (--delay)")
+    if is_apart(crossing):
+        return Finding("names", way, OK, "not resumed under another name")
+    if spared:
+        return Finding(
+            "names", way, OK,
+            f"not resumed under another name in {crossing.tries} tries, nor by ticket, which tells more")
     if not crossing.at_home:
         return Finding(
             "names", way, NOTE, "no session was seen to be resumed under another name",
             "none was where it was made, either: with many workers, too few tries say nothing",
             "allow more with --connections")
-    if crossing.luck >= SURE:
-        return Finding(
-            "names", way, NOTE, f"not resumed under another name, {by_luck(crossing)}",
-            "workers or machines behind this address do not share what resumption needs: one that takes the "
-            "session there may not have been met", "allow more with --connections")
-    return Finding("names", way, OK, "not resumed under another name")
+    return Finding(
+        "names", way, NOTE, f"not resumed under another name, {by_luck(crossing)}",
+        "workers or machines behind this address do not share what resumption needs: one that takes the session there "
+        "may not have been met", "allow more with --connections")
 
 
 def by_luck(crossing: Crossing) -> str:
@@ -301,9 +318,10 @@ def judge(way: Way, crossing: Crossing, other: Host, shown: Shown) -> Finding:
     if crossing.certificate not in shown and unseen(shown) >= SURE:
         return Finding(
             "names", way, NOTE,
-            f"{seen}, which has another certificate, and perhaps this one, too: it has shown {len(shown)}, and shows one "
-            f"more with a probability of {100 * unseen(shown):.2g}%",
-            "if it does not have this one, that is a fault", "audit one machine alone: give its address as HOST, and these names with --name")
+            f"{seen}, which has another certificate, and perhaps this one, too: it has shown {len(shown)}, and shows "
+            f"one more with a probability of {100 * unseen(shown):.2g}%",
+            "if it does not have this one, that is a fault",
+            "audit one machine alone: give its address as HOST, and these names with --name")
     if crossing.certificate not in shown:
         return Finding(
             "names", way, FAULT, f"{seen}, which has another certificate",
