@@ -1,4 +1,4 @@
-"""`check --html`: a page that is looked at in a browser, asks nobody for anything, and takes no server's word for HTML."""
+"""`check --html`: a page that is looked at in a browser, fetches nothing, and takes no server's word for HTML."""
 
 import re
 import shutil
@@ -20,7 +20,8 @@ pytestmark = pytest.mark.one_python
 
 BOTH = "--name", A, "--name", B
 LONG = ".".join(["x" * 63] * 3) + ".test"
-HOSTILE = "<script>document.title='owned'</script><img src=http://evil.test/x onerror=alert(1)>\"'&amp;<b>\x1b[31m\u202e"
+HOSTILE = ("<script>document.title='owned'</script><img src=http://evil.test/x onerror=alert(1)>\"'&amp;<b>"
+           "\x1b[31m\u202e")
 
 
 class Parsed(HTMLParser):
@@ -69,7 +70,8 @@ def browser(tmp_path_factory):
     def run(*arguments):
         done = subprocess.run(
             [found, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run",
-             "--disable-background-networking", "--disable-dev-shm-usage", f"--user-data-dir={profile}", *map(str, arguments)],
+             "--disable-background-networking", "--disable-dev-shm-usage", f"--user-data-dir={profile}",
+             *map(str, arguments)],
             capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -121,7 +123,7 @@ def test_the_page_of_a_real_audit(make_server_ctx, tmp_path):
     page = (tmp_path / "report.html").read_text()
     parsed = Parsed(page)
     assert page.startswith("<!DOCTYPE html>\n") and not parsed.open
-    assert {"main", "header", "h1", "h2", "h3", "table", "thead", "th", "dl", "dt", "dd", "time", "footer"} <= parsed.tags
+    assert {"main", "header", "h1", "h2", "h3", "table", "thead", "th", "dl", "dt", "time", "footer"} <= parsed.tags
     assert done.stdout.splitlines()[-1] in parsed.texts
     for line in done.stdout.splitlines()[1:-2]:
         words = re.sub(r"^\s*(ok|note|fault|why:|do:)\s+", "", line)
@@ -153,11 +155,13 @@ def test_what_a_server_sends_stays_text():
 MEASURE = """<!DOCTYPE html><body>
 <iframe src="/report.html" width="360" height="640" style="border: 0"></iframe>
 <iframe src="/report.html" width="1280" height="800" style="border: 0"></iframe>
-<script>onload = () => document.body.textContent = JSON.stringify([...document.querySelectorAll("iframe")].map(frame => {
-    const root = frame.contentDocument.documentElement;
-    return [root.clientWidth, root.scrollWidth, frame.contentDocument.querySelectorAll("*").length,
-            Math.max(...[...frame.contentDocument.querySelectorAll("body *")].map(e => e.getBoundingClientRect().right))];
-}))</script>"""
+<script>
+const measure = page => [
+    page.documentElement.clientWidth, page.documentElement.scrollWidth, page.querySelectorAll("*").length,
+    Math.max(...[...page.querySelectorAll("body *")].map(element => element.getBoundingClientRect().right))];
+onload = () => document.body.textContent = JSON.stringify(
+    [...document.querySelectorAll("iframe")].map(frame => measure(frame.contentDocument)));
+</script>"""
 
 
 @pytest.mark.parametrize("text", ["it was seen", HOSTILE, "y" * 400])

@@ -5,9 +5,12 @@ import json
 import math
 import re
 import socket
+import ssl
 import threading
+from collections import Counter
 
 import pytest
+import trustme
 from peers import A, B
 from servers import TIMEOUT, accepting
 
@@ -81,6 +84,21 @@ def test_session_ids_where_tickets_work(by_ticket, by_id, grade):
     assert "take no tickets" in finding.seen if grade == "ok" else "takes no tickets" in finding.why or by_id.resumed
 
 
+def test_session_ids_that_cross_nowhere_as_far_as_was_tried():
+    """What tickets tell for sure is said of them, too: one SSL_CTX has the id context of both."""
+    apart, crossed = crossing(resumed=9, answered=9, tries=2), crossing(seen=object())
+    unsure = crossing(resumed=2, answered=9, tries=12)
+    hosts = {"TLS 1.2": [audit.Host(B, audit.Seen(True, True, "", False, b"b", False, [], None, ""), None)]}
+    for by_ticket, by_id, grade in (
+        (apart, unsure, "ok"), (apart, unsure._replace(at_home=False, resumed=0), "ok"), (unsure, unsure, "note"),
+        (crossed, unsure, "note"), (apart._replace(problem="none"), unsure, "note"),
+        (apart._replace(made="c.test"), unsure, "note"), (apart._replace(certified=True), unsure, "note"),
+        (apart, unsure._replace(problem="none"), "note"),
+    ):
+        made = evidence()._replace(hosts=hosts, crossings={TICKET: [by_ticket], ID: [by_id]})
+        assert [each.grade for each in verdicts.names(ID, made)] == [grade]
+
+
 @pytest.mark.parametrize("by_ticket, grade", [(True, "ok"), (False, "note")])
 def test_session_ids_on_another_machine_where_tickets_work(by_ticket, grade):
     taken = crossing(seen=object() if by_ticket else None, tries=2)
@@ -140,3 +158,25 @@ def test_a_good_server_gets_no_bad_notes(findings, make_server_ctx):
     few = "only clients that take no tickets are concerned, which are few"
     assert graded["TLS 1.2, ticket"] == graded["TLS 1.3"] == ("ok", all_of_them)
     assert graded["TLS 1.2, session id"] == ("ok", f"0 of 9 returning connections were resumed; {few}")
+
+
+@pytest.mark.parametrize("shown, likely", [
+    ({}, 1), ({b"a": 1}, 1), ({b"a": 7}, 0), ({b"a": 2, b"b": 3}, 0), ({b"a": 6, b"b": 1, b"c": 1}, 0.25)])
+def test_how_likely_another_certificate_is(shown, likely):
+    assert audit.unseen(Counter(shown)) == likely
+    made = audit.Crossing(A, B, 1, object(), False, b"certificate", True, "", looked=True)
+    host = audit.Host(B, audit.Seen(True, True, "", False, b"a", False, [], None, ""), None)
+    graded = verdicts.judge(TICKET, made, host, Counter(shown))
+    assert graded.grade == ("note" if likely else "fault")
+
+
+def test_many_machines_with_their_own_certificates_are_no_fault(findings, ca, rng):
+    """For both names, which share the keys of tickets: a session meets a certificate that was not seen before."""
+    keys, machines = TicketKeys(), []
+    for _ in range(30):
+        machines.append(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        ca.issue_cert(A, B, key_type=trustme.KeyType.ECDSA).configure_cert(machines[-1])
+        keys.install(machines[-1])
+    for _ in range(4):
+        with workers(lambda: rng.choice(machines)) as port:
+            assert {each["grade"] for each in findings(port, *BOTH) if each["check"] == "names"} <= {"ok", "note"}

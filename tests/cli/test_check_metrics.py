@@ -77,7 +77,8 @@ def test_what_a_real_audit_leaves(make_server_ctx, path):
 
 def test_what_is_not_known_is_left_out():
     found = of(report(
-        resumption(TICKET, A, 3), Finding("resumption", TICKET, "ok", "not offered", name=B), resumption(SESSION_ID, B, 9),
+        resumption(TICKET, A, 3), Finding("resumption", TICKET, "ok", "not offered", name=B),
+        resumption(SESSION_ID, B, 9),
         Finding("resumption", Way("TLS 1.3"), "note", "none is offered", "w", "d", name=A),
         resumption(TLS13, B, 0, tried=0, grade="note", seen="could not be tried"),
         crossing(TICKET, A, B, 1), crossing(TLS13, A, B, 0, tried=0, grade="note"),
@@ -142,8 +143,9 @@ def test_a_fault_in_the_report_leaves_no_success_standing(make_server_ctx, path)
     code = ("import sys; from pysidctx.__main__ import main; from pysidctx.cli import report_metrics;"
             "report_metrics.of_report = lambda *_: 1 // 0; main(sys.argv[1:])")
     with serving(make_server_ctx()) as port:
-        done = subprocess.run([sys.executable, "-c", code, "check", f"127.0.0.1:{port}", "--name", A, "--metrics", path],
-                              capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code, "check", f"127.0.0.1:{port}", "--name", A, "--metrics", path],
+            capture_output=True, text=True)
     assert "ZeroDivisionError" in done.stderr
     assert samples(path.read_text())["success",] == 0
 

@@ -244,13 +244,14 @@ DEMANDING = {version: [Host(name, REFUSED, SEEN) for name in (A, B)] for version
      "resumes 9 of 9 (TLS 1.2 tickets, TLS 1.3); never crosses 1 of 2 pairs of names; crossing is not known for 1 of 2 "
      "pairs of names"),
     (report(*ALL, *APART, unfinished="7 connections"),
-     "ended early, after 7 connections: resumes 9 of 9 (TLS 1.2 tickets, TLS 1.3); never crosses 2 of 2 pairs of names"),
+     "ended early, after 7 connections: resumes 9 of 9 (TLS 1.2 tickets, TLS 1.3); never crosses 2 of 2 pairs of "
+     "names"),
     (report(unfinished="1 connections", hosts={}),
      "ended early, after 1 connections: no resumption was tried"),
     (report(resumption(TICKET, None, 9), names=()),
      "resumes 9 of 9 (TLS 1.2 tickets); no name, so no crossing was looked for"),
-    (report(Finding("resumption", Way("TLS 1.3"), "note", "no session can be resumed: none is offered", "w", "d", name=A),
-            names=(A,)),
+    (report(Finding("resumption", Way("TLS 1.3"), "note", "no session can be resumed: none is offered", "w", "d",
+                    name=A), names=(A,)),
      "no session can be resumed: none is offered (TLS 1.3); one name, so no crossing was looked for"),
     (report(resumption(TICKET, A, 9), Finding("handshake", TLS13, "note", "a.test is refused: no", "w", "d", name=A),
             names=(A,)),
