@@ -2,6 +2,7 @@
 #
 #   make demo      see plain ssl and pysidctx side by side
 #   make test      run the tests
+#   make lint      look for mistakes, misspellings and wrong types without running anything
 #   make matrix    run the tests on every CPython from 3.9 to 3.15 that is found
 #   make bench     measure
 #   make soak      fork 20,000 times while other threads serve
@@ -15,17 +16,21 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 # Twice as many as processors: many tests wait for what other processes do.
 WORKERS := $(shell expr 2 \* $$(nproc))
-SOURCES := $(wildcard pysidctx/*.pyx pysidctx/*.pxd pysidctx/*.h include/*.h) setup.py pyproject.toml
+MODULES := $(shell find pysidctx -name '*.pyx')
+SOURCES := $(MODULES) $(shell find pysidctx include -name '*.pxd' -o -name '*.h') setup.py pyproject.toml
 
 # What Cython has translated for one Python it need not translate for the next.
 export CYTHON_CACHE_DIR ?= $(CURDIR)/build/cython-cache
 
-.PHONY: demo test matrix bench soak clean
+.PHONY: demo test lint matrix bench soak clean
 demo: $(VENV)/.built
 	$(BIN)/python -m pysidctx demo
 
 test: $(VENV)/.test
 	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile $(ARGS)
+
+lint: $(VENV)/.test
+	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/lint
 
 matrix: $(VENV)/.nox
 	$(BIN)/nox $(ARGS)
@@ -36,14 +41,13 @@ bench: $(VENV)/.bench $(VENV)/.m2crypto
 soak: $(VENV)/.test
 	FORKS=20000 $(BIN)/pytest --capture=no $(ARGS) tests/test_forks.py
 
-# Without the debugger's information, which takes longer to write than the code.
 $(VENV)/.built: $(SOURCES) .ci/prepare .ci/install
 	@sh .ci/prepare $(PYTHON)
 	@echo 'Making $(VENV), with pip, setuptools and Cython'
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) --upgrade pip 'setuptools>=77' 'Cython>=3.1'
-	@echo 'Building pysidctx: $(words $(wildcard pysidctx/*.pyx)) modules, which may take a minute or two'
-	@CFLAGS="-g0 $$CFLAGS" $(PIP) --no-build-isolation --editable '.[cli]'
+	@echo 'Building pysidctx: $(words $(MODULES)) modules, which may take a minute or two'
+	@$(PIP) --no-build-isolation --editable '.[cli]'
 	@touch $@
 
 # What is built already is not built again: pip finds it installed, and adds what the extra names.
@@ -64,4 +68,5 @@ $(VENV)/.nox: $(VENV)/.built
 	@touch $@
 
 clean:
-	rm -rf .venv .nox build dist *.egg-info pysidctx/*.so
+	rm -rf .venv .nox build dist *.egg-info
+	find pysidctx -name '*.so' -delete

@@ -15,11 +15,8 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 from setuptools.errors import CompileError, LinkError
 
-MODULES = ("errors", "handles", "wrapped", "contexts", "listener", "sidctx", "fingerprint", "inert",
-           "server_names", "routing", "hosts", "hostmap", "serialize", "session_host", "resumption", "session", "hkdf",
-           "keyring", "verified_chain", "ticket_callbacks", "tickets", "sharing")
 LIBRARIES = ["ssl", "crypto"]
-HEADERS = [str(path) for folder in ("include", "pysidctx") for path in sorted(Path(folder).glob("*.h"))]
+HEADERS = [str(path) for folder in ("include", "pysidctx") for path in sorted(Path(folder).rglob("*.h"))]
 
 # What is looked for, and the packages of Debian and Ubuntu, Fedora and Alpine that have it.
 COMPILER = "a C compiler", "gcc", "gcc", "build-base"
@@ -92,6 +89,7 @@ class BuildExtensions(build_ext):
         # it to count.
         no_detour = self.builds("int main(void) { return 0; }", "-Werror", "-fno-plt")
         flags = ["-fno-plt"] if no_detour else []
+        flags += debug_flags()
         for extension, translated in zip(self.extensions, translate(self.extensions)):
             extension.sources, extension.depends = translated.sources, translated.depends
             extension.extra_compile_args += flags
@@ -117,6 +115,12 @@ class BuildExtensions(build_ext):
         return True
 
 
+def debug_flags():
+    """No information for debuggers, which Python's own flags ask for: it is most of a module. CFLAGS may ask for it."""
+    asked = any(word.startswith("-g") for word in shlex.split(os.environ.get("CFLAGS", "")))
+    return [] if asked else ["-g0"]
+
+
 def translate(extensions):
     """Into C; where CYTHON_CACHE_DIR names a folder, what was translated before is taken from there."""
     return cythonize(extensions, build_dir="build/cython", cache="CYTHON_CACHE_DIR" in os.environ,
@@ -136,7 +140,7 @@ class BuildPython(build_py):
 
 
 setup(
-    ext_modules=[Extension(f"pysidctx.{name}", [f"pysidctx/{name}.pyx"], libraries=LIBRARIES, depends=HEADERS)
-                 for name in MODULES],
+    ext_modules=[Extension(".".join(path.with_suffix("").parts), [str(path)], libraries=LIBRARIES, depends=HEADERS)
+                 for path in sorted(Path("pysidctx").rglob("*.pyx"))],
     cmdclass={"build_ext": BuildExtensions, "build_py": BuildPython},
 )

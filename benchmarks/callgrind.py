@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WANTED = {"TLS 1.2": 0.7, "TLS 1.3": 0.2}  # percent
 SERVER = "server_step"
 OF_A_MAP = "listener_on_client_hello", "server_names_on_server_name"
-OF_KEYS = "ticket_callbacks_on_ticket_key", "ticket_callbacks_on_ticket_read"
+OF_KEYS = "callbacks_on_ticket_key", "callbacks_on_ticket_read"
 
 PRESENT = shutil.which("valgrind") is not None and native.COUNTS
 MISSING = "valgrind is missing: apt-get install valgrind"

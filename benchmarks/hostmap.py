@@ -164,7 +164,8 @@ def timed(workers: list[Callable[[], None]]) -> float:
 
 
 def nanoseconds(measured: Measured) -> Table:
-    drawn = table(f"Added to a server's handshake, ns, against: {PLAIN}", "", *(f"{version}, resumed" for version in VERSIONS), "callback alone")
+    drawn = table(f"Added to a server's handshake, ns, against: {PLAIN}", "",
+                  *(f"{version}, resumed" for version in VERSIONS), "callback alone")
     names = [*measured.handshakes["TLS 1.2"], SWITCH]
     for name in names:
         columns = [*measured.handshakes.values(), measured.callback]

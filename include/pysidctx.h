@@ -19,7 +19,7 @@
 
 /* Grows at its end only; the version changes when a member changes. */
 #define PYSIDCTX_API_VERSION 1
-#define PYSIDCTX_API_CAPSULE "pysidctx.sidctx._C_API"
+#define PYSIDCTX_API_CAPSULE "pysidctx._C_API"
 
 typedef struct {
     unsigned int version;

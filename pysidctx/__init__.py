@@ -5,6 +5,7 @@ See SSL_CTX_set_session_id_context(3) for what they are, and the README for a fi
 
 # Before pysidctx's own modules: it loads the libssl that they are to share with it.
 import ssl as _ssl
+from pathlib import Path as _Path
 
 try:
     from pysidctx.errors import Error, LibraryMismatchError, SessionError, WrongContextError
@@ -17,18 +18,14 @@ except ModuleNotFoundError as _error:
     ) from None
 
 from pysidctx.environment import warn_of_unknown as _warn_of_unknown
-from pysidctx.fingerprint import context_fingerprint
-from pysidctx.hostmap import HostMap, HostMapStats
-from pysidctx.hosts import Host
-from pysidctx.paths import get_include
-from pysidctx.session import Session
+from pysidctx.hosts.host import Host, HostMapStats
+from pysidctx.hosts.hostmap import HostMap
+from pysidctx.id_contexts.derivation import derive_session_id_context
+from pysidctx.id_contexts.fingerprint import context_fingerprint
+from pysidctx.id_contexts.setters import _C_API, MAX_SID_CTX_LENGTH, set_session_id_context
+from pysidctx.sessions.session import Session
 from pysidctx.sharing import resumable
-from pysidctx.sidctx import (
-    MAX_SID_CTX_LENGTH,
-    derive_session_id_context,
-    set_session_id_context,
-)
-from pysidctx.tickets import TicketKeys, TicketStats
+from pysidctx.tickets.ticket_keys import TicketKeys, TicketStats
 
 __version__ = "0.1.0"
 
@@ -50,5 +47,17 @@ __all__ = [
     "resumable",
     "set_session_id_context",
 ]
+
+
+def get_include() -> str:
+    """Return the folder that holds `pysidctx.h`, for a C compiler's include path.
+
+    Code that is compiled with it also needs OpenSSL's own headers. Safe in any thread.
+    """
+    package = _Path(__file__).resolve().parent
+    installed = package / "include"
+    # An editable installation leaves the headers where the source has them.
+    return str(installed if installed.is_dir() else package.parent / "include")
+
 
 _warn_of_unknown()

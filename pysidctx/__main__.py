@@ -11,38 +11,39 @@ from pysidctx import __version__
 
 
 class Command(NamedTuple):
-    """A module of pysidctx.cli with add_arguments() and run()."""
+    """Modules of pysidctx.cli, and what is said of them."""
 
-    module: str
+    module: str     # which has run()
+    arguments: str  # which has add_arguments(), and needs no other package
     help: str
     description: str
-    ends: str  # what its exit codes mean
+    ends: str       # what its exit codes mean
 
 
 COMMANDS = {
     "check": Command(
-        "check", "audit a TLS server from outside: does it resume, and does nothing cross?",
+        "check", "check_arguments", "audit a TLS server from outside: does it resume, and does nothing cross?",
         "Audit any TLS server, in whatever language it is written: does it resume sessions, over all of "
         "its workers; does a session made for one name get into another; what are its tickets like? "
-        "It only shakes hands, unless you say --request, and sends nothing to hosts that you do not name.",
-        "0: no fault; 1: a fault was found; 2: there was nothing to audit, or the command was wrong; 3: no fault was "
+        "It only shakes hands (with a server that chooses h2, in HTTP/2, too), unless you say --request, and sends nothing to hosts that you do not name.",
+        "0: no fault; 1: a fault was found, or a note with --fail-on note; 2: there was nothing to audit, or the command was wrong; 3: no fault was "
         "found, but the audit ended early."),
     "demo": Command(
-        "demo", "see two servers side by side: plain ssl, and pysidctx",
+        "demo", "demo_arguments", "see two servers side by side: plain ssl, and pysidctx",
         "Start two HTTPS servers on loopback, each with four worker processes and two hosts, one of which "
         "demands client certificates: one on Python's ssl alone, one with pysidctx. Audit both, have "
         "clients come back to both, and compare. Takes less than a minute, and leaves nothing behind.",
         "0: all is well with pysidctx; 1: it shows a fault; 2: the command was wrong."),
     "info": Command(
-        "info", "print versions and libraries, for a bug report",
+        "info", "info", "print versions and libraries, for a bug report",
         "Print the versions of all that matters here, and which libssl is used. No secrets.", "0."),
     "secret": Command(
-        "secret", "write a new secret for ticket keys, which only you can read",
+        "secret", "secret", "write a new secret for ticket keys, which only you can read",
         "Write a new secret of 32 random bytes, for TicketKeys.from_secret_file() and the environment "
         "variable PYSIDCTX_SECRET_FILE. An existing file is left as it is.",
         "0: it was written; 1: it was not."),
     "session": Command(
-        "session", "print what a saved session says",
+        "session", "session", "print what a saved session says",
         "Print what a session says that was saved by Session.save() or `openssl s_client -sess_out`, "
         "without its secrets.",
         "0: it can still be resumed; 1: it cannot; 2: there is no session."),
@@ -62,16 +63,15 @@ def main(argv: Optional[list[str]] = None) -> int:
                                     epilog=f"Exit code: {command.ends}")
         # Only what was asked for is imported: others may need packages that are not there.
         if name in argv[:1]:
-            module = imported(command.module)
-            if module is None:
-                return 2
-            module.add_arguments(added)
-            added.set_defaults(run=module.run)
+            importlib.import_module(f"pysidctx.cli.{command.arguments}").add_arguments(added)
     arguments = parser.parse_args(argv)
+    module = imported(COMMANDS[arguments.command].module)
+    if module is None:
+        return 2
     if sys.stdout is None:  # closed by whoever has started this
         sys.stdout = open(os.devnull, "w")
     try:
-        result: int = arguments.run(arguments)
+        result: int = module.run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return 130

@@ -30,6 +30,7 @@ cdef size_t sni_callback_offset      # of the field of an _ssl._SSLContext
 
 cdef PyObject *connection_behind(object target, const char *expected) except NULL
 cdef SSL_CTX *SSL_CTX_from(object context) except NULL
+cdef SSL_CTX *server_context(object context, str purpose) except NULL
 cdef str described(object target)
 cdef bint is_python_s(object function, str name) except -1
 

@@ -18,10 +18,10 @@ from pysidctx.errors import LibraryMismatchError
 
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.libssl cimport (
-    CRYPTO_EX_DATA, CRYPTO_EX_INDEX_SSL, CRYPTO_EX_INDEX_SSL_CTX, CRYPTO_EX_INDEX_SSL_SESSION,
-    CRYPTO_free_ex_index, SSL_CTX_get_ex_new_index, SSL_get_ciphers, SSL_get_ex_new_index, SSL_new,
-    SSL_SESSION_free, SSL_SESSION_get_ex_new_index, SSL_SESSION_new, SSL_SESSION_set_cipher,
-    SSL_SESSION_set_protocol_version, SSL_set_session, TLS1_2_VERSION, sk_SSL_CIPHER_value,
+    CRYPTO_EX_DATA, CRYPTO_EX_INDEX_SSL, CRYPTO_EX_INDEX_SSL_CTX, CRYPTO_EX_INDEX_SSL_SESSION, CRYPTO_free_ex_index,
+    SSL_CTX_get_ex_new_index, SSL_CTX_get_ssl_method, SSL_get_ciphers, SSL_get_ex_new_index, SSL_new, SSL_SESSION_free,
+    SSL_SESSION_get_ex_new_index, SSL_SESSION_new, SSL_SESSION_set_cipher, SSL_SESSION_set_protocol_version,
+    SSL_set_session, TLS1_2_VERSION, TLS_client_method, TLS_method, TLS_server_method, sk_SSL_CIPHER_value,
 )
 
 cdef extern from "dlfcn.h" nogil:
@@ -54,6 +54,22 @@ cdef SSL_CTX *SSL_CTX_from(object context) except NULL:
     if not is_context(context):
         raise TypeError(f"expected an ssl.SSLContext, not {described(context)}")
     return SSL_CTX_of(context)
+
+
+cdef SSL_CTX *server_context(object context, str purpose) except NULL:
+    """The SSL_CTX of a context that connections can be switched from and to.
+
+    TypeError, ValueError; `purpose` begins its sentence, such as "a host has".
+    """
+    cdef SSL_CTX *ctx = SSL_CTX_from(context)
+    if SSL_CTX_get_ssl_method(ctx) is TLS_client_method():
+        raise ValueError(f"{purpose} an SSLContext of PROTOCOL_TLS_SERVER, and this one is for clients "
+                         "(PROTOCOL_TLS_CLIENT)")
+    if SSL_CTX_get_ssl_method(ctx) not in (TLS_server_method(), TLS_method()):
+        raise ValueError(
+            f"{purpose} an SSLContext of PROTOCOL_TLS_SERVER, and this one is for one version of TLS "
+            f"({context.protocol!r}): say the version in minimum_version and maximum_version instead")
+    return ctx
 
 
 cdef PyObject *connection_behind(object target, const char *expected) except NULL:
@@ -105,10 +121,10 @@ cdef str instead_of(object target, str name):
         ("asyncio.", "pass what get_extra_info('ssl_object') of its transport returns"),
         ("uvloop.", "pass what get_extra_info('ssl_object') of its transport returns"),
         ("anyio.", "pass what its extra(TLSAttribute.ssl_object) returns"),
-        ("pysidctx.hostmap.HostMap", "pass its listener, the SSLContext that it is installed on"),
-        ("pysidctx.hosts.Host", "pass its `context`"),
-        ("pysidctx.tickets.TicketKeys", "they are installed on an SSLContext, by keys.install(ctx)"),
-        ("pysidctx.session.Session", "it is taken from a connection, and offered by resume_on(conn)"),
+        ("pysidctx.hosts.hostmap.HostMap", "pass its listener, the SSLContext that it is installed on"),
+        ("pysidctx.hosts.host.Host", "pass its `context`"),
+        ("pysidctx.tickets.ticket_keys.TicketKeys", "they are installed on an SSLContext, by keys.install(ctx)"),
+        ("pysidctx.sessions.session.Session", "it is taken from a connection, and offered by resume_on(conn)"),
     ):
         if name.startswith(known):
             return instead

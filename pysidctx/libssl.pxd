@@ -1,7 +1,7 @@
 """OpenSSL as its manual pages spell it: every function and type that pysidctx uses."""
 
 from libc.stdint cimport uint32_t, uint64_t
-from libc.time cimport time_t, tm
+from libc.time cimport tm
 
 cdef extern from "openssl_compat.h" nogil:
     ctypedef void **CRYPTO_EX_dup_from "pysidctx_CRYPTO_EX_dup_from"
@@ -61,7 +61,6 @@ cdef extern from "openssl/evp.h" nogil:
     enum:
         EVP_PKEY_HKDF
 
-    const EVP_MD *EVP_sha256()
     int EVP_EncryptInit_ex(EVP_CIPHER_CTX *ctx, const EVP_CIPHER *type, ENGINE *impl,
                            const unsigned char *key, const unsigned char *iv)
     int EVP_DecryptInit_ex(EVP_CIPHER_CTX *ctx, const EVP_CIPHER *type, ENGINE *impl,
@@ -199,7 +198,6 @@ cdef extern from "openssl/ssl.h" nogil:
 
     enum:
         SSL_MAX_SID_CTX_LENGTH
-        SSL_VERIFY_NONE
         SSL_VERIFY_PEER
         SSL_VERIFY_FAIL_IF_NO_PEER_CERT
         SSL_VERIFY_POST_HANDSHAKE
@@ -282,6 +280,10 @@ cdef extern from "openssl/ssl.h" nogil:
     uint64_t SSL_get_options(const SSL *ssl)
     uint64_t SSL_set_options(SSL *ssl, uint64_t options)
     uint64_t SSL_clear_options(SSL *ssl, uint64_t options)
+    long SSL_CTX_set_max_cert_list(SSL_CTX *ctx, long size)
+    long SSL_CTX_set1_groups_list(SSL_CTX *ctx, const char *list)
+    long SSL_CTX_set1_sigalgs_list(SSL_CTX *ctx, const char *str)
+    int SSL_CTX_set_ciphersuites(SSL_CTX *ctx, const char *str)
     int SSL_CTX_get_min_proto_version(SSL_CTX *ctx)
     int SSL_CTX_get_max_proto_version(SSL_CTX *ctx)
     int SSL_get_min_proto_version(SSL *ssl)
@@ -302,7 +304,6 @@ cdef extern from "openssl/ssl.h" nogil:
     void *SSL_get_app_data(const SSL *d)
 
     enum:
-        SSL_TICKET_EMPTY
         SSL_TICKET_NO_DECRYPT
         SSL_TICKET_SUCCESS
         SSL_TICKET_SUCCESS_RENEW
@@ -367,21 +368,3 @@ cdef extern from "openssl/ssl.h" nogil:
     X509 *SSL_CTX_get0_certificate(const SSL_CTX *ctx)
     const STACK_OF_X509_NAME *SSL_CTX_get_client_CA_list(const SSL_CTX *ctx)
     const STACK_OF_X509_NAME *SSL_CTX_get0_CA_list(const SSL_CTX *ctx)
-
-cdef extern from "openssl_compat.h" nogil:
-    STACK_OF_X509_OBJECT *X509_STORE_get1_objects "pysidctx_X509_STORE_get1_objects" (
-        X509_STORE *xs)
-    int checks_host "pysidctx_checks_host" (X509_VERIFY_PARAM *param)
-    time_t SSL_SESSION_get_time "pysidctx_SSL_SESSION_get_time" (const SSL_SESSION *s)
-    time_t SSL_SESSION_set_time "pysidctx_SSL_SESSION_set_time" (SSL_SESSION *s, time_t t)
-    EVP_MD *fetched_sha256 "pysidctx_fetched_sha256" ()
-    EVP_CIPHER *fetched_aes128 "pysidctx_fetched_aes128" ()
-    EVP_CIPHER *fetched_aes256 "pysidctx_fetched_aes256" ()
-
-    ctypedef struct TICKET_MAC "pysidctx_TICKET_MAC":
-        pass
-    ctypedef int (*ticket_key_fn)(SSL *s, unsigned char *key_name, unsigned char *iv,
-                                  EVP_CIPHER_CTX *ctx, TICKET_MAC *mac, int enc) noexcept nogil
-    int set_ticket_key_callback "pysidctx_set_ticket_key_callback" (SSL_CTX *ctx, ticket_key_fn cb)
-    int ticket_mac_init "pysidctx_ticket_mac_init" (TICKET_MAC *mac, const unsigned char *key,
-                                                    size_t length)

@@ -3,7 +3,8 @@
 import os
 import stat
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import RawIOBase
 from typing import NamedTuple, Union
 
@@ -55,8 +56,9 @@ def create(path: Path, data: bytes) -> None:
         raise
 
 
-def read(path: Path, content: Content, *, shared: bool = False) -> bytearray:
-    """Return what is in `path` as a bytearray, for the caller to wipe; OSError, `content.error`.
+@contextmanager
+def read(path: Path, content: Content, *, shared: bool = False) -> Iterator[bytearray]:
+    """What is in `path`, as a bytearray that is wiped at the end; OSError, `content.error`.
 
     Unless `shared`, a file that users other than this process's (or root) own or have access to is
     refused.
@@ -74,12 +76,15 @@ def read(path: Path, content: Content, *, shared: bool = False) -> bytearray:
         if not shared:
             refuse_shared(path, status, content)
         data = bytearray(status.st_size)
-        with memoryview(data) as view:
-            filled = 0
-            while count := stream.readinto(view[filled:]):
-                filled += count
-        del data[filled:]  # it was cut meanwhile
-        return data
+        try:
+            with memoryview(data) as view:
+                filled = 0
+                while count := stream.readinto(view[filled:]):
+                    filled += count
+            del data[filled:]  # it was cut meanwhile
+            yield data
+        finally:
+            data[:] = bytes(len(data))  # in place, as the length stays
 
 
 def open_at_once(path: Path, flags: int) -> int:

@@ -1,13 +1,8 @@
-import sys
 from ssl import SSLContext
 from typing import Optional, TypeVar
 
-if sys.version_info >= (3, 12):
-    from collections.abc import Buffer
-else:
-    from typing_extensions import Buffer
-
-from pysidctx.tickets import TicketKeys
+from pysidctx._typing import Buffer
+from pysidctx.tickets.ticket_keys import TicketKeys
 
 _Context = TypeVar("_Context", bound=SSLContext)
 

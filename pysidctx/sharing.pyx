@@ -2,20 +2,22 @@
 
 cimport cython
 
-from pysidctx.fingerprint import context_fingerprint
-from pysidctx.sidctx import derive_session_id_context, set_session_id_context
-from pysidctx.tickets import TicketKeys
+from pysidctx.id_contexts.derivation import derive_session_id_context
+from pysidctx.id_contexts.fingerprint import context_fingerprint
+from pysidctx.id_contexts.setters import set_session_id_context
+from pysidctx.tickets.ticket_keys import TicketKeys
 
 from libc.stdint cimport uintptr_t
 
-from pysidctx.handles cimport SSL_CTX_from
-from pysidctx.hosts cimport server_context
+from pysidctx.handles cimport SSL_CTX_from, server_context
+from pysidctx.handshake.listener cimport Listener, listener_of
+from pysidctx.id_contexts.derivation cimport LABEL_RESUMABLE
+from pysidctx.id_contexts.setters cimport copy_sid_ctx
 from pysidctx.inert cimport warn_without_certificate
-from pysidctx.keyring cimport Keyring, hold_keyring, release_keyring
 from pysidctx.libssl cimport SSL_CTX, SSL_MAX_SID_CTX_LENGTH
-from pysidctx.listener cimport Listener, listener_of, sid_slot_read
-from pysidctx.sidctx cimport copy_sid_ctx
-from pysidctx.ticket_callbacks cimport keyring_of, stop_using, use_keyring
+from pysidctx.lockfree.id_context_slot cimport sid_slot_read
+from pysidctx.tickets.callbacks cimport keyring_of, stop_using, use_keyring
+from pysidctx.tickets.keyring cimport Keyring, hold_keyring, release_keyring
 from pysidctx.wrapped cimport unwrapped
 
 
@@ -77,7 +79,7 @@ cdef bytes derived_id_context(object ctx, bytes name):
         raise ValueError(f"no id context can be derived for this context: {error}, with "
                          "exact_id_context=") from None
     named = () if name is None else (name,)
-    return derive_session_id_context("pysidctx resumable", fingerprint, *named)
+    return derive_session_id_context(<bytes> LABEL_RESUMABLE, fingerprint, *named)
 
 
 def checked_id_contexts(id_context, exact_id_context):

@@ -75,6 +75,18 @@ def pem_files(tmp_path, ca, certificate):
 
 
 @pytest.fixture
+def key_file(tmp_path):
+    """Writes a file that nobody else may read."""
+    def write(name, data):
+        path = tmp_path / name
+        path.touch(0o600)
+        path.write_bytes(data)
+        return path
+
+    return write
+
+
+@pytest.fixture
 def empty_connection():
     """A `_ssl._SSLSocket` without an SSL."""
     try:

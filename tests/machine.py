@@ -16,7 +16,7 @@ COMPILER = "ccache cc" if shutil.which("ccache") else "cc"
 COMPILING = {"CYTHON_CACHE_DIR": str(ROOT / "build" / "cython-cache"), **os.environ,
              "CCACHE_NOHASHDIR": "1", "CC": COMPILER}
 # For building the package where its speed does not matter.
-UNOPTIMIZED = dict(COMPILING, CFLAGS="-O0 -g0")
+UNOPTIMIZED = dict(COMPILING, CFLAGS="-O0")
 
 
 def lack(what):

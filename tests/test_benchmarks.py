@@ -174,7 +174,7 @@ def test_the_report_is_markdown():
 
 def test_what_callgrind_says_is_read_right():
     said = ("1,234,567 (50.00%)  ???:0x0001 [/lib/x.so]\n"
-            "  900,000 (40.00%)  /a/b.c:__pyx_f_8pysidctx_8listener_on_client_hello [/a/listener.so]\n"
+            "  900,000 (40.00%)  /a/b.c:__pyx_f_8pysidctx_9handshake_8listener_on_client_hello [/a/listener.so]\n"
             "  800,000 (30.00%)  build/h.c:server_step [/a/handshake.so]\n"
             "   10,000 ( 1.00%)  build/other.c:server_step [/a/handshake.so]\n")
     assert callgrind.inclusive(said, callgrind.OF_A_MAP[0]) == 900_000

@@ -72,10 +72,10 @@ def test_the_owner_is_given_back(consumer, server_ctx, client_ctx):
 def test_another_version_of_the_table_is_refused(built):
     script = """
 import ctypes
-from pysidctx import sidctx
+import pysidctx
 pointer = ctypes.pythonapi.PyCapsule_GetPointer
 pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-table = pointer(sidctx._C_API, b"pysidctx.sidctx._C_API")
+table = pointer(pysidctx._C_API, b"pysidctx._C_API")
 ctypes.c_uint.from_address(table).value += 1
 try:
     import from_c

@@ -10,13 +10,13 @@ from handshakes import VERSIONS, connect
 from tickets import visit
 
 import pysidctx
-from pysidctx import HostMap, TicketKeys, carried_settings, current_context, servers
-from pysidctx.servers import SSLContextFactory
+from pysidctx import HostMap, TicketKeys
+from pysidctx.servers import SSLContextFactory, carried_settings, current_context
 
 
 @pytest.fixture(autouse=True)
 def look_at_once(monkeypatch):
-    monkeypatch.setattr(servers.CurrentContext, "LOOK", 0.0)
+    monkeypatch.setattr(current_context.CurrentContext, "LOOK", 0.0)
 
 
 class Server:

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 from tickets import visit
 
-from pysidctx import HostMap, TicketKeys, servers
+from pysidctx import HostMap, TicketKeys
 from pysidctx.servers import SSLContextFactory
+from pysidctx.servers.current_context import CurrentContext
 
 
 class Wrapping(ssl.SSLContext):
@@ -28,7 +29,7 @@ class Wrapping(ssl.SSLContext):
 
 @pytest.fixture(autouse=True)
 def look_at_once(monkeypatch):
-    monkeypatch.setattr(servers.CurrentContext, "LOOK", 0.0)
+    monkeypatch.setattr(CurrentContext, "LOOK", 0.0)
 
 
 def test_a_host_map_and_keys(pem_files, make_server_ctx, make_client_ctx):

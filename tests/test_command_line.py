@@ -72,6 +72,15 @@ def test_what_is_missing_is_named(tmp_path, command, package):
                           "'pysidctx[cli]'\n")
 
 
+@pytest.mark.parametrize("command", ["check", "demo", "info", "secret", "session"])
+def test_help_needs_no_other_package(tmp_path, command):
+    for package in ("cryptography", "matplotlib", "rich", "trustme"):
+        (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError('none', name={package!r})")
+    ran = run(command, "--help", cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "--help" in ran.stdout
+
+
 @pytest.mark.parametrize("command", ["info", "session"])
 def test_some_commands_need_nothing_else(command, tmp_path, session_file):
     for package in ("rich", "trustme", "cryptography"):

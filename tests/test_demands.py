@@ -5,7 +5,7 @@ import ssl
 import pytest
 from handshakes import VERSIONS, connect, id_context, pair, resumes, shake
 
-import pysidctx.fingerprint
+import pysidctx.id_contexts.fingerprint
 from pysidctx import (
     Host,
     HostMap,
@@ -132,14 +132,14 @@ def test_a_demand_made_while_a_fingerprint_is_taken_counts_as_made_later(
             hosts.install(listener)
 
     def derive_late(*parts):
-        if parts[0] == "pysidctx context fingerprint 1":  # and all others are there, too
+        if parts[0] == b"pysidctx context fingerprint 1":  # and all others are there, too
             ask_for_certificates(changed)
         return derive_session_id_context(*parts)
 
     put_in()
     session = connect(listener, client_ctx).client.session
     hosts.clear()
-    monkeypatch.setattr(pysidctx.fingerprint, "derive_session_id_context", derive_late)
+    monkeypatch.setattr(pysidctx.id_contexts.fingerprint, "derive_session_id_context", derive_late)
     put_in()
     assert changed.verify_mode == ssl.CERT_REQUIRED
     assert is_refused(listener, client_ctx, session, "a.test")

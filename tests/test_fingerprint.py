@@ -280,7 +280,8 @@ except ValueError as error:
     print(error)
 HostMap({{"a.test": Host(ctx, b"a/v1")}})
 """
-    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=dict(os.environ, LD_PRELOAD=str(other_store)),
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code],
+                         env=dict(os.environ, LD_PRELOAD=str(other_store)),
                          capture_output=True, text=True)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert f"{ssl.OPENSSL_VERSION} does not show whether" in ran.stdout

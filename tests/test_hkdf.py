@@ -2,7 +2,7 @@
 
 import pytest
 
-from pysidctx.hkdf import hkdf_sha256
+from pysidctx.tickets.hkdf import hkdf_sha256
 
 VECTORS = [
     (b"\x0b" * 22, bytes(range(13)), bytes(range(0xF0, 0xFA)),

@@ -1,4 +1,4 @@
-"""host_table.h and readers.h: read without locks while a writer changes, and frees, what they hold."""
+"""hosts/table.h and lockfree/readers.h: read without locks while a writer changes, and frees, what they hold."""
 
 import shutil
 import subprocess
@@ -9,7 +9,7 @@ from machine import ROOT, program
 pytestmark = pytest.mark.one_python
 
 SOURCE = ROOT / "tests" / "consumers" / "table_stress.c"
-HEADERS = ("host_table.h", "readers.h", "siphash.h")
+HEADERS = ("hosts/table.h", "lockfree/readers.h", "handshake/siphash.h")
 AGAIN = "while (atomic_load_explicit(&table->changes, memory_order_seq_cst) != changes)"
 BETWEEN = "dot = memchr(name, '.', length);"  # the two look-ups of a name
 SLEEP = "nanosleep(&(struct timespec){0, 1000}, NULL); "
@@ -21,6 +21,7 @@ def stress(tmp_path):
     """Run the program with a sanitizer, with the headers changed: (header, what is in it, what is to be)."""
     def run(sanitizer, *arguments, changes=()):
         for name in HEADERS:
+            (tmp_path / name).parent.mkdir(exist_ok=True)
             shutil.copy(ROOT / "pysidctx" / name, tmp_path / name)
         for header, old, new in changes:
             text = (tmp_path / header).read_text()
@@ -45,17 +46,17 @@ def test_readers_see_one_map_that_is_not_freed(stress, sanitizer, arguments):
 
 def test_without_waiting_they_see_freed_entries(stress):
     """So the test above can fail; likewise below."""
-    ran = stress("address", "held", changes=[("readers.h", WAIT, WAIT + " if (gate) return;")])
+    ran = stress("address", "held", changes=[("lockfree/readers.h", WAIT, WAIT + " if (gate) return;")])
     assert "ERROR: AddressSanitizer" in ran.stderr  # what it is depends on who has the memory by then
 
 
 def test_without_looking_again_they_see_parts_of_two_maps(stress):
-    ran = stress("address", changes=[("host_table.h", BETWEEN, SLEEP + BETWEEN),
-                                     ("host_table.h", AGAIN, "while (changes == SIZE_MAX)")])
+    ran = stress("address", changes=[("hosts/table.h", BETWEEN, SLEEP + BETWEEN),
+                                     ("hosts/table.h", AGAIN, "while (changes == SIZE_MAX)")])
     assert ran.returncode == 1
     assert ran.stderr == ""
 
 
 def test_looking_again_they_see_one_however_long_it_takes(stress):
-    ran = stress("address", changes=[("host_table.h", BETWEEN, SLEEP + BETWEEN)])
+    ran = stress("address", changes=[("hosts/table.h", BETWEEN, SLEEP + BETWEEN)])
     assert (ran.returncode, ran.stderr) == (0, "")

@@ -67,7 +67,7 @@ def foreign_copy(tmp_path):
         subprocess.run([patchelf, "--set-soname", f"foreign-{name}", *renamed, "--set-rpath",
                         str(tmp_path), tmp_path / f"foreign-{name}"], check=True)
     copied = shutil.copytree(PACKAGE, tmp_path / "pysidctx")
-    for module in copied.glob(f"*{sysconfig.get_config_var('EXT_SUFFIX')}"):
+    for module in copied.rglob(f"*{sysconfig.get_config_var('EXT_SUFFIX')}"):
         subprocess.run([patchelf, *renamed, "--set-rpath", str(tmp_path), module], check=True)
     return tmp_path
 

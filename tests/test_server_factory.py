@@ -15,9 +15,9 @@ from forks import in_a_fork
 from handshakes import connect
 from machine import ROOT
 
-from pysidctx import TicketKeys, servers
+from pysidctx import TicketKeys
 from pysidctx.environment import SECRET_FILE
-from pysidctx.servers import SSLContextFactory
+from pysidctx.servers import SSLContextFactory, factory as servers
 
 
 @pytest.fixture

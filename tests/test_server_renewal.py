@@ -14,8 +14,9 @@ from handshakes import VERSIONS
 from tickets import visit
 from trustme import CA, KeyType
 
-from pysidctx import TicketKeys, servers
+from pysidctx import TicketKeys
 from pysidctx.servers import SSLContextFactory
+from pysidctx.servers.current_context import CurrentContext
 
 DAY = datetime.timedelta(days=1)
 
@@ -35,7 +36,7 @@ def revocation_list(ca, *certificates):
 
 @pytest.fixture(autouse=True)
 def look_at_once(monkeypatch):
-    monkeypatch.setattr(servers.CurrentContext, "LOOK", 0.0)
+    monkeypatch.setattr(CurrentContext, "LOOK", 0.0)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""sid_slot.h: what one thread writes, others read whole."""
+"""id_context_slot.h: what one thread writes, others read whole."""
 
 import subprocess
 
@@ -7,14 +7,14 @@ from machine import ROOT, program
 
 pytestmark = pytest.mark.one_python
 
-HEADER = ROOT / "pysidctx" / "sid_slot.h"
+HEADER = ROOT / "pysidctx" / "lockfree" / "id_context_slot.h"
 RETRY = "while (atomic_load_explicit(&slot->generation, memory_order_relaxed) != seen)"
 
 
 @pytest.fixture
 def stress(tmp_path):
     def run(header):
-        (tmp_path / "sid_slot.h").write_text(header)
+        (tmp_path / "id_context_slot.h").write_text(header)
         subprocess.run(
             [program("cc", "gcc"), "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-I", tmp_path,
              ROOT / "tests" / "consumers" / "slot_stress.c", "-o", tmp_path / "stress"], check=True)

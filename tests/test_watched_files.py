@@ -10,14 +10,15 @@ import pytest
 from handshakes import connect
 from tickets import visit
 
-from pysidctx import TicketKeys, servers, watched_files
-from pysidctx.servers import SSLContextFactory
-from pysidctx.watched_files import FilesRead, WatchedFile
+from pysidctx import TicketKeys
+from pysidctx.servers import SSLContextFactory, watched_files
+from pysidctx.servers.current_context import CurrentContext
+from pysidctx.servers.watched_files import FilesRead, WatchedFile
 
 
 @pytest.fixture(autouse=True)
 def look_at_once(monkeypatch):
-    monkeypatch.setattr(servers.CurrentContext, "LOOK", 0.0)
+    monkeypatch.setattr(CurrentContext, "LOOK", 0.0)
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def test_nothing_is_left_in_ssl(pem_files):
     with FilesRead().noticing(), FilesRead().noticing():
         assert vars(watched_files.CONTEXT) != before
     with pytest.raises(ZeroDivisionError), FilesRead().noticing():
-        1 / 0
+        raise ZeroDivisionError
     assert dict(vars(watched_files.CONTEXT)) == before
 
 
@@ -250,7 +251,7 @@ def test_a_context_that_is_old(factory_of, client_ctx, built, monkeypatch, caplo
             raise RuntimeError("the vault is closed")
 
     now = [0.0]
-    monkeypatch.setattr("pysidctx.current_context.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("pysidctx.servers.current_context.time", SimpleNamespace(monotonic=lambda: now[0]))
     ctx = factory_of(complete, max_age=60)
     _, session = visit(ctx, client_ctx)
     now[0] = 59.0
@@ -274,7 +275,7 @@ def test_a_context_that_is_old(factory_of, client_ctx, built, monkeypatch, caplo
 
 def test_without_an_age(factory_of, built, monkeypatch, client_ctx):
     now = [0.0]
-    monkeypatch.setattr("pysidctx.current_context.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("pysidctx.servers.current_context.time", SimpleNamespace(monotonic=lambda: now[0]))
     ctx = factory_of(max_age=None)
     now[0] = 1e9
     connect(ctx, client_ctx)

@@ -7,12 +7,13 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import pysidctx
 import pytest
 from handshakes import connect, id_context, resumes
 from machine import module
 
 from pysidctx import (
-    Host, HostMap, TicketKeys, context_fingerprint, resumable, set_session_id_context, sidctx,
+    Host, HostMap, TicketKeys, context_fingerprint, resumable, set_session_id_context,
 )
 from pysidctx.servers import SSLContextFactory
 
@@ -256,7 +257,7 @@ def SSL_CTX_from(context):
     """As C code calls it."""
     get = ctypes.pythonapi.PyCapsule_GetPointer
     get.restype, get.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
-    table = get(sidctx._C_API, b"pysidctx.sidctx._C_API")
+    table = get(pysidctx._C_API, b"pysidctx._C_API")
     place = table + 4 * ctypes.sizeof(ctypes.c_void_p)  # after the version, the size and two setters
     function = ctypes.c_void_p.from_address(place).value
     return ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object)(function)(context)

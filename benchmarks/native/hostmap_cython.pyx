@@ -4,29 +4,21 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
 cimport pysidctx
-from pysidctx.host_table cimport (
+from pysidctx.hosts.table cimport (
     HOSTS_MATCHED, host_table, table_count, table_match,
 )
-from pysidctx.hosts cimport Hosts
+from pysidctx.hosts.entries cimport Hosts
 from pysidctx.libssl cimport (
     BIO, BIO_METHOD, BIO_new, BIO_new_mem_buf, ERR_clear_error, SSL, SSL_CTX,
     SSL_CTX_set_tlsext_servername_callback, SSL_free, SSL_new, SSL_set_ex_data, SSL_set_SSL_CTX,
     SSL_TLSEXT_ERR_OK,
 )
 
-from pysidctx.siphash cimport siphash, siphash_value
+from pysidctx.lockfree.readers cimport atomic_size_t, gate_enter, gate_init, gate_leave, reader_gate
+from pysidctx.handshake.siphash cimport siphash, siphash_value
 
 cdef extern from "timing.h" nogil:
     double seconds()
-
-cdef extern from "readers.h" nogil:
-    ctypedef struct atomic_size_t:
-        pass
-    ctypedef struct reader_gate:
-        pass
-    void gate_init(reader_gate *gate)
-    atomic_size_t *gate_enter(reader_gate *gate)
-    void gate_leave(atomic_size_t *inside)
 
 cdef extern from "openssl/ssl.h" nogil:
     const BIO_METHOD *BIO_s_null()
@@ -82,12 +74,12 @@ def lookups(host_map, Py_ssize_t names, Py_ssize_t loops, uint64_t seed):
     cdef siphash_value hash
     cdef uint64_t state
     cdef atomic_size_t *inside
-    cdef Py_ssize_t i, missed = 0
+    cdef Py_ssize_t _i, missed = 0
     cdef double start
     memcpy(text, <const unsigned char *> first, length)
     with nogil:
         start = seconds()
-        for i in range(loops):
+        for _i in range(loops):
             write_number(text + 4, drawn(&seed) % names)
             inside = gate_enter(&gate)
             hash = siphash(&table.key, text, length)
@@ -105,13 +97,13 @@ def hellos(context, bytes client_hello, Py_ssize_t names, Py_ssize_t loops, uint
     cdef SSL_CTX *ctx = pysidctx.SSL_CTX_from(context)
     cdef unsigned char sent[HELLO_MAX]
     cdef int length = <int> len(client_hello)
-    cdef Py_ssize_t i, at = client_hello.index(name(0).encode()) + 4
+    cdef Py_ssize_t _i, at = client_hello.index(name(0).encode()) + 4
     cdef double start
     cdef SSL *ssl
     memcpy(sent, <const unsigned char *> client_hello, length)
     with nogil:
         start = seconds()
-        for i in range(loops):
+        for _i in range(loops):
             write_number(sent + at, drawn(&seed) % names)
             ssl = SSL_new(ctx)
             SSL_set_ex_data(ssl, 0, ctx)  # CPython, too, keeps something there
@@ -128,10 +120,10 @@ def connections(context, switched_to, Py_ssize_t loops):
     cdef SSL_CTX *ctx = pysidctx.SSL_CTX_from(context)
     cdef SSL_CTX *other = NULL if switched_to is None else pysidctx.SSL_CTX_from(switched_to)
     cdef double start = seconds()
-    cdef Py_ssize_t i
+    cdef Py_ssize_t _i
     cdef SSL *ssl
     with nogil:
-        for i in range(loops):
+        for _i in range(loops):
             ssl = SSL_new(ctx)
             if other is not NULL:
                 SSL_set_SSL_CTX(ssl, other)

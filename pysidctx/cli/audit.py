@@ -3,17 +3,19 @@
 import math
 import time
 from collections.abc import Callable
-from itertools import permutations, product
+from itertools import count, permutations, product
 from typing import NamedTuple, Optional
 
-from pysidctx.cli.connection import VERSIONS, Client, Seen, Target, Ticket, visit
+from pysidctx.cli.client import VERSIONS, Client, limits
+from pysidctx.cli.connection import NOT_OFFERED, Seen, Target, visit
+from pysidctx.cli.messages import Ticket
 from pysidctx.session import Session
 
 # How often, at least, a session may be offered that might be taken by one worker of several; and how often
 # where none was taken even by those that made it, which says little.
 TRIES = 12
 FEW_TRIES = 4
-MISSED = 0.05  # how likely all tries may miss it
+SURE = 0.001  # how likely it may be, at most, that a result is luck
 # More handshakes with a name that seems to have another certificate: where machines have several, it may be
 # only this one that has.
 LOOKS = 6
@@ -23,12 +25,16 @@ class Way(NamedTuple):
     """How a session is resumed."""
 
     version: str
-    tickets: bool
+    tickets: Optional[bool] = None  # False: by session id; None: no certain one
+
+    @property
+    def kind(self) -> Optional[str]:
+        return None if self.tickets is None else "ticket" if self.tickets else "session id"
 
     def __str__(self) -> str:
-        if self.version == "TLS 1.3":
+        if self.version == "TLS 1.3" or self.kind is None:
             return self.version
-        return f"{self.version}, {'ticket' if self.tickets else 'session id'}"
+        return f"{self.version}, {self.kind}"
 
 
 # The one that is rarely used comes last, where an audit may end early.
@@ -49,8 +55,12 @@ class Options(NamedTuple):
     delay: float = 0.0                 # seconds between connections
     timeout: float = 5.0               # seconds for each
     request: bool = False              # ask for a page in TLS 1.3
+    alpn: tuple[str, ...] = ()         # application protocols to offer
+    starttls: str = ""                 # the protocol that turns to TLS; empty: TLS from the beginning
+    alpn_refused: tuple[str, ...] = ()  # and those that are not offered, because the server refuses them
     most_connections: int = 1000
     most_seconds: float = 60.0
+    least_share: Optional[float] = None  # of returning connections that are to be resumed; less is a fault
 
 
 class Host(NamedTuple):
@@ -84,10 +94,6 @@ class Host(NamedTuple):
         return not self.answers and self.seen.refusal in NOT_OFFERED
 
 
-# What is seen where a server does not have a version: its alert, or OpenSSL's words for another one.
-NOT_OFFERED = ("alert protocol_version", "unsupported protocol", "wrong version number")
-
-
 class Returning(NamedTuple):
     """A client that came back over and over."""
 
@@ -98,11 +104,17 @@ class Returning(NamedTuple):
     locked_out: bool = False  # all were refused, by alerts, and clients without a session are not
     tickets: tuple[Ticket, ...] = ()  # of the first visit
     fresh: Optional[bool] = None      # whether a resumed handshake brought other tickets; None: not known
+    ended: str = ""                   # what ended the first visit before it gave a session
+
+    @property
+    def answered(self) -> int:
+        """How many were let in."""
+        return self.visits - self.refused
 
     @property
     def share(self) -> float:
         """Of those that were let in."""
-        return self.resumed / (self.visits - self.refused) if self.visits > self.refused else 0.0
+        return self.resumed / self.answered if self.answered else 0.0
 
 
 class Crossing(NamedTuple):
@@ -114,9 +126,16 @@ class Crossing(NamedTuple):
     seen: Optional[Seen]     # the connection that was resumed, if any was
     certified: bool          # made with a client's certificate
     certificate: Optional[bytes]  # the server's, where it was made
-    at_home: bool            # whether so many tries would have been enough where it was made
+    at_home: bool            # whether any was resumed where it was made
     problem: str             # why it could not be tried
     looked: bool = False     # at more of the other's certificates
+    resumed: int = 0         # where such sessions are resumed: so many,
+    answered: int = 0        # of so many
+
+    @property
+    def luck(self) -> float:
+        """How likely it is that no try was resumed by luck alone."""
+        return luck(self.resumed, self.answered, self.tries)
 
 
 Found = dict[Way, dict[str, Optional[Returning]]]  # None: no session can be had that way
@@ -134,6 +153,7 @@ class Evidence(NamedTuple):
     unfinished: str                        # why it ended early
     connections: int
     seconds: float
+    limited: tuple[str, ...] = ()          # of this client, by openssl.cnf
 
 
 class Exhausted(Exception):
@@ -173,7 +193,8 @@ class Audit:
         except Exhausted as error:
             unfinished = str(error)
         return Evidence(self.hosts, self.returning, self.crossings, self.moves, self.certificates,
-                        self.distrust, unfinished, self.made, time.monotonic() - self.begun)
+                        self.distrust, unfinished, self.made, time.monotonic() - self.begun,
+                        tuple(limits()))
 
     def connect(self, client: Client, name: Optional[str], session: Optional[Session] = None,
                 target: Optional[Target] = None) -> Seen:
@@ -184,7 +205,8 @@ class Audit:
             raise Exhausted(f"{self.options.most_seconds:g} seconds")
         time.sleep(delay)
         self.made += 1
-        client = client._replace(timeout=self.options.timeout, request=self.options.request)
+        client = client._replace(timeout=self.options.timeout, request=self.options.request,
+                                 alpn=self.options.alpn, starttls=self.options.starttls)
         try:
             seen = visit(target or self.target, name, client, session)
         except OSError as error:  # it cannot be reached any more
@@ -196,7 +218,7 @@ class Audit:
     def connect_twice(self, client: Client, name: Optional[str]) -> Seen:
         """A full handshake, made again if it breaks off: that may be for once, and mean nothing."""
         seen = self.connect(client, name)
-        if seen.admitted or seen.refusal.startswith("alert "):
+        if (seen.admitted and not seen.ended) or seen.ours or seen.refusal.startswith("alert "):
             return seen
         return self.connect(client, name)
 
@@ -217,7 +239,7 @@ class Audit:
 
     def clients_for(self, way: Way, host: Host) -> list[Client]:
         """Those that are let in: without a certificate, and with one if it asks for that."""
-        client, tried = Client(way.version, way.tickets), host.with_certificate
+        client, tried = Client(way.version, way.tickets is not False), host.with_certificate
         made = [client] if host.seen.admitted else []
         if tried is not None and tried.admitted:
             made.append(client._replace(certificate=self.options.client_cert))
@@ -236,7 +258,7 @@ class Audit:
         if not first.admitted:
             return Returning(0, refusal=first.refusal)
         if session is None or (way.tickets and not first.tickets):
-            return None
+            return Returning(0, ended=first.ended) if first.ended else None
         known = {ticket.data for ticket in first.tickets}
         refusals = []
         for _ in range(self.options.connections - 1):
@@ -247,6 +269,7 @@ class Audit:
                 resumed += 1
                 fresh = bool(fresh) or any(ticket.data not in known for ticket in seen.tickets)
                 known |= {ticket.data for ticket in seen.tickets}
+                client = client._replace(brief=not seen.tickets)  # they do not come: that was seen
                 # Else the same again: where workers take turns, the one that made it will come.
                 session = seen.session or session
         return Returning(
@@ -263,22 +286,18 @@ class Audit:
         found, crossings = self.returning[way], self.crossings.setdefault(way, [])
         for made, offered in permutations(self.hosts[way.version], 2):
             returning, there = found.get(str(made.name)), found.get(str(offered.name))
-            if returning is None or not offered.answers:
+            if returning is None or returning.ended or not offered.answers:
                 continue
             for client in self.clients_for(way, made):
                 self.progress(f"{way}: from {made.name} to {offered.name}")
-                wanted = self.offers(returning, there, offered)
-                crossing = self.carried(client, made.name, offered, wanted, returning.share > 0)
+                usual = returning if there is None else min(returning, there, key=lambda each: each.share)
+                # What the other's workers share is not known; or much depends on it.
+                much = offered.demands or there is None
+                crossing = self.carried(client, made.name, offered, usual, much, returning.share > 0)
                 crossings.append(crossing)
                 if crossing.seen is not None and (client.certificate or not offered.demands):
                     self.look_for(crossing.certificate, client, offered.name)
                     crossings[-1] = crossing._replace(looked=True)
-
-    def offers(self, returning: Returning, there: Optional[Returning], offered: Host) -> int:
-        """How often to offer a session: workers may differ in what they take of the one, and of the other."""
-        if offered.demands or there is None:  # what its workers share is not known; or much depends on it
-            return max(TRIES, self.options.connections)
-        return tries(min(returning.share, there.share), self.options.connections)
 
     def look_for(self, certificate: Optional[bytes], client: Client, name: Optional[str]) -> None:
         """Whether the certificate that a session was made with is also one of another name's."""
@@ -293,18 +312,23 @@ class Audit:
         for host in self.hosts[way.version][:1]:
             returning = found.get(str(host.name))
             for address, client in product(self.options.addresses, self.clients_for(way, host)[:1]):
-                if returning is not None:
+                if returning is not None and not returning.ended:
                     self.progress(f"{way}: to {address}")
-                    moves.append(self.carried(
-                        client, host.name, host, tries(returning.share, self.options.connections),
-                        returning.share > 0, self.target._replace(address=address)))
+                    moves.append(self.carried(client, host.name, host, returning, False, returning.share > 0,
+                                              self.target._replace(address=address)))
 
-    def carried(self, client: Client, made: Optional[str], offered: Host, wanted: int, at_home: bool,
-                target: Optional[Target] = None) -> Crossing:
-        """Offer a session elsewhere, until it is taken, or as often as is wanted."""
+    def carried(self, client: Client, made: Optional[str], offered: Host, usual: Returning, much: bool,
+                at_home: bool, target: Optional[Target] = None) -> Crossing:
+        """Offer a session elsewhere, until it is taken, or so often that this is no luck if it `usual`ly is.
+
+        As often as may be, where `much` depends on it.
+        """
+        most = max(TRIES, self.options.connections)
+        wanted = most if much else min(most, tries(usual.resumed, usual.answered))
         first = self.connect_twice(client, made)
         crossing = Crossing(str(made), target.address if target else str(offered.name), 0, None,
-                            client.certificate is not None, first.certificate, at_home, "")
+                            client.certificate is not None, first.certificate, at_home, "",
+                            resumed=usual.resumed, answered=usual.answered)
         session = first.session
         if session is None:
             return crossing._replace(problem=first.refusal or "no session was given")
@@ -332,9 +356,20 @@ class Audit:
         return crossing
 
 
-def tries(share: float, connections: int) -> int:
-    """How many show whether a session is taken, if one worker in so many would take it."""
-    most = max(TRIES, connections)
-    if share in (0, 1):
-        return 2 if share else FEW_TRIES
-    return min(most, max(2, math.ceil(math.log(MISSED) / math.log(1 - share))))
+def luck(resumed: int, answered: int, misses: int) -> float:
+    """How likely `misses` are, one after the other, of what is resumed as often as these counts say.
+
+    Where some were not resumed, workers that share nothing take turns: the share that resumes is not known but
+    from the counts, by Laplace's rule of succession, and each miss adds to them. Where all were resumed, there
+    would be two such workers at least, and it took luck to meet one of them each time.
+    """
+    if resumed == answered:
+        return 0.5 ** (answered + misses)
+    return math.prod((answered - resumed + 1 + miss) / (answered + 2 + miss) for miss in range(misses))
+
+
+def tries(resumed: int, answered: int) -> int:
+    """After how many misses, of sessions that are resumed so often, none is luck; few, if none is resumed."""
+    if not resumed:
+        return FEW_TRIES
+    return next(misses for misses in count(2) if luck(resumed, answered, misses) < SURE)

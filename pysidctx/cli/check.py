@@ -1,135 +1,77 @@
 """`check`: an outside audit of any TLS server: does it resume, and does nothing cross?"""
 
 import argparse
-import contextlib
 import ipaddress
-import json
 import re
 import socket
 import ssl
-import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import NoReturn, Optional
+from collections.abc import Callable
+from typing import Optional
 
 from cryptography import x509
-from rich.console import Console
-from rich.text import Text
 
 from pysidctx.cli.audit import Audit, Evidence, Options
-from pysidctx.cli.connection import TIMEOUTS, Client, Seen, Target, load_certificate, visit
-from pysidctx.cli.verdicts import FAULT, NOTE, OK, Finding, findings
+from pysidctx.cli.check_arguments import MOST_NAMES
+from pysidctx.cli.client import ALPN, Client, load_authorities, load_certificate, unlimited
+from pysidctx.cli.connection import TIMEOUTS, Seen, Target, visit
+from pysidctx.cli.least_share import held_to
+from pysidctx.cli.output import Output, Unreachable
+from pysidctx.cli.report import Report
+from pysidctx.cli.screen import progress
+from pysidctx.cli.starttls import PROTOCOLS, Refused, shown, wanted_by
+from pysidctx.cli.verdicts import FAULT, NOTE, Finding, findings
 
-STYLES = {OK: "green", NOTE: "yellow", FAULT: "bold red"}
-MOST_NAMES = 5  # that are taken from a certificate
-MOST_CONNECTIONS = Options(()).most_connections
-DAY = 24 * 3600.0
 UNFINISHED = 3  # the exit code where no fault was found, but not all was looked at
 NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.ASCII)
 
 
-class Unreachable(Exception):
-    """There is nothing to audit; the message is for people."""
-
-
-class Screen(Console):
-    """Leaves it to main() what a reader means that has gone away: no fault of the server's."""
-
-    def on_broken_pipe(self) -> NoReturn:
-        raise BrokenPipeError
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("host", metavar="HOST[:PORT]",
-                        help="the server, also as [IPv6]:PORT; the port is 443 if none is given")
-    parser.add_argument("--name", action="append", default=[], dest="names", metavar="NAME",
-                        help="a server name to ask for, once for each; the first is the main one (default: "
-                             f"HOST, and the names in its certificate, at most {MOST_NAMES} in all)")
-    parser.add_argument("--address", action="append", default=[], dest="addresses", metavar="ADDRESS",
-                        help="another address of the same host: do its sessions survive a move there?")
-    parser.add_argument("--demands", action="append", default=[], metavar="NAME",
-                        help="a name, besides the others, that is to let in nobody without a client's "
-                             "certificate")
-    parser.add_argument("--client-cert", metavar="FILE",
-                        help="a client's certificate chain and key in PEM, for names that ask for one")
-    parser.add_argument("--ca-file", metavar="FILE", help="CAs to verify the server's certificate with")
-    parser.add_argument("--connections", type=at_least(2), default=10, metavar="N",
-                        help="connections of a client that comes back, for each way of resumption "
-                             "(default: 10)")
-    parser.add_argument("--delay", type=seconds, default=0.0, metavar="SECONDS",
-                        help="wait between connections (default: 0)")
-    parser.add_argument("--timeout", type=some_seconds, default=5.0, metavar="SECONDS",
-                        help="for each connection (default: 5)")
-    parser.add_argument("--request", action="store_true",
-                        help="ask for a page (HEAD / HTTP/1.1) in TLS 1.3: some servers give tickets only with "
-                             "an answer")
-    parser.add_argument("--most-connections", type=at_least(1), default=MOST_CONNECTIONS, metavar="N",
-                        help=f"end after so many (default: {MOST_CONNECTIONS})")
-    parser.add_argument("--most-seconds", type=some_seconds, metavar="SECONDS",
-                        help="end after so long (default: 60, besides what --delay can take)")
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-
-
-def at_least(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{value} is less than {least}")
-        return value
-    return number
-
-
-def seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= DAY:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds, up to a day")
-    return value
-
-
-def some_seconds(text: str) -> float:
-    value = seconds(text)
-    if not value:
-        raise argparse.ArgumentTypeError("0 seconds are none")
-    return value
-
-
 def run(arguments: argparse.Namespace) -> int:
-    """Audit, print, and return 1 for a fault, 2 if there is nothing to audit, 3 if it ended early, else 0."""
-    console = Screen(highlight=False, soft_wrap=True)
+    """Audit, report, and return 1 for a fault, 2 if there is nothing to audit, 3 if it ended early, else 0."""
+    output = Output(arguments)
     begun = time.monotonic()
-    try:
+    with output.told_of_failures():
+        output.prepare()
         target, options, made = asked(arguments)
-        with progress(console, arguments.json) as tell:
+        with progress(output.console, arguments.json) as tell:
             evidence = Audit(target, options, tell, made=made, begun=begun).run()
         refuse_silence(target, options, evidence)
-    except Unreachable as error:
-        if arguments.json:
-            print(json.dumps({"target": arguments.host, "error": str(error)}))
-        else:
-            print(f"pysidctx check: {error}", file=sys.stderr)
+        report = Report(target, options, evidence, found(evidence, options))
+        output.write(report)
+    if output.failure:
         return 2
-    found = findings(evidence, options)
-    if arguments.json:
-        print(json.dumps(as_json(target, options, evidence, found), indent=1))
-    else:
-        show(console, target, options, evidence, found)
-    if any(finding.grade == FAULT for finding in found):
+    output.print(report)
+    if report.fails_on(arguments.fail_on):
         return 1
     return UNFINISHED if evidence.unfinished else 0
+
+
+def found(evidence: Evidence, options: Options) -> list[Finding]:
+    if options.least_share is None:
+        return findings(evidence, options)
+    return held_to(options.least_share, findings(evidence, options), evidence)
 
 
 def asked(arguments: argparse.Namespace) -> tuple[Target, Options, int]:
     """What the arguments mean, once a server has answered, and how many connections that took; Unreachable."""
     check_file(arguments.client_cert, load_certificate)
-    check_file(arguments.ca_file, lambda ctx, path: ctx.load_verify_locations(path))
+    check_file(arguments.ca_file, load_authorities)
     addresses = tuple(map(checked_address, arguments.addresses))
     demanding = tuple(map(checked_name, arguments.demands))
     said = tuple(dict.fromkeys(map(checked_name, arguments.names)))
     host, port = split(arguments.host)
     own = () if is_address(host) else (checked_name(host),)
     main = (*said, *own, None)[0]
+    alpn = protocols(arguments)
     most_seconds = arguments.most_seconds or 60 + arguments.delay * arguments.most_connections
-    target, seen, made = reached(host, port, main, arguments, time.monotonic() + most_seconds)
+    client = Client(timeout=arguments.timeout, alpn=alpn, starttls=arguments.starttls or "")
+    target, seen, made = reached(host, port, main, client, arguments, time.monotonic() + most_seconds)
+    refused = alpn if seen.refusal == "alert no_application_protocol" and not arguments.alpn else ()
+    if refused:  # it has none of these, and does not overlook it: mail servers do so
+        alpn, spent = (), made
+        target, seen, made = reached(host, port, main, client._replace(alpn=alpn), arguments,
+                                     time.monotonic() + most_seconds)
+        made += spent
     in_certificate = names_in(seen.certificate) if seen.certificate and not said else []
     known = said or tuple(dict.fromkeys([*own, *in_certificate]))
     names = said or known[:MOST_NAMES]
@@ -138,16 +80,41 @@ def asked(arguments: argparse.Namespace) -> tuple[Target, Options, int]:
         verified=said or own or (host,), names_left=len({*known} - {*names, *demanding}),
         client_cert=arguments.client_cert, ca_file=arguments.ca_file, connections=arguments.connections,
         delay=arguments.delay, timeout=arguments.timeout, request=arguments.request,
-        most_connections=arguments.most_connections, most_seconds=most_seconds), made
+        alpn=alpn, starttls=client.starttls, alpn_refused=refused,
+        most_connections=arguments.most_connections, most_seconds=most_seconds, least_share=arguments.least_share), made
+
+
+def protocols(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """To offer; Unreachable."""
+    for protocol in arguments.alpn:
+        if len(protocol.encode(errors="replace")) > 255 or not protocol.isascii():
+            raise Unreachable(f"--alpn takes a name of up to 255 characters of ASCII, not {protocol[:40]!r}")
+        if protocol == "h2" and arguments.request:
+            raise Unreachable("--request asks in HTTP/1.1: leave out --alpn h2, or --request")
+    if arguments.starttls and arguments.request:
+        raise Unreachable(f"--request asks for a page, which a server of {arguments.starttls} has not: leave it out")
+    if arguments.alpn or arguments.starttls:
+        return tuple(filter(None, dict.fromkeys(arguments.alpn)))
+    return tuple(protocol for protocol in ALPN if not (arguments.request and protocol == "h2"))
 
 
 def refuse_silence(target: Target, options: Options, evidence: Evidence) -> None:
     """Nothing is right about a server that nothing was seen of."""
     hosts = [host for of_version in evidence.hosts.values() for host in of_version]
-    if hosts and not evidence.unfinished and not any(host.answers for host in hosts):
-        raise Unreachable(
-            f"{target} shakes hands with nobody, in TLS 1.2 and 1.3: {hosts[-1].seen.refusal}. "
-            + ("Is this a name that it serves?" if options.names else "Name one that it serves with --name."))
+    if not hosts or evidence.unfinished or any(host.answers for host in hosts):
+        return
+    reasons: dict[str, list[str]] = {}
+    for version, of_version in evidence.hosts.items():
+        why = ", ".join(dict.fromkeys(host.seen.refusal for host in of_version))
+        reasons.setdefault(why, []).append(version)
+    told = "; ".join(f"{' and '.join(versions)}: {why}" for why, versions in reasons.items())
+    if any("no_application_protocol" in why for why in reasons):
+        advice = "Name an application protocol that it speaks with --alpn."
+    elif any(host.seen.ours for host in hosts):
+        advice = "It may be in order for other clients: this one cannot tell."
+    else:
+        advice = "Is this a name that it serves?" if options.names else "Name one that it serves with --name."
+    raise Unreachable(f"{target} shakes hands with nobody ({told}). {advice}")
 
 
 def checked_name(text: str) -> str:
@@ -160,7 +127,7 @@ def checked_name(text: str) -> str:
 def check_file(path: Optional[str], load: Callable[[ssl.SSLContext, str], None]) -> None:
     if path is not None:
         try:
-            load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), path)
+            load(unlimited(), path)
         except OSError as error:
             raise Unreachable(f"{path!r} cannot be used: {error.strerror or error}") from None
 
@@ -203,8 +170,8 @@ def addresses_of(host: str, port: int) -> list[str]:
     return [str(each[4][0]) for each in found]
 
 
-def reached(host: str, port: int, name: Optional[str], bounds: argparse.Namespace, end: float
-            ) -> tuple[Target, Seen, int]:
+def reached(host: str, port: int, name: Optional[str], client: Client, bounds: argparse.Namespace,
+            end: float) -> tuple[Target, Seen, int]:
     """The first address that answers, to which all connections go then, and how many it took; Unreachable."""
     said, timeout = f"{Target(host, port, host)} cannot be reached: it has no address", bounds.timeout
     for made, address in enumerate(addresses_of(host, port)[:bounds.most_connections], 1):
@@ -214,7 +181,10 @@ def reached(host: str, port: int, name: Optional[str], bounds: argparse.Namespac
                 break
         target = Target(host, port, address)
         try:
-            seen = visit(target, name, Client(timeout=timeout))
+            seen = visit(target, name, client)
+        except Refused as error:
+            said = f"{target} does not turn to TLS as {client.starttls} does: {error}"
+            continue
         except OSError as error:
             why = f"no answer in {timeout:g} s" if isinstance(error, TIMEOUTS) else error.strerror or error
             said = f"{Target(host, port, host)} cannot be reached: {why}"
@@ -224,10 +194,20 @@ def reached(host: str, port: int, name: Optional[str], bounds: argparse.Namespac
         what = {"no answer in time": f"accepts connections, but said nothing in {timeout:g} s",
                 "the connection was closed": "closes connections at once",
                 }.get(seen.refusal, "does not speak TLS")
-        said = f"{target} {what}: is it a TLS server, and is this its port?"
+        said = f"{target} {what}: is it a TLS server, and is this its port?{instead_of_tls(seen.first)}"
         if name is None:
             said += " Some answer only those who ask for a name: give one with --name."
     raise Unreachable(said)
+
+
+def instead_of_tls(first: bytes) -> str:
+    """What a server wants that said this first, as far as can be told."""
+    wanted = wanted_by(first)
+    if wanted:
+        return f" It seems to speak {' or '.join(wanted)}: try --starttls {' or --starttls '.join(wanted)}."
+    if first:
+        return f" It says {shown(first)}."
+    return f" If it begins in plain text, name its protocol: --starttls {'|'.join(PROTOCOLS)}."
 
 
 def names_in(certificate: bytes) -> list[str]:
@@ -239,48 +219,3 @@ def names_in(certificate: bytes) -> list[str]:
         return []
     lowered = (name.lower() for name in found.get_values_for_type(x509.DNSName))
     return [name for name in lowered if NAME.fullmatch(name)]
-
-
-@contextlib.contextmanager
-def progress(console: Console, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """A line that tells what is going on, where somebody looks at a terminal."""
-    if quiet or not console.is_terminal:
-        yield lambda doing: None
-    else:
-        with console.status("connecting") as status:
-            yield lambda doing: status.update(Text(doing))
-
-
-def as_json(target: Target, options: Options, evidence: Evidence,
-            found: list[Finding]) -> dict[str, object]:
-    return {"target": str(target), "address": target.address, "names": options.names,
-            "connections": evidence.connections, "seconds": round(evidence.seconds, 3),
-            "finished": not evidence.unfinished, "faults": sum(each.grade == FAULT for each in found),
-            "findings": [finding._asdict() for finding in found]}
-
-
-def merged(found: list[Finding]) -> list[Finding]:
-    """One for all versions and ways of which the same is to be said."""
-    where: dict[Finding, list[str]] = {}
-    for finding in found:
-        where.setdefault(finding._replace(where=""), []).append(finding.where)
-    return [finding._replace(where="; ".join(filter(None, places))) for finding, places in where.items()]
-
-
-def show(console: Console, target: Target, options: Options, evidence: Evidence,
-         found: list[Finding]) -> None:
-    names = f", names {', '.join(options.names)}" if options.names else ", without a name"
-    address = f" at {target.address}" if target.host != target.address else ""
-    console.print(f"{target}{address}{names}", markup=False)
-    found = merged(found)
-    for finding in found:
-        line = Text(f"{finding.grade:<5}", style=STYLES[finding.grade])
-        line.append(f"  {finding.where}: {finding.seen}" if finding.where else f"  {finding.seen}",
-                    style="default not bold")
-        console.print(line)
-        for heading, text in (("why", finding.why), ("do", finding.do)):
-            if text:
-                console.print(f"       {heading}: {text}", markup=False)
-    grades = [finding.grade for finding in found]
-    console.print(f"faults: {grades.count(FAULT)}, notes: {grades.count(NOTE)}; {evidence.connections} "
-                  f"connections in {evidence.seconds:.1f} s")

@@ -7,30 +7,27 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple, Optional, TypeVar
 
+from pysidctx.cli.client import Client, context
+from pysidctx.cli.messages import Messages, Ticket
+from pysidctx.cli.starttls import PROTOCOLS, PlainText
+from pysidctx.errors import SessionError
 from pysidctx.session import Session
 
 T = TypeVar("T")
 
-VERSIONS = {"TLS 1.2": ssl.TLSVersion.TLSv1_2, "TLS 1.3": ssl.TLSVersion.TLSv1_3}
-
-# Seconds that a server of TLS 1.3 has after the handshake for its tickets, or for an alert.
+# Seconds that a server of TLS 1.3 has after the handshake for its tickets, or for an alert; and how many bytes of
+# its data may come before them.
 SETTLE = 1.0
+LEAST_SETTLE = 0.1  # where none are waited for, and a refusal does not take longer than a handshake
+MOST_DATA = 1 << 20
+
+# What a client of HTTP/2 begins with, and servers may wait for: RFC 9113, section 3.4. The settings are empty.
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 
 TIMEOUTS = TimeoutError, socket.timeout  # one and the same from Python 3.10 on
 
-# Of RFC 8446, section 4 and appendix B; in TLS 1.2 they are the same.
-HANDSHAKE, ALERT = 22, 21
-NEW_SESSION_TICKET, CERTIFICATE, CERTIFICATE_REQUEST = 4, 11, 13
-FATAL = 2
-ALERTS = {
-    40: "handshake_failure", 42: "bad_certificate", 43: "unsupported_certificate",
-    44: "certificate_revoked", 45: "certificate_expired", 46: "certificate_unknown",
-    47: "illegal_parameter", 48: "unknown_ca", 49: "access_denied", 50: "decode_error",
-    51: "decrypt_error", 70: "protocol_version", 71: "insufficient_security",
-    80: "internal_error", 86: "inappropriate_fallback", 109: "missing_extension",
-    110: "unsupported_extension", 112: "unrecognized_name", 116: "certificate_required",
-    120: "no_application_protocol",
-}
+# What is seen where a server does not have a version: its alert, or OpenSSL's words for another one.
+NOT_OFFERED = "alert protocol_version", "unsupported protocol", "wrong version number"
 
 
 class Target(NamedTuple):
@@ -42,25 +39,6 @@ class Target(NamedTuple):
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-class Client(NamedTuple):
-    """How a connection is made."""
-
-    version: Optional[str] = None       # a key of VERSIONS; None: either
-    tickets: bool = True                # False: takes none, so that TLS 1.2 has session ids alone
-    certificate: Optional[str] = None   # a PEM file with the client's chain and key
-    verify: bool = False                # the server's certificate
-    ca_file: Optional[str] = None       # by which; None: the system's CAs
-    timeout: float = 5.0                # seconds, for the whole of a connection
-    request: bool = False               # ask for a page in TLS 1.3: some give tickets only with an answer
-
-
-class Ticket(NamedTuple):
-    """A ticket as it came over the wire."""
-
-    lifetime: int  # seconds; in TLS 1.2 a hint, and 0 says nothing
-    data: bytes
 
 
 class Seen(NamedTuple):
@@ -75,85 +53,10 @@ class Seen(NamedTuple):
     tickets: list[Ticket]
     session: Optional[Session]    # if it can be resumed
     distrust: str                 # why the server's certificate was not accepted, where it is verified
-
-
-class Messages:
-    """What the server says in the handshake, and in what belongs to it."""
-
-    def __init__(self) -> None:
-        self.heard = self.asked = False
-        self.certificate: Optional[bytes] = None
-        self.tickets: list[Ticket] = []
-        self.alert = ""
-
-    def __call__(self, connection: object, direction: str, version: int, content: int,
-                 message: int, data: bytes) -> None:
-        """As the message callback of SSL_CTX_set_msg_callback(3)."""
-        if direction != "read" or content not in (HANDSHAKE, ALERT):
-            return
-        self.heard = True
-        tls13 = version == ssl.TLSVersion.TLSv1_3
-        if content == ALERT:
-            if data[0] == FATAL:
-                self.alert = f"alert {ALERTS.get(data[1], data[1])}"
-        elif message == CERTIFICATE_REQUEST:
-            self.asked = True
-        elif message == CERTIFICATE:
-            self.certificate = first_certificate(data, tls13)
-        elif message == NEW_SESSION_TICKET:
-            self.tickets.append(ticket_in(data, tls13))
-
-
-def part(data: bytes, size: int) -> tuple[bytes, bytes]:
-    """A vector whose length takes `size` bytes, and what follows it."""
-    end = size + int.from_bytes(data[:size], "big")
-    return data[size:end], data[end:]
-
-
-def first_certificate(message: bytes, tls13: bool) -> Optional[bytes]:
-    """Of a Certificate message: RFC 8446, section 4.4.2; RFC 5246, section 7.4.2."""
-    body = message[4:]
-    if tls13:
-        _, body = part(body, 1)  # the context of a request
-    entries, _ = part(body, 3)
-    first, _ = part(entries, 3)
-    return first or None
-
-
-def ticket_in(message: bytes, tls13: bool) -> Ticket:
-    """Of a NewSessionTicket message: RFC 8446, section 4.6.1; RFC 5077, section 3.3."""
-    body = message[4:]
-    lifetime, body = int.from_bytes(body[:4], "big"), body[4:]
-    if tls13:
-        _, body = part(body[4:], 1)  # after what is added to its age: a nonce
-    return Ticket(lifetime, part(body, 2)[0])
-
-
-def context(client: Client, messages: Messages) -> ssl.SSLContext:
-    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if client.verify:
-        ctx.load_verify_locations(client.ca_file) if client.ca_file else ctx.load_default_certs()
-    else:
-        ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE
-        ctx.set_ciphers("DEFAULT:@SECLEVEL=0")  # to look at a server is not to trust it
-    if client.version is not None:
-        ctx.minimum_version = ctx.maximum_version = VERSIONS[client.version]
-    if not client.tickets:
-        ctx.options |= ssl.OP_NO_TICKET
-    if client.certificate is not None:
-        load_certificate(ctx, client.certificate)
-    # For debugging, says CPython, which has had it since 3.8: nothing else tells whether a server has
-    # asked for a certificate, or shows that of one that refuses.
-    setattr(ctx, "_msg_callback", messages)
-    return ctx
-
-
-def load_certificate(ctx: ssl.SSLContext, path: str) -> None:
-    """A chain and its key; OSError, also for a key with a pass phrase, which nobody is asked for."""
-    def refuse() -> str:
-        raise OSError("its key has a pass phrase: name a file without")
-
-    ctx.load_cert_chain(path, password=refuse)
+    ended: str = ""               # what ended it before all tickets could have come
+    ours: bool = False            # it was the client that refused
+    secure_renegotiation: bool = True  # RFC 5746; TLS 1.3 does without
+    first: bytes = b""            # what it said first, if that was no TLS
 
 
 def once(call: Callable[[], T]) -> T:
@@ -173,7 +76,7 @@ class Exchange:
 
     def __init__(self, plain: socket.socket, ctx: ssl.SSLContext, name: Optional[str],
                  deadline: float) -> None:
-        self.plain, self.deadline = plain, deadline
+        self.plain, self.deadline, self.first = plain, deadline, b""
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = ctx.wrap_bio(self.incoming, self.outgoing, server_hostname=name)
 
@@ -196,6 +99,7 @@ class Exchange:
     def receive(self) -> None:
         self.plain.settimeout(self.left())
         data = self.plain.recv(1 << 16)
+        self.first = self.first or data
         if data:
             self.incoming.write(data)
         else:
@@ -210,20 +114,27 @@ class Exchange:
 
 def visit(target: Target, name: Optional[str], client: Client,
           session: Optional[Session] = None) -> Seen:
-    """Connect, shake hands, see what comes, and leave; OSError where no connection can be had."""
+    """Connect, shake hands, see what comes, and leave; OSError where no connection can be had.
+
+    It is starttls.Refused where the server does not turn to TLS.
+    """
     deadline = time.monotonic() + client.timeout
     messages = Messages()
     with socket.create_connection((target.address, target.port), timeout=client.timeout) as plain:
+        if client.starttls:
+            PROTOCOLS[client.starttls](PlainText(plain, deadline), name or target.host)
         exchange = Exchange(plain, context(client, messages), name, deadline)
         if session is not None:
             session.resume_on(exchange.tls, any_host=True)
-        admitted, refusal, distrust = False, "", ""
+        admitted, refusal, ended, distrust, ours = False, "", "", "", False
         try:
+            begun = time.monotonic()
             exchange.until_done(exchange.tls.do_handshake)
-            if client.request and exchange.tls.version() == "TLSv1.3":
-                page = f"HEAD / HTTP/1.1\r\nHost: {name or target}\r\nConnection: close\r\n\r\n"
-                exchange.until_done(lambda: exchange.tls.write(page.encode()))
-            refusal = settle(exchange, messages)
+            took = time.monotonic() - begun
+            if exchange.tls.version() == "TLSv1.3":
+                begin(exchange, name or str(target), client)
+                brief = client.brief and exchange.tls.session_reused
+                refusal, ended = settle(exchange, messages, min(SETTLE, LEAST_SETTLE + took) if brief else SETTLE)
             admitted = not refusal
             if not exchange.tls.session_reused and messages.certificate is None:  # it came compressed
                 messages.certificate = exchange.tls.getpeercert(True)
@@ -231,35 +142,66 @@ def visit(target: Target, name: Optional[str], client: Client,
             distrust = error.verify_message
         except OSError as error:
             refusal = messages.alert or reason(error)
+            ours = messages.broken_off and refusal not in (messages.alert, CLOSED_EARLY, *NOT_OFFERED)
+            if ours:
+                refusal = f"this client breaks off ({refusal})"
         return Seen(messages.heard, admitted, refusal, admitted and exchange.tls.session_reused or False,
                     messages.certificate, messages.asked, messages.tickets,
-                    left_with(exchange) if admitted else None, distrust)
+                    left_with(exchange) if admitted else None, distrust, ended, ours,
+                    messages.secure_renegotiation, b"" if messages.heard else exchange.first)
 
 
-def settle(exchange: Exchange, messages: Messages) -> str:
-    """See what comes of TLS 1.3 after the handshake: tickets, or a refusal, which is returned."""
-    if exchange.tls.version() != "TLSv1.3":
-        return ""
-    exchange.deadline = min(exchange.deadline, time.monotonic() + SETTLE)
+def begin(exchange: Exchange, host: str, client: Client) -> None:
+    """Say what the server may wait for before it gives tickets."""
+    said = b""
+    if client.request:
+        said = f"HEAD / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+    elif exchange.tls.selected_alpn_protocol() == "h2":
+        said = HTTP2_PREFACE
+    if said:
+        # A server that has refused meanwhile, and closed, is heard all the same: what it said is read next.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            exchange.until_done(lambda: exchange.tls.write(said))
+
+
+def settle(exchange: Exchange, messages: Messages, seconds: float) -> tuple[str, str]:
+    """See what comes of TLS 1.3 in the time after the handshake, be it tickets, data or a refusal.
+
+    Returns the refusal, and what ended this before tickets had all their time to come.
+    """
+    end = time.monotonic() + seconds
+    in_time, exchange.deadline = end <= exchange.deadline, min(exchange.deadline, end)
+    data = 0
     try:
-        while True:
-            with suppress(ssl.SSLWantReadError):
-                once(lambda: exchange.tls.read(1))
-                return ""  # it has begun to talk, or has said that it has nothing to say
-            if messages.tickets:
-                return ""
-            exchange.receive()
+        while not messages.tickets:
+            if data >= MOST_DATA:
+                return "", f"it had sent {data} bytes of data"
+            try:
+                more = once(lambda: exchange.tls.read(1 << 14))
+            except ssl.SSLWantReadError:
+                if not messages.tickets:
+                    exchange.receive()
+                continue
+            if not more:
+                return "", CLOSED
+            data += len(more)
     except TIMEOUTS:
-        return ""
+        return "", "" if in_time or messages.tickets else "the time for a connection was over"
     except OSError as error:
-        return messages.alert or ("" if messages.tickets else reason(error))
+        if messages.alert or not (data or messages.tickets):
+            return messages.alert or reason(error), ""
+        return "", CLOSED
+    return "", ""
+
+
+CLOSED, CLOSED_EARLY = "the server closed the connection", "the connection was closed"
 
 
 def reason(error: OSError) -> str:
     if isinstance(error, TIMEOUTS):
         return "no answer in time"
     if isinstance(error, (ssl.SSLEOFError, ConnectionError)):
-        return "the connection was closed"
+        return CLOSED_EARLY
     if isinstance(error, ssl.SSLError):
         return (error.reason or str(error)).replace("_", " ").lower()
     return error.strerror or str(error)
@@ -267,7 +209,10 @@ def reason(error: OSError) -> str:
 
 def left_with(exchange: Exchange) -> Optional[Session]:
     """Say goodbye, without which servers forget a session; the session, if it can be resumed."""
-    session = Session.of(exchange.tls)
+    try:
+        session = Session.of(exchange.tls)
+    except SessionError:  # it broke off after the handshake
+        return None
     exchange.deadline = time.monotonic() + SETTLE
     with suppress(OSError):
         with suppress(ssl.SSLWantReadError):

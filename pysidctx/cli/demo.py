@@ -20,12 +20,14 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn
 from rich.table import Table
 
-from pysidctx.cli import check
-from pysidctx.cli.audit import Audit, Evidence, Options
+from pysidctx.cli.audit import Audit, Options
 from pysidctx.cli.connection import Target
 from pysidctx.cli.demo_clients import Counts, Crowd, Server
 from pysidctx.cli.demo_server import BANK, SHOP
-from pysidctx.cli.verdicts import FAULT, Finding, findings
+from pysidctx.cli.report import Report
+from pysidctx.cli.report_text import show
+from pysidctx.cli.screen import Screen, progress
+from pysidctx.cli.verdicts import FAULT, findings
 
 PLAIN, OURS = "plain ssl", "pysidctx"
 KINDS = {PLAIN: "plain", OURS: "pysidctx"}
@@ -43,9 +45,7 @@ FIGURES: dict[str, Callable[[Counts], float]] = {
 class Side(NamedTuple):
     """What was seen of one server."""
 
-    options: Options
-    evidence: Evidence
-    findings: list[Finding]
+    report: Report
     turns: list[Counts]
 
     @property
@@ -66,9 +66,9 @@ class Side(NamedTuple):
     def faults(self) -> list[str]:
         """What must not be, in words."""
         counts = self.counts
-        made = [finding.seen for finding in self.findings if finding.grade == FAULT]
-        if self.evidence.unfinished:
-            made.append(f"the audit ended early, after {self.evidence.unfinished}")
+        made = [finding.seen for finding in self.report.findings if finding.grade == FAULT]
+        if self.report.evidence.unfinished:
+            made.append(f"the audit ended early, after {self.report.evidence.unfinished}")
         if counts.resumed < counts.returned:
             made.append(f"{counts.returned - counts.resumed} returning connections were not resumed")
         if counts.crossed:
@@ -78,14 +78,9 @@ class Side(NamedTuple):
         return made
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--plot", metavar="FILE", help="draw the comparison (needs matplotlib)")
-    parser.add_argument("--json", action="store_true", help="print what was seen as JSON")
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Run both servers, print what was seen; 1 if the one with pysidctx shows a fault."""
-    console = check.Screen(highlight=False, soft_wrap=True, quiet=arguments.json)
+    console = Screen(highlight=False, soft_wrap=True, quiet=arguments.json)
     if arguments.plot is not None and not can_plot(arguments.plot):
         return 2
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -100,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
         audits = {name: audited(console, name, server.port, Path(folder))
                   for name, server in servers.items()}
         turns = driven(console, servers)
-    sides = {name: Side(*audits[name], turns[name]) for name in KINDS}
+    sides = {name: Side(audits[name], turns[name]) for name in KINDS}
     if arguments.json:
         print(json.dumps({name: as_json(side) for name, side in sides.items()}, indent=1))
     console.width = max(console.width, 80)  # or figures would be cut off
@@ -155,18 +150,17 @@ def serving(kind: str, folder: Path) -> Iterator[Server]:
         yield Server(int(line), process.pid)
 
 
-def audited(console: Console, name: str, port: int, folder: Path
-            ) -> tuple[Options, Evidence, list[Finding]]:
+def audited(console: Console, name: str, port: int, folder: Path) -> Report:
     target = Target("127.0.0.1", port, "127.0.0.1")
     options = Options(names=(SHOP, BANK), demanding=frozenset([BANK]), ca_file=str(folder / "ca.pem"),
                       client_cert=str(folder / "client.pem"), most_seconds=20, verified=(SHOP, BANK))
-    with check.progress(console, False) as tell:
+    with progress(console, False) as tell:
         evidence = Audit(target, options, lambda doing: tell(f"{name}: {doing}")).run()
-    found = findings(evidence, options)
+    report = Report(target, options, evidence, findings(evidence, options))
     console.print(f"pysidctx check, of the server with {name}:", style="bold")
-    check.show(console, target, options, evidence, found)
+    show(console, report)
     console.print()
-    return options, evidence, found
+    return report
 
 
 def driven(console: Console, servers: dict[str, Server]) -> dict[str, list[Counts]]:
@@ -202,6 +196,6 @@ def drawn(sides: dict[str, Side]) -> Table:
 
 
 def as_json(side: Side) -> dict[str, object]:
-    return {"findings": [finding._asdict() for finding in side.findings], "faults": side.faults,
+    return {"findings": [finding.as_json() for finding in side.report.findings], "faults": side.faults,
             "shares": side.shares, "turns": [vars(turn) for turn in side.turns],
             **{heading: figure(side.counts) for heading, figure in FIGURES.items()}}

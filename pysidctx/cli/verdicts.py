@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
-from pysidctx.cli.audit import WAYS, Crossing, Evidence, Host, Options, Returning, Way
+from pysidctx.cli.audit import SURE, WAYS, Crossing, Evidence, Host, Options, Returning, Way
 
 OK, NOTE, FAULT = "ok", "note", "fault"
 
@@ -16,54 +16,88 @@ APART = ("have the server choose the session id context, or the keys and cache, 
 class Finding(NamedTuple):
     """One thing that an audit found."""
 
-    check: str  # what was looked at, for scripts
-    where: str  # the version and way
-    grade: str  # OK, NOTE or FAULT
-    seen: str
-    why: str = ""  # it matters; empty where all is well
+    check: str            # what was looked at, for scripts
+    where: Optional[Way]  # the version, and the way if it is of one alone; None: of all
+    grade: str            # OK, NOTE or FAULT
+    seen: str             # of `name`, which it may tell or leave to the report
+    why: str = ""         # it matters; empty where all is well
     do: str = ""
+    name: Optional[str] = None      # the server name that it is about; None: of all, or no name was asked for
+    made_for: Optional[str] = None  # the name that a session was made for, which was offered to `name`
+    resumed: Optional[int] = None   # connections, of those that were tried; None: not counted here
+    tried: Optional[int] = None
+    bytes: Optional[int] = None     # the size of the ticket
+    seconds: Optional[int] = None   # how long the ticket is valid; None: the server does not say
+
+    def as_json(self) -> dict[str, object]:
+        where = self.where
+        return {**self._asdict(), "where": str(where or ""), "versions": [where.version] if where else [],
+                "way": where.kind if where else None}
 
 
 def findings(evidence: Evidence, options: Options) -> list[Finding]:
-    made = [*trust(evidence), *cut(options), *versions(evidence), *demands(evidence, options)]
+    made = [*trust(evidence), *own(evidence), *cut(options), *protocols(options), *versions(evidence)]
+    made += [*renegotiation(evidence), *demands(evidence, options)]
     for way in sorted(evidence.returning, key=lambda way: way.version):
         made += [*resumption(way, evidence), *tickets(way, evidence)]
         made += [*names(way, evidence), *moves(way, evidence)]
     return made + list(limits(evidence, options))
 
 
+def own(evidence: Evidence) -> Iterator[Finding]:
+    if evidence.limited:
+        yield Finding(
+            "client", None, NOTE, f"openssl.cnf limits what this client offers: {', '.join(evidence.limited)}",
+            "a server that wants something else looks as if it refused", "run it with OPENSSL_CONF=/dev/null")
+
+
 def trust(evidence: Evidence) -> Iterator[Finding]:
     for name, distrust in evidence.distrust.items():
         yield Finding(
-            "certificate", "", NOTE, f"the certificate is not trusted for {name}: {distrust}",
+            "certificate", None, NOTE, f"the certificate is not trusted for {name}: {distrust}",
             "clients that verify it do not connect; the audit looks at the server all the same",
-            "give the server a valid certificate, or name the CA that it is from with --ca-file")
+            "give the server a valid certificate, or name the CA that it is from with --ca-file", name=name)
 
 
 def cut(options: Options) -> Iterator[Finding]:
     if options.names_left:
         yield Finding(
-            "names", "", NOTE, f"the certificate has {options.names_left} more names, which are left out",
+            "limit", None, NOTE, f"the certificate has {options.names_left} more names, which are left out",
             "sessions may cross from and to these", "name those that matter with --name, once for each")
+
+
+def protocols(options: Options) -> Iterator[Finding]:
+    if options.alpn_refused:
+        refused = " and ".join(options.alpn_refused)
+        yield Finding("alpn", None, OK, f"{refused} are refused (ALPN): no protocol is offered")
 
 
 def versions(evidence: Evidence) -> Iterator[Finding]:
     for version, hosts in evidence.hosts.items():
-        lacking = [host for host in hosts if host.lacks_version]
-        if lacking:
-            all_lack = lacking == hosts and not evidence.unfinished
-            names = "" if all_lack else f"{', '.join(str(host.name) for host in lacking)}: "
-            yield Finding("version", version, OK, f"{names}not offered ({lacking[0].seen.refusal})")
+        for host in hosts:
+            if host.lacks_version:
+                yield Finding("version", Way(version), OK, f"not offered ({host.seen.refusal})", name=host.name)
+
+
+def renegotiation(evidence: Evidence) -> Iterator[Finding]:
+    for version, hosts in evidence.hosts.items():
+        for host in hosts:
+            if not host.seen.secure_renegotiation:
+                yield Finding(
+                    "renegotiation", Way(version), NOTE, "no secure renegotiation (RFC 5746)",
+                    "others can put what they say before what a client says; clients with OpenSSL 3 do not connect",
+                    "have the server support RFC 5746", host.name)
 
 
 def demands(evidence: Evidence, options: Options) -> Iterator[Finding]:
     for version, hosts in evidence.hosts.items():
         for host in hosts:
             if not host.lacks_version:
-                yield from admission(version, host, host.name in options.demanding)
+                for finding in admission(Way(version), host, host.name in options.demanding):
+                    yield finding._replace(name=host.name)
 
 
-def admission(version: str, host: Host, is_to_demand: bool) -> Iterator[Finding]:
+def admission(version: Way, host: Host, is_to_demand: bool) -> Iterator[Finding]:
     """Who is let in by a full handshake."""
     name = host.name or "a connection without a server name"
     if is_to_demand and host.seen.admitted and not host.seen.asked:
@@ -89,32 +123,41 @@ def admission(version: str, host: Host, is_to_demand: bool) -> Iterator[Finding]
             "name one with --client-cert that it accepts")
     elif host.demands:
         yield Finding("client-certificate", version, OK, f"{name} lets in nobody without a certificate")
+    elif host.seen.ours:
+        yield Finding("handshake", version, NOTE, f"{name} cannot be looked at: {host.seen.refusal}",
+                      "nothing can be told of its resumption; other clients may be able to connect",
+                      "see what the server shows that this OpenSSL does not take")
     elif not host.seen.admitted:
         yield Finding("handshake", version, NOTE, f"{name} is refused: {host.seen.refusal}",
                       "nothing can be told of its resumption",
-                      "see whether the server knows the name, and what its log says")
+                      "see whether the server knows the name, what its log says, and whether it expects another "
+                      "protocol (--alpn)")
 
 
 def resumption(way: Way, evidence: Evidence) -> Iterator[Finding]:
-    """Hosts of which the same is to be said are told together."""
-    found = evidence.returning[way]
-    groups: dict[Optional[Returning], list[str]] = {}
-    for name, returning in found.items():
-        alike = returning and returning._replace(tickets=(), fresh=None)
-        groups.setdefault(alike, []).append(name)
-    for counts, hosts in groups.items():
-        prefix = f"{', '.join(hosts)}: " if len(groups) > 1 else ""
-        if counts is not None:
-            yield counted(way, counts, prefix)
-        elif any(has_sessions(evidence, way.version, name) for name in hosts):
-            yield Finding("resumption", str(way), OK, f"{prefix}not offered")
+    for key, found in evidence.returning[way].items():
+        name = asked_for(key)
+        if found is not None:
+            spared = way.tickets is False and all_resume(evidence, Way(way.version, True), key)
+            yield counted(way, found, spared)._replace(name=name, resumed=found.resumed, tried=found.visits)
+        elif has_sessions(evidence, way.version, key):
+            yield Finding("resumption", way, OK, "not offered", name=name)
         elif way.tickets and all(  # said once a version
-                name in evidence.returning.get(each, {}) for each in WAYS if each.version == way.version
-                for name in hosts):
+                key in evidence.returning.get(each, {}) for each in WAYS if each.version == way.version):
             yield Finding(
-                "resumption", way.version, NOTE, f"{prefix}no session can be resumed: none is offered",
+                "resumption", Way(way.version), NOTE, "no session can be resumed: none is offered",
                 "every client pays for a full handshake each time", LATE_TICKETS if way.version == "TLS 1.3"
-                else "switch on session tickets, with keys that all workers share, or a session cache")
+                else "switch on session tickets, with keys that all workers share, or a session cache", name=name)
+
+
+def all_resume(evidence: Evidence, way: Way, key: str) -> bool:
+    found = evidence.returning.get(way, {}).get(key)
+    return found is not None and 0 < found.visits == found.resumed
+
+
+def asked_for(key: str) -> Optional[str]:
+    """The server name of what is filed under it as a string."""
+    return None if key == str(None) else key
 
 
 def has_sessions(evidence: Evidence, version: str, name: str) -> bool:
@@ -127,36 +170,46 @@ LATE_TICKETS = ("switch on session tickets, with keys that all workers share; wh
                 "give them only with its first answer, as those with BoringSSL do: try --request")
 
 
-def counted(way: Way, found: Returning, prefix: str) -> Finding:
+def counted(way: Way, found: Returning, spared: bool = False) -> Finding:
+    """`spared`: all clients with tickets are, so that only others are concerned."""
+    if found.ended:
+        return Finding(
+            "resumption", way, NOTE, f"no session had come when this ended: {found.ended}",
+            "whether the server offers any is not known",
+            "see that it is spoken to as it expects: name its protocol with --alpn, or have a page asked for with "
+            "--request; and that --timeout leaves it time")
     if not found.visits:
-        return Finding("resumption", str(way), NOTE, f"{prefix}could not be tried: {found.refusal}",
+        return Finding("resumption", way, NOTE, f"could not be tried: {found.refusal}",
                        "nothing can be told of its resumption", "try again, more gently (--delay)")
     if found.refused:
-        return refusing(way, found, prefix)
-    seen = f"{prefix}{found.resumed} of {found.visits} returning connections were resumed"
+        return refusing(way, found)
+    seen = f"{found.resumed} of {found.visits} returning connections were resumed"
     if found.resumed == found.visits:
-        return Finding("resumption", str(way), OK, seen)
+        return Finding("resumption", way, OK, seen)
+    if spared:
+        return Finding("resumption", way, OK, f"{seen}; only clients that take no tickets are concerned, which are few")
     if found.resumed == 0:
         return Finding(
-            "resumption", str(way), NOTE, seen, "every client that comes back pays for a full handshake",
+            "resumption", way, NOTE, seen,
+            f"every client that comes back {'' if way.tickets else 'and takes no tickets '}pays for a full handshake",
             "see whether the server makes ticket keys anew for each connection, worker or restart, or "
             "refuses them for their id context" if way.tickets else CACHE)
     return Finding(
-        "resumption", str(way), NOTE, seen,
+        "resumption", way, NOTE, seen,
         "workers or machines behind this address do not share what resumption needs",
         "give all of them the same ticket keys (in Python: pysidctx.TicketKeys)" if way.tickets else CACHE)
 
 
-def refusing(way: Way, found: Returning, prefix: str) -> Finding:
+def refusing(way: Way, found: Returning) -> Finding:
     """Of a server that does not even let clients in that come back, by a full handshake."""
-    seen = (f"{prefix}{found.refused} of {found.visits} returning connections were refused: {found.refusal}; "
+    seen = (f"{found.refused} of {found.visits} returning connections were refused: {found.refusal}; "
             f"{found.resumed} were resumed")
     if found.locked_out:
         return Finding(
-            "resumption", str(way), FAULT, seen, "clients that offer a session are locked out",
+            "resumption", way, FAULT, seen, "clients that offer a session are locked out",
             "see the server's log; one with OpenSSL that verifies clients needs a session id context (in Python: "
             "pysidctx.set_session_id_context())")
-    return Finding("resumption", str(way), NOTE, seen, "clients that come back are not let in, at times",
+    return Finding("resumption", way, NOTE, seen, "clients that come back are not let in, at times",
                    "try again, more gently (--delay), and see the server's log")
 
 
@@ -165,14 +218,12 @@ CACHE = ("share a session cache among all workers, or leave it to tickets: only 
 
 
 def tickets(way: Way, evidence: Evidence) -> Iterator[Finding]:
-    """Hosts of which the same is to be said are told together."""
-    groups: dict[Finding, list[str]] = {}
-    for name, returning in evidence.returning[way].items():
+    for key, returning in evidence.returning[way].items():
         if returning and returning.tickets:
-            groups.setdefault(described(way, returning), []).append(name)
-    for finding, hosts in groups.items():
-        prefix = f"{', '.join(hosts)}: " if len(groups) > 1 else ""
-        yield finding._replace(seen=f"{prefix}{finding.seen}")
+            ticket = returning.tickets[0]
+            says = ticket.lifetime or way.version == "TLS 1.3"
+            yield described(way, returning)._replace(
+                name=asked_for(key), bytes=len(ticket.data), seconds=ticket.lifetime if says else None)
 
 
 def described(way: Way, returning: Returning) -> Finding:
@@ -183,46 +234,51 @@ def described(way: Way, returning: Returning) -> Finding:
     if returning.fresh is not None:
         seen += "; a fresh one on resumption" if returning.fresh else "; the same again on resumption"
     if way.version == "TLS 1.3" and not ticket.lifetime:
-        return Finding("ticket", str(way), NOTE, seen, "clients discard it at once (RFC 8446, section 4.6.1)",
+        return Finding("ticket", way, NOTE, seen, "clients discard it at once (RFC 8446, section 4.6.1)",
                        "lengthen the lifetime of sessions")
     if way.version == "TLS 1.3" and ticket.lifetime > WEEK:
-        return Finding("ticket", str(way), NOTE, seen, "RFC 8446, section 4.6.1, allows seven days",
+        return Finding("ticket", way, NOTE, seen, "RFC 8446, section 4.6.1, allows seven days",
                        "shorten the lifetime of sessions")
     if way.version == "TLS 1.3" and returning.fresh is False:
         return Finding(
-            "ticket", str(way), NOTE, seen,
+            "ticket", way, NOTE, seen,
             "who comes back twice shows the same ticket, and so onlookers can tell that it is the same client "
             "(RFC 8446, appendix C.4)", "have the server renew tickets on resumption")
-    return Finding("ticket", str(way), OK, seen)
+    return Finding("ticket", way, OK, seen)
 
 
 def names(way: Way, evidence: Evidence) -> Iterator[Finding]:
     hosts = {str(host.name): host for host in evidence.hosts[way.version]}
-    crossings = evidence.crossings.get(way, [])
-    for crossing in crossings:
-        if crossing.seen is not None:
-            shown = evidence.certificates.get((way.version, crossing.offered), set())
-            yield judge(way, crossing, hosts[crossing.offered], shown)
-    left = [crossing for crossing in crossings if crossing.seen is None]
-    for crossing in left:
-        if crossing.problem:
-            yield Finding(
-                "names", str(way), NOTE,
-                f"{told(crossing)} could not be offered to {crossing.offered}: {crossing.problem}",
-                "whether it would be resumed there is not known", "try again, more gently (--delay)")
-    unsure = [crossing for crossing in left if not crossing.problem and not crossing.at_home]
-    if unsure:
-        yield Finding(
-            "names", str(way), NOTE, f"no session was seen to be resumed under another name: {pairs(unsure)}",
+    for crossing in evidence.crossings.get(way, []):
+        shown = evidence.certificates.get((way.version, crossing.offered), set())
+        yield carried(way, crossing, hosts[crossing.offered], shown)._replace(
+            name=crossing.offered, made_for=crossing.made, resumed=int(crossing.seen is not None),
+            tried=crossing.tries)
+
+
+def carried(way: Way, crossing: Crossing, other: Host, shown: set[bytes]) -> Finding:
+    """What became of a session that was offered to another name, which has shown these certificates."""
+    if crossing.seen is not None:
+        return judge(way, crossing, other, shown)
+    if crossing.problem:
+        return Finding(
+            "names", way, NOTE, f"{told(crossing)} could not be offered to {crossing.offered}: {crossing.problem}",
+            "whether it would be resumed there is not known", "try again, more gently (--delay)")
+    if not crossing.at_home:
+        return Finding(
+            "names", way, NOTE, "no session was seen to be resumed under another name",
             "none was where it was made, either: with many workers, too few tries say nothing",
             "allow more with --connections")
-    apart = [crossing for crossing in left if not crossing.problem and crossing.at_home]
-    if apart:
-        yield Finding("names", str(way), OK, f"not resumed under another name: {pairs(apart)}")
+    if crossing.luck >= SURE:
+        return Finding(
+            "names", way, NOTE, f"not resumed under another name, {by_luck(crossing)}",
+            "workers or machines behind this address do not share what resumption needs: one that takes the "
+            "session there may not have been met", "allow more with --connections")
+    return Finding("names", way, OK, "not resumed under another name")
 
 
-def pairs(crossings: list[Crossing]) -> str:
-    return ", ".join(dict.fromkeys(f"{crossing.made} > {crossing.offered}" for crossing in crossings))
+def by_luck(crossing: Crossing) -> str:
+    return f"which may be luck: {crossing.tries} tries miss with a probability of {100 * crossing.luck:.2g}%"
 
 
 def told(crossing: Crossing) -> str:
@@ -234,51 +290,63 @@ def judge(way: Way, crossing: Crossing, other: Host, shown: set[bytes]) -> Findi
     seen = f"{told(crossing)} is resumed for {crossing.offered}"
     if other.demands and (not crossing.certified or other.refuses_ours):
         return Finding(
-            "client-certificate", str(way), FAULT,
+            "client-certificate", way, FAULT,
             f"{seen}, which does not accept its client" if crossing.certified
             else f"{seen}, which lets in nobody without a certificate",
             f"whoever has visited {crossing.made} gets past what {crossing.offered} demands", APART)
     if crossing.certificate is None or not shown or not (crossing.looked or crossing.certificate in shown):
-        return Finding("names", str(way), NOTE, f"{seen}, whose certificate is not known",
+        return Finding("names", way, NOTE, f"{seen}, whose certificate is not known",
                        "if it is another one, that is a fault", "try again")
     if crossing.certificate not in shown:
         return Finding(
-            "names", str(way), FAULT, f"{seen}, which has another certificate",
+            "names", way, FAULT, f"{seen}, which has another certificate",
             f"what the session says of its client and its server was agreed with {crossing.made}; "
             "RFC 6066, section 3, forbids it", APART)
     if other.seen.asked:
         return Finding(
-            "names", str(way), NOTE, f"{seen}, which asks for a client's certificate",
+            "names", way, NOTE, f"{seen}, which asks for a client's certificate",
             f"it asks for none then: who its client is was settled with {crossing.made}", APART)
     if way.version == "TLS 1.3":
-        return Finding("names", str(way), OK, f"{seen}, which has the same certificate")
+        return Finding("names", way, OK, f"{seen}, which has the same certificate")
     return Finding(
-        "names", str(way), NOTE, f"{seen}, which has the same certificate",
+        "names", way, NOTE, f"{seen}, which has the same certificate",
         "RFC 6066, section 3, forbids it; where the two names are one application it does no harm", APART)
 
 
 def moves(way: Way, evidence: Evidence) -> Iterator[Finding]:
     for move in evidence.moves.get(way, []):
-        if move.seen is not None:
-            yield Finding("address", str(way), OK, f"a session is resumed on {move.offered}, too")
-        elif move.problem:
-            yield Finding("address", str(way), NOTE, f"{move.offered} cannot be asked: {move.problem}",
-                          "clients that come back to it meet the same", "see whether a server runs there")
-        else:
-            yield Finding(
-                "address", str(way), NOTE, f"no session is resumed on {move.offered} (tries: {move.tries})",
-                "clients that come back to another machine pay for a full handshake",
-                "give all machines the same ticket keys (in Python: TicketKeys.from_secret())"
-                if way.tickets else CACHE)
+        spared = way.tickets is False and any(
+            each.seen is not None and (each.made, each.offered) == (move.made, move.offered)
+            for each in evidence.moves.get(Way(way.version, True), []))
+        yield moved(way, move, spared)._replace(
+            name=asked_for(move.made), resumed=int(move.seen is not None), tried=move.tries)
+
+
+def moved(way: Way, move: Crossing, spared: bool) -> Finding:
+    """What became of a session that was offered on another address; `spared` as of counted()."""
+    if move.seen is not None:
+        return Finding("address", way, OK, f"a session is resumed on {move.offered}, too")
+    if move.problem:
+        return Finding("address", way, NOTE, f"{move.offered} cannot be asked: {move.problem}",
+                       "clients that come back to it meet the same", "see whether a server runs there")
+    seen = f"no session is resumed on {move.offered}"
+    if spared:
+        return Finding("address", way, OK, f"{seen}; only clients that take no tickets are concerned, which are few")
+    return Finding(
+        "address", way, NOTE,
+        f"{seen}, {by_luck(move)}" if move.at_home and move.luck >= SURE else f"{seen} (tries: {move.tries})",
+        f"clients that come back to another machine {'' if way.tickets else 'and take no tickets '}pay for a full "
+        "handshake",
+        "give all machines the same ticket keys (in Python: TicketKeys.from_secret())" if way.tickets else CACHE)
 
 
 def limits(evidence: Evidence, options: Options) -> Iterator[Finding]:
     if evidence.unfinished:
-        yield Finding("limit", "", NOTE, f"the audit ended early, after {evidence.unfinished}",
+        yield Finding("limit", None, NOTE, f"the audit ended early, after {evidence.unfinished}",
                       "what comes later in it was not looked at",
                       "name fewer names, or allow more with --most-connections and --most-seconds")
     elif len(options.names) < 2 and any(has_sessions(evidence, way.version, name)
                                         for way, found in evidence.returning.items() for name in found):
-        yield Finding("names", "", NOTE, "only one name is known, so none was offered another's session",
+        yield Finding("limit", None, NOTE, "only one name is known, so none was offered another's session",
                       "sessions that cross from name to name pass by what the other name demands",
                       "name the server's other names with --name")

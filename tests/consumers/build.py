@@ -23,7 +23,7 @@ sys.argv[1:] = ["build_ext", "--inplace"]
 editable = not Path(pysidctx.get_include()).is_relative_to(Path(pysidctx.__file__).parent)
 setup(name="consumers", py_modules=[], ext_modules=cythonize(
     [Extension(source.rsplit(".", 1)[0], [source], include_dirs=[pysidctx.get_include()],
-               extra_compile_args=["-Werror", "-Wno-unused-function"]) for source in sources],
+               extra_compile_args=["-g0", "-Werror", "-Wno-unused-function"]) for source in sources],
     include_path=[str(Path(pysidctx.__file__).parent.parent)] if editable else [],
     compiler_directives={"language_level": 3, "freethreading_compatible": True}))
 """

@@ -2,7 +2,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#include "sid_slot.h"
+#include "id_context_slot.h"
 
 #define WRITES 20000000
 

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "host_table.h"
+#include "hosts/table.h"
 
 #define READERS 2
 

@@ -4,8 +4,8 @@ import pytest
 from server_programs import GUNICORN, PROGRAMS, VISITS, visits
 
 DEAF = {
-    "gunicorn uvicorn": ("uvicorn_worker._workers.UvicornWorker", "pysidctx.uvicorn_worker.UvicornWorker"),
-    "gunicorn aiohttp": ("aiohttp.worker.GunicornWebWorker", "pysidctx.aiohttp_worker.GunicornWebWorker"),
+    "gunicorn uvicorn": ("uvicorn_worker._workers.UvicornWorker", "pysidctx.servers.uvicorn_worker.UvicornWorker"),
+    "gunicorn aiohttp": ("aiohttp.worker.GunicornWebWorker", "pysidctx.servers.aiohttp_worker.GunicornWebWorker"),
 }
 
 

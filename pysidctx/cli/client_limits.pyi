@@ -1,0 +1,3 @@
+import ssl
+
+def lift_limits(context: ssl.SSLContext) -> list[str]: ...

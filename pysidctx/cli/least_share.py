@@ -1,0 +1,56 @@
+"""The share of returning connections that is to be resumed at least, for each name and version."""
+
+from typing import Optional
+
+from pysidctx.cli.audit import Evidence, Way
+from pysidctx.cli.verdicts import FAULT, OK, Finding
+
+
+def held_to(least: float, findings: list[Finding], evidence: Evidence) -> list[Finding]:
+    """The findings, of which those that show less are faults, and one for each share that is not known."""
+    made = list(findings)
+    for version, hosts in evidence.hosts.items():
+        for host in hosts:
+            if host.lacks_version:
+                continue
+            deciding = decides(findings, version, host.name)
+            if deciding is not None:
+                made[made.index(deciding)] = judged(deciding, least)
+            elif not evidence.unfinished:
+                made.append(unknown(Way(version), host.name, least))
+    if not evidence.unfinished:
+        made += [unknown(None, name, least) for name in without_versions(evidence)]
+    return made
+
+
+def decides(findings: list[Finding], version: str, name: Optional[str]) -> Optional[Finding]:
+    """The finding about what clients do there: take tickets where they are offered, else go by session ids."""
+    found = [finding for finding in findings if finding.check == "resumption" and finding.name == name
+             and finding.where is not None and finding.where.version == version]
+    told = [finding for finding in found if finding.tried is not None or finding.grade != OK]
+    return min(told, key=lambda finding: finding.where is not None and finding.where.tickets is False, default=None)
+
+
+def judged(finding: Finding, least: float) -> Finding:
+    if finding.tried and (finding.resumed or 0) / finding.tried >= least:
+        return finding
+    words = ", which is less than" if finding.tried else "; asked for is"
+    return finding._replace(
+        grade=FAULT, seen=f"{finding.seen}{words} a share of {least:g}",
+        why=finding.why or "clients that come back pay for full handshakes",
+        do=finding.do or "share ticket keys among all workers")
+
+
+def unknown(where: Optional[Way], name: Optional[str], least: float) -> Finding:
+    return Finding(
+        "resumption", where, FAULT, f"no session could be had; asked for is a share of {least:g}",
+        "whether so many returning connections are resumed is not known",
+        "see what is said of its handshake; where it demands a client's certificate, name one with --client-cert",
+        name=name, resumed=0, tried=0)
+
+
+def without_versions(evidence: Evidence) -> list[Optional[str]]:
+    """Names for which no version is offered."""
+    lacking = {name for hosts in evidence.hosts.values() for name in (host.name for host in hosts)}
+    lacking -= {host.name for hosts in evidence.hosts.values() for host in hosts if not host.lacks_version}
+    return sorted(lacking, key=str)

@@ -1,0 +1,79 @@
+"""The report of an audit: all that the formats tell, and findings put together for people."""
+
+from typing import NamedTuple, Optional
+
+from pysidctx.cli.audit import Evidence, Options
+from pysidctx.cli.connection import Target
+from pysidctx.cli.verdicts import FAULT, NOTE, Finding
+
+
+class Report(NamedTuple):
+    """An audit that was made, whether or not it came to its end."""
+
+    target: Target
+    options: Options
+    evidence: Evidence
+    findings: list[Finding]
+
+    def count(self, grade: str) -> int:
+        return sum(finding.grade == grade for finding in self.findings)
+
+    def fails_on(self, grade: str) -> bool:
+        """Whether there is a fault, or, if notes are to fail it, a note that is about the server."""
+        return bool(self.count(FAULT)) or grade == NOTE and any(
+            finding.grade == NOTE and finding.check != "limit" for finding in self.findings)
+
+    @property
+    def heading(self) -> str:
+        address = f" at {self.target.address}" if self.target.host != self.target.address else ""
+        names = f", names {', '.join(self.options.names)}" if self.options.names else ", without a name"
+        return f"{self.target}{address}{names}"
+
+    def as_json(self) -> dict[str, object]:
+        return {"target": str(self.target), "address": self.target.address, "names": self.options.names,
+                "connections": self.evidence.connections, "seconds": round(self.evidence.seconds, 3),
+                "finished": not self.evidence.unfinished, "faults": self.count(FAULT), "notes": self.count(NOTE),
+                "findings": [finding.as_json() for finding in self.findings]}
+
+
+class Statement(NamedTuple):
+    """What is said of several names, versions and ways at once."""
+
+    check: str
+    grade: str
+    where: str
+    seen: str
+    why: str
+    do: str
+
+
+def printable(text: str) -> str:
+    """Without what a server could steer a terminal by."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def statements(report: Report) -> list[Statement]:
+    """The findings, of which those that say the same are one."""
+    alike: dict[Statement, dict[str, list[Finding]]] = {}
+    for finding in report.findings:
+        text = Statement(finding.check, finding.grade, "", *map(printable, (finding.seen, finding.why, finding.do)))
+        alike.setdefault(text, {}).setdefault(str(finding.where or ""), []).append(finding)
+    made = []
+    for text, places in alike.items():
+        told: dict[str, list[str]] = {}  # the places of which it is said in the same words
+        for place, findings in places.items():
+            told.setdefault(with_names(findings, report.options.names), []).append(place)
+        made += [text._replace(where="; ".join(filter(None, where)), seen=seen) for seen, where in told.items()]
+    return made
+
+
+def with_names(findings: list[Finding], names: tuple[str, ...]) -> str:
+    """What they say, of which names; those need not be told where it is all."""
+    seen = printable(findings[0].seen)
+    told: list[Optional[str]] = [finding.name for finding in findings]
+    if findings[0].made_for is not None:
+        pairs = ", ".join(f"{finding.made_for} > {finding.name}" for finding in findings)
+        return seen if f" {findings[0].made_for} " in f"{seen} " else f"{seen}: {pairs}"
+    if None in told or set(told) == {*names} or any(name in seen for name in told if name):
+        return seen
+    return f"{', '.join(filter(None, told))}: {seen}"

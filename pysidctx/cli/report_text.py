@@ -1,0 +1,39 @@
+"""The report of an audit as text: on a terminal in its width, elsewhere one line for each thing that is said."""
+
+from rich.console import Console
+from rich.text import Text
+
+from pysidctx.cli.report import Report, statements
+from pysidctx.cli.summary import summary
+from pysidctx.cli.verdicts import FAULT, NOTE, OK
+
+STYLES = {OK: "green", NOTE: "yellow", FAULT: "bold red"}
+INDENT = 7  # columns, of what is below a grade
+LEAST_WIDTH = 40  # for which lines are broken
+
+
+def show(console: Console, report: Report) -> None:
+    hang(console, Text(), Text(report.heading))
+    said = statements(report)
+    for each in said:
+        hang(console, Text(f"{each.grade:<{INDENT}}", style=STYLES[each.grade]),
+             Text(f"{each.where}: {each.seen}" if each.where else each.seen))
+        for heading, text in (("why: ", each.why), ("do: ", each.do)):
+            if text:
+                hang(console, Text(" " * INDENT + heading, style="dim"), Text(text))
+    grades = [each.grade for each in said]
+    hang(console, Text(), Text(
+        f"faults: {grades.count(FAULT)}, notes: {grades.count(NOTE)}; {report.evidence.connections} connections in "
+        f"{report.evidence.seconds:.1f} s"))
+    worst = next(grade for grade in (FAULT, NOTE, OK) if grade in (*grades, OK))
+    hang(console, Text(), Text(summary(report), style=STYLES[worst] if console.is_terminal else ""))
+
+
+def hang(console: Console, head: Text, body: Text) -> None:
+    """Print in lines that are broken between words; those after the first begin below the body."""
+    width = max(console.width, LEAST_WIDTH) - head.cell_len
+    lines = body.wrap(console, width) if console.is_terminal else [body]
+    for number, line in enumerate(lines):
+        line.rstrip()
+        start = head if number == 0 else " " * head.cell_len
+        console.print(Text().append(start).append(line), soft_wrap=True)

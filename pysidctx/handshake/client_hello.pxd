@@ -1,0 +1,53 @@
+"""What a ClientHello says: for which host it is, and whether its client speaks TLS 1.3.
+
+For the ClientHello callback alone: OpenSSL has these bytes only as long as that runs, and has not
+looked at them yet.
+"""
+
+from libc.string cimport memchr
+
+from pysidctx.handshake.host_names cimport lowered, without_last_dot
+from pysidctx.libssl cimport (
+    SSL, SSL_client_hello_get0_ext, TLS1_3_VERSION, TLSEXT_MAXLEN_host_name,
+    TLSEXT_NAMETYPE_host_name, TLSEXT_TYPE_server_name, TLSEXT_TYPE_supported_versions,
+)
+
+cdef struct ServerName:
+    bint malformed
+    bint valid      # as a host name; none is not
+    size_t length   # 0: none was sent
+    unsigned char text[TLSEXT_MAXLEN_host_name]  # in lower case, without a dot at the end
+
+cdef inline size_t two_bytes(const unsigned char *data) noexcept nogil:
+    return <size_t> data[0] << 8 | data[1]
+
+cdef inline void read_server_name(SSL *ssl, ServerName *name) noexcept nogil:
+    """Read the host name: RFC 6066, section 3; one name, as OpenSSL takes it, and no other kind.
+
+    One of 1 to TLSEXT_MAXLEN_host_name (255) bytes, none of which is NUL; else it is malformed.
+    """
+    cdef const unsigned char *data
+    cdef size_t size
+    name.malformed = name.valid = False
+    name.length = 0
+    if not SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &data, &size):
+        return
+    if (size < 6 or two_bytes(data) != size - 2 or data[2] != TLSEXT_NAMETYPE_host_name
+            or two_bytes(data + 3) != size - 5 or size - 5 > TLSEXT_MAXLEN_host_name
+            or memchr(data + 5, 0, size - 5) is not NULL):
+        name.malformed = True
+        return
+    name.length = without_last_dot(data + 5, size - 5)
+    name.valid = lowered(name.text, data + 5, name.length)
+
+cdef inline bint offers_tls13(SSL *ssl) noexcept nogil:
+    """Whether the client takes TLS 1.3: RFC 8446, section 4.2.1."""
+    cdef const unsigned char *data
+    cdef size_t size, i = 1
+    if not SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_supported_versions, &data, &size):
+        return False
+    while i + 1 < size:
+        if two_bytes(data + i) == TLS1_3_VERSION:
+            return True
+        i += 2
+    return False

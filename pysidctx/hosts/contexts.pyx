@@ -1,0 +1,108 @@
+"""The SSLContexts that entries of a HostMap name: counted, and let go when no entry names them any more."""
+
+cimport cython
+from libc.string cimport memcpy
+
+from pysidctx.handles cimport server_context
+from pysidctx.handshake.listener cimport listener_made
+from pysidctx.id_contexts.client_verification cimport Demands
+from pysidctx.id_contexts.fingerprint cimport fingerprint_under, read_demands
+from pysidctx.inert cimport warn_without_certificate
+from pysidctx.libssl cimport SSL_CTX
+from pysidctx.lockfree.held_contexts cimport let_go, new_held
+from pysidctx.wrapped cimport unwrapped
+
+
+cdef bytes fingerprint_of(const Demands *demands, object context):
+    try:
+        return fingerprint_under(demands, context)
+    except ValueError as error:
+        raise ValueError(f"no id context can be derived for it: {error}. Then say it: "
+                         "Host(context, session_id_context)") from None
+
+
+cdef class HostContexts:
+    """Changed under the lock of the entries."""
+
+    def __cinit__(self):
+        self.held = {}
+        self.addresses = {}
+
+    cdef HostContext *held_for(self, object given, object context, Demands demands,
+                               bytes fingerprint) except NULL:
+        """For a context that makes its own connections, which `given` may wrap."""
+        cdef SSL_CTX *ctx = server_context(context, "a host has")
+        cdef HostContext *held
+        # Before looking: this lock may have to let the one for `self` go meanwhile.
+        with cython.critical_section(context):
+            listener_made(ctx)  # its callback reads the second ClientHello after a switch
+        key = (id(given), id(context), fingerprint, demands.verify_mode, demands.verify_flags,
+               demands.post_handshake_auth)
+        address = self.addresses.get(key)
+        if address is not None:
+            return <HostContext *> <size_t> address
+        warn_without_certificate(context, ctx, "so that handshakes with its hosts fail: call load_cert_chain() "
+                                 "before it goes into the map")
+        held = <HostContext *> new_held(context, sizeof(HostContext))
+        held.demands = demands
+        memcpy(held.fingerprint, <const unsigned char *> fingerprint, len(fingerprint))
+        self.held[<size_t> held] = context, given, key
+        self.addresses[key] = <size_t> held
+        self.mark_idle(held)
+        return held
+
+    cdef HostContext *with_fingerprint(self, object context, dict known) except NULL:
+        cdef Demands demands
+        address = known.get(id(context))
+        if address is None:
+            # First: what changes while the fingerprint is taken changes later than that.
+            used = unwrapped(context)
+            read_demands(&demands, used)
+            address = <size_t> self.held_for(context, used, demands, fingerprint_of(&demands, used))
+            known[id(context)] = address
+        return <HostContext *> <size_t> address
+
+    cdef void mark_idle(self, HostContext *held) noexcept:
+        if not held.idle:
+            held.idle = True
+            held.next_idle = self.idle
+            self.idle = held
+
+    cdef HostContext *without_fingerprint(self, object context) except NULL:
+        cdef Demands demands
+        used = unwrapped(context)
+        read_demands(&demands, used)
+        return self.held_for(context, used, demands, b"")
+
+    cdef void give_back(self, HostContext *held) noexcept:
+        """One entry less names it."""
+        held.entries -= 1
+        if held.entries == 0:
+            self.mark_idle(held)
+
+    cdef int let_idle_go(self) except -1:
+        """Let go of the contexts that are without entries."""
+        cdef HostContext *held
+        while self.idle is not NULL:
+            held = self.idle
+            self.idle = held.next_idle
+            held.idle = False
+            if held.entries == 0:
+                self.forget(held)
+        return 0
+
+    cdef int forget(self, HostContext *held) except -1:
+        # Its SSLContext may end with this function, and run code that uses this map: not before
+        # nobody finds `held` here any more.
+        kept = self.held.pop(<size_t> held)
+        self.addresses.pop(kept[2], None)
+        return let_go(&held.held)
+
+    cdef object given(self, const HostContext *held):
+        """The SSLContext as it was put in."""
+        _, given, _ = self.held[<size_t> held]
+        return given
+
+    cdef list connecting(self):
+        """The SSLContexts that make connections."""
+        return [context for context, _, _ in self.held.values()]

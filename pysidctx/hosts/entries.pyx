@@ -1,0 +1,346 @@
+"""The entries of a HostMap: read from Python, put into a table that handshakes read meanwhile."""
+
+import warnings
+from weakref import WeakSet
+
+cimport cython
+
+from pysidctx.hosts.host import Host
+
+from cpython.buffer cimport PyObject_CheckBuffer
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+from libc.stdint cimport uint64_t
+from libc.stdlib cimport free, realloc
+
+from pysidctx.errors cimport check
+from pysidctx.handles cimport SSL_CTX_of, described, is_context
+from pysidctx.handshake.host_names cimport HOST_NAME_MAX, lowered, without_last_dot
+from pysidctx.handshake.listener cimport has_ticket_keys, host_key, listener_of, wait_for_callbacks
+from pysidctx.handshake.siphash cimport siphash, siphash_value
+from pysidctx.hosts.contexts cimport HostContext
+from pysidctx.hosts.patterns cimport Pattern, read_pattern
+from pysidctx.hosts.router cimport is_installed
+from pysidctx.hosts.table cimport (
+    entry_init, entry_state, host_slots, slots_copy, slots_delete, slots_find, slots_free, slots_have_room, slots_new,
+    slots_next, slots_put, state_id_length, state_is_explicit, table_match, table_new, table_release, table_slots,
+    table_swap,
+)
+from pysidctx.id_contexts.derivation cimport LABEL_HOST, Part, derive_id_context, label, part
+from pysidctx.id_contexts.setters cimport copy_sid_ctx
+from pysidctx.inert cimport warn_of_no_tickets
+from pysidctx.libssl cimport SSL_CTX, SSL_CTX_get_keylog_callback, SSL_MAX_SID_CTX_LENGTH
+from pysidctx.lockfree.readers cimport flag_store
+
+
+cdef str name_of(const host_entry *entry):
+    return entry.name.text[:entry.name.length].decode("ascii")
+
+
+cdef Py_ssize_t copy_explicit(unsigned char *sid_ctx, object given) except -1:
+    cdef Py_ssize_t length = copy_sid_ctx(given, sid_ctx)
+    if length == 0:
+        raise ValueError("the id context of a host must not be empty: OpenSSL fails every attempt "
+                         "to resume under it where clients are verified")
+    return length
+
+
+cdef Py_ssize_t derive_for_host(unsigned char *sid_ctx, const Pattern *pattern,
+                                const HostContext *held) except -1:
+    cdef Part parts[3]
+    parts[0] = label(LABEL_HOST)
+    parts[1] = part(pattern.text, pattern.length)
+    parts[2] = part(held.fingerprint, sizeof(held.fingerprint))
+    check(derive_id_context(sid_ctx, parts, 3), b"EVP_Digest()")
+    return SSL_MAX_SID_CTX_LENGTH
+
+
+cdef int warn_of_host(SSL_CTX *listener, SSL_CTX *host) except -1:
+    """Where connections of `listener` that are switched to `host` lack something that `host` has."""
+    if has_ticket_keys(listener):
+        warn_of_no_tickets(host)
+    elif has_ticket_keys(host):
+        warnings.warn("the ticket keys of a host's SSLContext are without effect, because all hosts have those of "
+                      "the listener, and that has none: call keys.install(listener), first", RuntimeWarning)
+    if SSL_CTX_get_keylog_callback(listener) is NULL and SSL_CTX_get_keylog_callback(host) is not NULL:
+        warnings.warn("a host's SSLContext has a keylog_filename and the listener has none, so that its "
+                      "handshakes fail: set it on the listener before install()", RuntimeWarning)
+    return 0
+
+
+cdef class Entries:
+    """Entries that are in no table: new ones before a change, former ones after it."""
+
+    cdef Hosts hosts
+    cdef host_entry *entries
+    cdef size_t count, size
+
+    def __cinit__(self, Hosts hosts):
+        self.hosts = hosts
+
+    def __dealloc__(self):
+        cdef size_t i
+        for i in range(self.count):
+            self.hosts.discard(&self.entries[i])
+        free(self.entries)
+
+    cdef host_entry *another(self) except NULL:
+        """Room for one that is not counted yet."""
+        cdef host_entry *larger
+        if self.count == self.size:
+            larger = <host_entry *> realloc(self.entries, (2 * self.size + 16) * sizeof(host_entry))
+            if larger is NULL:
+                raise MemoryError("no memory for so many hosts")
+            self.entries = larger
+            self.size = 2 * self.size + 16
+        return &self.entries[self.count]
+
+
+cdef class Hosts:
+    """The entries of a HostMap. Its methods take the lock that changes need; handshakes need none."""
+
+    def __cinit__(self):
+        self.table = table_new(host_key())
+        if self.table is NULL:
+            raise MemoryError("no memory for a HostMap")
+        self.contexts = HostContexts()
+        self.listeners = WeakSet()
+
+    def __del__(self):
+        # The garbage collector calls this before it takes SSLContexts apart: those that connections
+        # use get references that it respects.
+        if self.table is not NULL:  # as it is where there was no memory for it
+            self.close()
+
+    def __dealloc__(self):
+        if self.table is not NULL:
+            table_release(self.table)
+
+    cdef int warn_where_installed(self, SSL_CTX *host) except -1:
+        cdef SSL_CTX *ctx
+        for listener in list(self.listeners):
+            ctx = SSL_CTX_of(listener)
+            if ctx is not host and is_installed(listener_of(ctx), self.table):
+                warn_of_host(ctx, host)
+        return 0
+
+    cdef int new_entry(self, host_entry *entry, object name, object value, dict known) except -1:
+        """Fill in an entry that is not in the table yet.
+
+        `known` has the contexts that were seen in the same change.
+        """
+        cdef unsigned char sid_ctx[SSL_MAX_SID_CTX_LENGTH]
+        cdef Py_ssize_t length
+        cdef Pattern pattern
+        cdef HostContext *held = NULL
+        cdef bint explicit_id = True
+        read_pattern(&pattern, name)
+        if is_context(value):
+            held = self.contexts.with_fingerprint(value, known)
+            explicit_id = False
+            length = derive_for_host(sid_ctx, &pattern, held)
+        elif isinstance(value, Host):
+            if is_context(value.session_id_context):
+                raise TypeError("the arguments are swapped: write Host(context, session_id_context)")
+            length = copy_explicit(sid_ctx, value.session_id_context)
+            held = self.contexts.without_fingerprint(value.context)
+        else:
+            if not PyObject_CheckBuffer(value):
+                raise TypeError("a host is served by an ssl.SSLContext, an id context in bytes, or "
+                                f"Host(context, session_id_context), not by {described(value)}")
+            length = copy_explicit(sid_ctx, value)
+        if held is not NULL and held.entries == 0:  # new to the map
+            self.warn_where_installed(held.held.ctx)
+        if not entry_init(entry, host_key(), held, explicit_id, sid_ctx, length, pattern.text,
+                          pattern.length):
+            raise MemoryError("no memory for a host")
+        if held is not NULL:
+            held.entries += 1
+        return 0
+
+    cdef void discard(self, const host_entry *entry) noexcept:
+        """Free what belongs to an entry that no handshake can find any more."""
+        cdef HostContext *held = <HostContext *> entry.context
+        free(entry.name)
+        if held is not NULL:
+            self.contexts.give_back(held)
+
+    cdef int put(self, object name, object value) except -1:
+        cdef host_entry entry
+        cdef host_entry former
+        cdef host_slots *slots
+        cdef bint replaced
+        with cython.critical_section(self):
+            try:
+                self.new_entry(&entry, name, value, {})
+                slots = table_slots(self.table)
+                if not slots_have_room(slots):
+                    slots = slots_copy(slots, slots.count + 1)
+                    if slots is NULL:
+                        self.discard(&entry)
+                        raise MemoryError("no memory for another host")
+                    slots = table_swap(self.table, slots)
+                    wait_for_callbacks()
+                    slots_free(slots)
+                replaced = slots_put(self.table, table_slots(self.table), &entry, &former)
+                if replaced:
+                    wait_for_callbacks()
+                    self.discard(&former)
+            finally:
+                self.contexts.let_idle_go()
+            return 0
+
+    cdef int put_all(self, object items) except -1:
+        cdef Entries entries = Entries(self)
+        cdef host_slots *slots
+        cdef host_entry former
+        cdef size_t i, kept = 0
+        cdef dict known = {}
+        with cython.critical_section(self):
+            try:
+                for name, value in items:
+                    self.new_entry(entries.another(), name, value, known)
+                    entries.count += 1
+                    if entries.count % 1024 == 0:
+                        with nogil:  # let other threads have their turn
+                            pass
+                if entries.count == 0:
+                    return 0
+                slots = slots_copy(table_slots(self.table), entries.count)
+                if slots is NULL:
+                    raise MemoryError("no memory for so many hosts")
+                # From here on `entries` has those that were replaced.
+                for i in range(entries.count):
+                    if slots_put(NULL, slots, &entries.entries[i], &former):
+                        entries.entries[kept] = former
+                        kept += 1
+                entries.count = kept
+                slots = table_swap(self.table, slots)
+                wait_for_callbacks()
+                slots_free(slots)
+            finally:
+                del entries
+                self.contexts.let_idle_go()
+            return 0
+
+    cdef host_entry *entry_of(self, object name) except? NULL:
+        """The entry of a pattern, NULL where there is none."""
+        cdef Pattern pattern
+        cdef siphash_value hash
+        cdef uint64_t state
+        try:
+            read_pattern(&pattern, name)
+        except (TypeError, ValueError):
+            return NULL
+        hash = siphash(host_key(), pattern.text, pattern.length)
+        return slots_find(table_slots(self.table), &hash, &state)
+
+    cdef bint remove(self, object name) except -1:
+        """Whether it was there."""
+        cdef host_entry *entry
+        cdef host_entry taken
+        with cython.critical_section(self):
+            entry = self.entry_of(name)
+            if entry is NULL:
+                return False
+            slots_delete(self.table, table_slots(self.table), entry, &taken)
+            wait_for_callbacks()
+            self.discard(&taken)
+            self.contexts.let_idle_go()
+            return True
+
+    cdef int clear(self) except -1:
+        cdef host_slots *slots = slots_new(0)
+        cdef host_entry *entry
+        cdef size_t at = 0
+        if slots is NULL:
+            raise MemoryError("no memory for an empty map")
+        with cython.critical_section(self):
+            slots = table_swap(self.table, slots)
+            wait_for_callbacks()
+            entry = slots_next(slots, &at)
+            while entry is not NULL:
+                self.discard(entry)
+                entry = slots_next(slots, &at)
+            slots_free(slots)
+            self.contexts.let_idle_go()
+            return 0
+
+    cdef int close(self) except -1:
+        """Give everything back, without needing memory for it; the map is of no use afterwards."""
+        cdef host_slots *slots = table_slots(self.table)
+        cdef host_entry *entry
+        cdef host_entry taken
+        cdef size_t at = 0
+        flag_store(&self.table.closed, True)
+        wait_for_callbacks()
+        entry = slots_next(slots, &at)
+        while entry is not NULL:
+            slots_delete(self.table, slots, entry, &taken)
+            self.discard(&taken)
+            entry = slots_next(slots, &at)
+        self.contexts.let_idle_go()
+        return 0
+
+    cdef object value_of(self, const host_entry *entry):
+        sid_ctx = entry.id_context[:state_id_length(entry_state(entry))]
+        if entry.context is NULL:
+            return sid_ctx
+        given = self.contexts.given(<const HostContext *> entry.context)
+        return Host(given, sid_ctx) if state_is_explicit(entry_state(entry)) else given
+
+    cdef object find(self, object name):
+        """The value of a pattern, in a tuple; None where there is none."""
+        cdef host_entry *entry
+        with cython.critical_section(self):
+            entry = self.entry_of(name)
+            return None if entry is NULL else (self.value_of(entry),)
+
+    cdef object match(self, object name):
+        cdef unsigned char text[HOST_NAME_MAX]
+        cdef const host_entry *entry
+        cdef Py_ssize_t given
+        if not isinstance(name, str):
+            raise TypeError(f"a server name is a str, not {type(name).__name__}")
+        if not name.isascii():
+            return None
+        cdef const unsigned char *sent = <const unsigned char *> PyUnicode_AsUTF8AndSize(name, &given)
+        cdef size_t length = without_last_dot(sent, given)
+        cdef siphash_value hash
+        cdef uint64_t state
+        if length <= HOST_NAME_MAX and lowered(text, sent, length):
+            hash = siphash(host_key(), text, length)
+            with cython.critical_section(self):
+                entry = table_match(self.table, &hash, text, length, &state)
+                return None if entry is NULL else name_of(entry)
+        return None
+
+    cdef list names(self):
+        cdef list found = []
+        cdef host_slots *slots
+        cdef host_entry *entry
+        cdef size_t at = 0
+        with cython.critical_section(self):
+            slots = table_slots(self.table)
+            entry = slots_next(slots, &at)
+            while entry is not NULL:
+                found.append(name_of(entry))
+                entry = slots_next(slots, &at)
+        return found
+
+    cdef Py_ssize_t count(self) except -1:
+        with cython.critical_section(self):
+            return table_slots(self.table).count
+
+    cdef tuple overview(self):
+        """How many there are, whether one of them has an id context alone, and the others' SSLContexts."""
+        cdef host_slots *slots
+        cdef host_entry *entry
+        cdef size_t at = 0
+        cdef bint by_id_context = False
+        with cython.critical_section(self):
+            slots = table_slots(self.table)
+            entry = slots_next(slots, &at)
+            while entry is not NULL and not by_id_context:
+                by_id_context = entry.context is NULL
+                entry = slots_next(slots, &at)
+            return slots.count, by_id_context, self.contexts.connecting()

@@ -1,0 +1,444 @@
+"""HostMap: the mapping from host patterns to what serves them, and its listeners."""
+
+cimport cython
+
+import warnings
+import weakref
+from collections.abc import Mapping, MutableMapping
+from itertools import chain
+
+import _ssl
+
+from pysidctx.hosts.host import HostMapStats
+
+from pysidctx.handles cimport SSL_CTX_from, SSL_CTX_of, is_context, server_context
+from pysidctx.handshake.listener cimport (
+    Listener, has_own_id_context, is_routed, listener_made, listener_of,
+)
+from pysidctx.hosts.entries cimport Hosts, warn_of_host
+from pysidctx.hosts.router cimport install, is_installed, uninstall
+from pysidctx.hosts.server_names cimport acknowledge_names, ignore_names
+from pysidctx.hosts.table cimport (
+    HOSTS_MALFORMED, HOSTS_MATCHED, HOSTS_REJECTED, HOSTS_UNMATCHED, host_table, table_counted,
+)
+from pysidctx.id_contexts.client_verification cimport Demands
+from pysidctx.id_contexts.fingerprint cimport fingerprint_under, read_demands
+from pysidctx.inert cimport Rerouted, warn_without_certificate
+from pysidctx.libssl cimport SSL_CTX
+from pysidctx.lockfree.readers cimport flag_load, flag_store
+from pysidctx.wrapped cimport unwrapped
+
+cdef extern from "Python.h":
+    int Py_AddPendingCall(int (*function)(void *) noexcept, void *argument)
+
+
+# Where a listener keeps its Installation: in the SSLContext's own dictionary, so that the garbage
+# collector sees a map whose hosts lead back to its listener.
+cdef str KEY = "_pysidctx_hosts"
+
+_UNMATCHED = "serve", "reject"
+
+
+class HostMap(MutableMapping):
+    """A mapping from host patterns to what serves them, for the connections of listening contexts.
+
+    Once installed on the `SSLContext` that a server makes its connections with, it is asked for
+    every ClientHello, in C and without the GIL, before OpenSSL chooses a version and decides on
+    resumption. By the name that the client sends (RFC 6066, section 3) it sets the session id
+    context and, where a host has an `SSLContext` of its own, has the connection go on as one of
+    that: its certificates, its demands on client certificates, its ciphers, versions, options and
+    application protocols. The documentation has a table of what is carried over.
+
+    A key is a host name, or a wildcard as in certificates: `*.example.org` stands for names with
+    exactly one label more than `example.org`; an exact name wins over it. Capitals do not count, nor
+    does a dot at the end; keys come back without them. Names are at most 253 characters of letters,
+    digits, hyphens, underscores and dots, in labels of at most 63; international ones are written
+    as A-labels.
+
+    A value is one of:
+
+    an `ssl.SSLContext` of PROTOCOL_TLS_SERVER
+        The connection goes on as one of that context, with the id context
+        `derive_session_id_context("pysidctx host", pattern, context_fingerprint(context))`.
+    `Host(context, session_id_context)`
+        The same with an id context of your own, which stands alone: see `Host`.
+    a bytes-like object of 1 to 32 bytes
+        This id context, which stands alone, too; the context stays the listener's.
+
+    Complete a context before it goes into the map: the fingerprint is that of the moment, and
+    OpenSSL does not guard certificates, CAs and ciphers against changes while handshakes read them.
+    Instead of changing these later, put a new context in. Only `verify_mode` and `verify_flags` may
+    change at any time, of hosts' contexts and of listeners: where a connection verifies its client
+    otherwise than was said when its host was put in (for bytes: when the map was installed), another
+    id context is derived for it, so that sessions from before do not resume. An id context of your
+    own counts as it is again when it is put in again, or the map installed again: choose another
+    one then.
+
+    A session is resumed where the id contexts are equal, so by default only under its own pattern.
+    Names that are not in the map have an id context of their own, and connections without a name
+    another one, derived from the listener's id context, or from its fingerprint where it has none.
+    Up to TLS 1.2, a session that was made under a wildcard, or under a name that is not in the
+    map, is besides bound to the very name (RFC 6066 forbids to resume it under another). An id
+    context that was set on the connection itself wins over all of them.
+
+    The first ClientHello decides. A second one in the same connection, after a HelloRetryRequest or
+    in a renegotiation, that names another host ends it with the alert illegal_parameter; unless
+    `sni_callback` has made the connection one of a context that is in no map.
+
+    A change has its effect on each ClientHello that is read after it; each one sees the map from
+    before or from after it, whole, also for `update()` and `clear()`. Connections keep the
+    context that they were given, for as long as they live; one that is stored on that context keeps
+    it for ever, as with `ssl` alone, where the garbage collector does not see it either. Any thread
+    may use a map at any time; iteration goes over the patterns that were there when it began, in no
+    particular order.
+
+    other
+        A mapping, or pairs, that it begins with: as for `update()`.
+
+    Raises, from whatever puts entries in, and then nothing is changed:
+
+    TypeError
+        A key that is not a str, a value that is none of the above.
+    ValueError
+        A key that is not a host name: an IP address, a misplaced wildcard, a name that is not
+        ASCII (the message has its A-label). An id context that is empty or too long. A context for
+        clients, or for one version of TLS by its PROTOCOL. A context without an id context of its
+        own whose fingerprint cannot be taken, see `context_fingerprint()`.
+    MemoryError
+        No memory for it, or no random numbers.
+
+    A RuntimeWarning says where a context has no certificate; and where the map is installed, what of its
+    settings has no effect there, as `install()` does.
+    """
+
+    __slots__ = ("_hosts", "__weakref__")
+
+    def __init__(self, other=(), /):
+        if not hasattr(self, "_hosts"):  # a second call adds entries, as dict's does
+            self._hosts = Hosts()
+        self.update(other)
+
+    def __getitem__(self, pattern):
+        cdef Hosts hosts = self._hosts
+        found = hosts.find(pattern)
+        if found is None:
+            raise KeyError(pattern)
+        return found[0]
+
+    def __setitem__(self, pattern, value):
+        cdef Hosts hosts = self._hosts
+        hosts.put(pattern, value)
+
+    def __delitem__(self, pattern):
+        cdef Hosts hosts = self._hosts
+        if not hosts.remove(pattern):
+            raise KeyError(pattern)
+
+    def __iter__(self):
+        cdef Hosts hosts = self._hosts
+        return iter(hosts.names())
+
+    def __len__(self):
+        cdef Hosts hosts = self._hosts
+        return hosts.count()
+
+    def __repr__(self):
+        return f"<{type(self).__name__} of {len(self)} hosts, unmatched={self.unmatched!r}>"
+
+    def __reduce__(self):
+        raise TypeError("a HostMap cannot be pickled or copied as it is: HostMap(hosts) makes "
+                        "another with the same entries")
+
+    def update(self, other=(), /, **hosts):
+        """Put many entries in at once: each ClientHello sees all of them, or none yet.
+
+        other
+            A mapping, an object with `keys()`, or an iterable of pairs; keyword arguments are more
+            entries. Of equal patterns the last one counts.
+
+        Raises what setting one entry raises, and then none was put in. A context's fingerprint is
+        taken once for the whole call.
+        """
+        cdef Hosts mine = self._hosts
+        if is_context(other) or isinstance(other, (str, bytes)):
+            raise TypeError("a HostMap takes a mapping from patterns to what serves them, {'shop.example': ctx}, "
+                            f"not {type(other).__name__}")
+        if isinstance(other, Mapping):
+            items = other.items()
+        elif hasattr(other, "keys"):
+            items = ((key, other[key]) for key in other.keys())
+        else:
+            items = other
+        mine.put_all(chain(items, hosts.items()))
+
+    def clear(self):
+        """Remove all entries at once."""
+        cdef Hosts hosts = self._hosts
+        hosts.clear()
+
+    def match(self, name):
+        """Return the pattern that serves the server name `name`, or None; as a ClientHello is routed.
+
+        name
+            A str, as a client would send it.
+
+        Raises TypeError for anything else. Safe in any thread.
+        """
+        cdef Hosts hosts = self._hosts
+        return hosts.match(name)
+
+    @property
+    def unmatched(self):
+        """What happens to a client that names no host of the map, or none at all.
+
+        "serve", at first: it is served by the listener's own context. "reject": its handshake ends
+        with the alert unrecognized_name (RFC 6066, section 3). A change counts from the next
+        ClientHello on. Setting anything else is a ValueError.
+        """
+        cdef Hosts hosts = self._hosts
+        return _UNMATCHED[flag_load(&hosts.table.rejects_unmatched)]
+
+    @unmatched.setter
+    def unmatched(self, value):
+        cdef Hosts hosts = self._hosts
+        if value not in _UNMATCHED:
+            raise ValueError(f'unmatched is "serve" or "reject", not {value!r}')
+        flag_store(&hosts.table.rejects_unmatched, _UNMATCHED.index(value))
+
+    def stats(self):
+        """Return a HostMapStats: how many connections were routed, on all listeners together.
+
+        matched
+            Their host was found.
+        unmatched
+            They named no host of the map, or none, and were served by the listener's context.
+        rejected
+            The same, but their handshake ended with the alert unrecognized_name.
+        malformed
+            Their server_name extension was against RFC 6066, and their handshake ended with the
+            alert decode_error.
+
+        A connection counts once, when its first ClientHello is read. Safe in any thread.
+        """
+        cdef Hosts hosts = self._hosts
+        cdef host_table *table = hosts.table
+        return HostMapStats(*[table_counted(table, counter) for counter in (
+            HOSTS_MATCHED, HOSTS_UNMATCHED, HOSTS_REJECTED, HOSTS_MALFORMED)])
+
+    def install(self, listener):
+        """Route every connection of `listener` whose first ClientHello is read from here on.
+
+        listener
+            An `ssl.SSLContext` of PROTOCOL_TLS_SERVER, that a server makes its connections with.
+            It keeps the map alive. A map that was installed on it before is replaced, at once. One
+            map may be installed on any number of listeners, and a listener be among its hosts.
+
+        Session tickets, the session cache and `set_ecdh_curve()` stay the listener's for all hosts.
+        Hosts with a context of their own have no pre-shared keys. Set `keylog_filename` while no
+        handshake is under way, on the listener first: where the context of a host logs and the
+        listener does not, CPython can end the process.
+
+        `sni_callback` may be assigned before or after: it runs later, when all is decided. That of a
+        host's context is called for the host's connections, with this context as its third argument;
+        else the listener's is. Assign one to a host's context while none of its handshakes is under
+        way: a handshake that has begun calls the former, or that of the listener. A name in the map
+        is acknowledged to the client; so is every name where there is an `sni_callback` that lets it
+        pass. After None was assigned to `sni_callback`, which takes the acknowledgement away, install
+        the map again.
+
+        Raises TypeError for anything that is not an `ssl.SSLContext`; ValueError for a context of
+        clients or of one version of TLS, and for one without an id context of its own whose
+        fingerprint cannot be taken (set an id context first); MemoryError. Then nothing is changed.
+        A RuntimeWarning says what cannot be served as it is: the listener has no certificate for
+        clients that it is to serve, the map is empty and rejects all, or a host's context has ticket
+        keys, or a `keylog_filename`, and the listener has none, or issues no tickets where the listener
+        has ticket keys.
+
+        Safe in any thread, with handshakes going on in others. It takes OpenSSL's one ClientHello
+        callback of the listener and of each context in the map: see
+        SSL_CTX_set_client_hello_cb(3), which tells when it runs, and
+        SSL_CTX_set_tlsext_servername_callback(3).
+        """
+        cdef Hosts hosts = self._hosts
+        listener = unwrapped(listener)
+        cdef SSL_CTX *ctx = server_context(listener, "a HostMap is installed on")
+        cdef Listener *kept
+        cdef Demands demands
+        cdef const unsigned char *fingerprint = NULL
+        cdef bint installed
+        if not hasattr(listener, "__dict__"):
+            raise TypeError("a HostMap is installed on an ssl.SSLContext, not on a bare "
+                            "_ssl._SSLContext")
+        warn_of_unserved(hosts, listener, ctx)
+        with cython.critical_section(listener):
+            kept = listener_made(ctx)
+        read_demands(&demands, listener)
+        if not has_own_id_context(kept):
+            taken = fingerprint_of_listener(&demands, listener)
+            fingerprint = taken
+        installation = Installation(listener, self)
+        vars(listener).setdefault(KEY)  # so that there is room for it
+        with cython.critical_section(listener):
+            installed = install(kept, hosts.table, &demands, fingerprint)
+        if not installed:
+            raise MemoryError("no memory to install a HostMap")
+        with cython.critical_section(hosts):
+            hosts.listeners.add(listener)
+        vars(listener)[KEY] = installation
+        tell_about_names(listener)
+
+    def uninstall(self, listener):
+        """Route the connections of `listener` no more: their ClientHellos read from here on.
+
+        listener
+            An `ssl.SSLContext` that this map is installed on. From here on its connections have
+            the id context that was set on it, else CPython's.
+
+        Raises TypeError for anything else, and ValueError where this map is not installed. Safe in
+        any thread, with handshakes going on in others.
+        """
+        cdef Hosts hosts = self._hosts
+        listener = unwrapped(listener)
+        cdef SSL_CTX *ctx = SSL_CTX_from(listener)
+        cdef bint uninstalled
+        with cython.critical_section(listener):
+            uninstalled = uninstall(listener_of(ctx), hosts.table)
+        if not uninstalled:
+            raise ValueError("this HostMap is not installed on this SSLContext")
+        with cython.critical_section(hosts):
+            hosts.listeners.discard(listener)
+        tell_about_names(listener)
+        if keeps(listener, hosts):
+            vars(listener).pop(KEY, None)
+
+
+# Whoever changes which map is installed does so in a critical section of the listener, in which no
+# Python code runs and nothing else is locked: it would let the section go.
+
+@cython.final
+cdef class Installation(Rerouted):
+    """What keeps a HostMap alive while it is installed.
+
+    The listener's dictionary may be changed by others, and by two threads that install a map at the
+    same time: for one that is dropped while its map is installed, another is put there.
+    """
+
+    cdef object listener  # a weak reference
+    cdef object hostmap
+    cdef Hosts hosts
+
+    def __cinit__(self, listener, hostmap):
+        self.hostmap = hostmap
+        self.hosts = hostmap._hosts
+        self.listener = weakref.ref(listener)
+
+    cdef list serving(self):
+        listener = self.listener()
+        _, by_id_context, contexts = self.hosts.overview()
+        contexts = [context for context in contexts if context is not listener]
+        if listener is not None and (by_id_context or not flag_load(&self.hosts.table.rejects_unmatched)):
+            contexts.append(listener)
+        return contexts
+
+    def __del__(self):
+        listener = None if self.listener is None else self.listener()
+        if listener is not None and lacks(listener, self.hosts):
+            dropped.append((listener, self.hostmap))
+            # Not at once: who drops it may be changing that dictionary. Where the queue is full, the
+            # next one asks again.
+            Py_AddPendingCall(put_back, NULL)
+
+
+# Listeners with the maps that are to be put into their dictionaries.
+cdef list dropped = []
+
+
+cdef int put_back(void *unused) noexcept with gil:
+    while dropped:
+        listener, hostmap = dropped.pop()
+        if lacks(listener, hostmap._hosts):
+            vars(listener)[KEY] = Installation(listener, hostmap)
+    return 0
+
+
+cdef bint lacks(object listener, Hosts hosts) except -1:
+    """Whether this map is installed, and `listener` does not keep it alive."""
+    return not keeps(listener, hosts) and serves(listener, hosts)
+
+
+cdef bint keeps(object listener, Hosts hosts) except -1:
+    """Whether the dictionary of `listener` has an Installation of this map."""
+    found = vars(listener).get(KEY)
+    return type(found) is Installation and (<Installation> found).hosts is hosts
+
+
+cdef bint serves(object listener, Hosts hosts) noexcept:
+    """Whether this map is installed on `listener`."""
+    with cython.critical_section(listener):
+        return is_installed(listener_of(SSL_CTX_of(listener)), hosts.table)
+
+
+cdef int tell_about_names(object listener) except -1:
+    """Have clients be told whether a map knows the name, where no sni_callback does that.
+
+    Again where the map was changed meanwhile.
+    """
+    cdef SSL_CTX *ctx = SSL_CTX_of(listener)
+    cdef bint routed
+    cdef bint settled = False
+    while not settled:
+        routed = is_routed(listener_of(ctx))
+        if has_no_callback(listener):
+            if routed:
+                acknowledge_names(ctx)
+            else:
+                ignore_names(ctx)
+            restore_callback(listener)
+        settled = routed == is_routed(listener_of(ctx))
+    return 0
+
+
+cdef int warn_of_unserved(Hosts hosts, object listener, SSL_CTX *ctx) except -1:
+    """Where handshakes on `listener` would fail with the map as it is, or hosts not have what they say."""
+    cdef bint rejects = flag_load(&hosts.table.rejects_unmatched)
+    count, by_id_context, contexts = hosts.overview()
+    contexts = [context for context in contexts if context is not listener]
+    if rejects and count == 0:
+        warnings.warn('this HostMap is empty and its `unmatched` is "reject", so that every handshake on this '
+                      "listener fails: put hosts in before install()", RuntimeWarning)
+    lacking = ["with hosts that have an id context alone"] if by_id_context else []
+    if not rejects:
+        lacking.append('with clients that name no host of the map (reject them by unmatched = "reject")')
+    if lacking:
+        warn_without_certificate(listener, ctx, f"so that handshakes fail {' and '.join(lacking)}: call "
+                                 "load_cert_chain() of the listener before install()")
+    for context in contexts:
+        warn_of_host(ctx, SSL_CTX_of(context))
+    return 0
+
+
+cdef bytes fingerprint_of_listener(const Demands *demands, object listener):
+    try:
+        return fingerprint_under(demands, listener)
+    except ValueError as error:
+        raise ValueError(f"no id context can be derived for names that are not in the map: {error}. "
+                         "Then set one on the listener first, with set_session_id_context()"
+                         ) from None
+
+
+cdef bint has_no_callback(object context) except -1:
+    return _ssl._SSLContext.sni_callback.__get__(context) is None
+
+
+cdef int restore_callback(object context) except -1:
+    """Without a GIL an sni_callback may be assigned while ours is set: have CPython set its own again."""
+    callback = _ssl._SSLContext.sni_callback.__get__(context)
+    if callback is not None:
+        _ssl._SSLContext.sni_callback.__set__(context, callback)
+    return 0
+
+
+def _installed_map(listener):
+    """The HostMap that is installed on an SSLContext; None."""
+    found = vars(listener).get(KEY)
+    return (<Installation> found).hostmap if type(found) is Installation else None

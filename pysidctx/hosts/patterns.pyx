@@ -1,0 +1,137 @@
+"""A host pattern out of a str, and in words what is wrong with it."""
+
+from ipaddress import ip_address
+
+from pysidctx.hosts.host import Host
+
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+
+from pysidctx.handles cimport is_context
+from pysidctx.handshake.host_names cimport LABEL_MAX, in_lower_case, without_last_dot
+
+# What is wrong with a pattern.
+cdef enum:
+    PATTERN_OK
+    PATTERN_EMPTY
+    PATTERN_TOO_LONG
+    PATTERN_LABEL_EMPTY
+    PATTERN_LABEL_TOO_LONG
+    PATTERN_CHARACTER
+    PATTERN_HYPHEN
+    PATTERN_WILDCARD
+    PATTERN_ADDRESS
+
+_WRONG = {
+    PATTERN_EMPTY: "it is empty",
+    PATTERN_TOO_LONG: "it is longer than the 253 characters that a host name can have",
+    PATTERN_LABEL_EMPTY: "there is nothing before, or between, its dots",
+    PATTERN_LABEL_TOO_LONG: "a part between dots is longer than 63 characters",
+    PATTERN_CHARACTER: "only letters, digits, hyphens, underscores and dots can be in it",
+    PATTERN_HYPHEN: "no part between dots begins or ends with a hyphen",
+    PATTERN_WILDCARD: "a wildcard is '*.' at the beginning and stands for one whole label; for all "
+                      "names that are not in the map there is `unmatched`",
+    PATTERN_ADDRESS: "it is an IP address, which clients never send as a server name: serve it as "
+                     "`unmatched`",
+}
+
+
+cdef int read_pattern(Pattern *pattern, object name) except -1:
+    """Take a pattern from a str; TypeError, ValueError."""
+    cdef Py_ssize_t length
+    cdef const char *text
+    cdef int wrong
+    if not isinstance(name, str):
+        raise TypeError(f"a host pattern is a str, not {type(name).__name__}{hint_at_pattern(name)}")
+    if not name.isascii():
+        raise ValueError(f"host pattern {name!r}: {too_much_in(name) or a_label_of(name)}")
+    text = PyUnicode_AsUTF8AndSize(name, &length)
+    pattern.length = without_last_dot(<const unsigned char *> text, length)
+    wrong = check_pattern(pattern.text, <const unsigned char *> text, pattern.length)
+    if wrong != PATTERN_OK:
+        raise ValueError(f"host pattern {name!r}: {too_much_in(name) or _WRONG[wrong]}")
+    return 0
+
+
+cdef int check_pattern(unsigned char *to, const unsigned char *pattern,
+                       size_t length) noexcept nogil:
+    """Copy `pattern` in lower case to `to`, of HOST_NAME_MAX; returns what is wrong with it.
+
+    `length` is that without a dot at the end.
+    """
+    cdef size_t i, start = 2 if length >= 2 and pattern[0] == c'*' and pattern[1] == c'.' else 0
+    cdef size_t label = start
+    cdef bint digits = True
+    if length == start:
+        return PATTERN_WILDCARD if start else PATTERN_EMPTY
+    if length > HOST_NAME_MAX:
+        return PATTERN_TOO_LONG
+    for i in range(length):
+        to[i] = in_lower_case[pattern[i]] or pattern[i]
+    for i in range(start, length + 1):
+        if i < length and to[i] != c'.':
+            if to[i] == c'*':
+                return PATTERN_WILDCARD
+            if not in_lower_case[to[i]]:
+                return PATTERN_CHARACTER
+            continue
+        if i == label:
+            return PATTERN_LABEL_EMPTY
+        if i - label > LABEL_MAX:
+            return PATTERN_LABEL_TOO_LONG
+        if to[label] == c'-' or to[i - 1] == c'-':
+            return PATTERN_HYPHEN
+        if i < length:
+            label = i + 1
+    # No top-level domain is a number, and where the last part is one, an address is meant.
+    for i in range(label, length):
+        digits = digits and c'0' <= to[i] <= c'9'
+    return PATTERN_ADDRESS if digits else PATTERN_OK
+
+
+cdef str hint_at_pattern(object name):
+    if is_context(name) or isinstance(name, Host):
+        return ": a HostMap goes from patterns to what serves them, {'shop.example': ctx}"
+    if isinstance(name, bytes):
+        return ": decode it, as with .decode('ascii')"
+    return ""
+
+
+cdef str too_much_in(str name):
+    """Why a pattern that came from a URL, an e-mail address or a socket's address is none; None if it did not."""
+    extra = []
+    scheme, found, rest = name.strip().rpartition("://")
+    if found:
+        extra.append("the scheme")
+    rest, found, _ = rest.partition("/")
+    if found:
+        extra.append("the path")
+    user, found, rest = rest.rpartition("@")
+    if found:
+        extra.append("what comes before the @")
+    host, found, port = rest.rpartition(":")
+    if found and ":" not in host.rpartition("]")[2]:  # else an IPv6 address without brackets
+        rest = host
+        extra.append("the port")
+    if name != name.strip():
+        extra.append("the spaces")
+    try:
+        ip_address(rest.strip("[]"))
+    except ValueError:
+        if not extra:
+            return None
+        return f"leave out {' and '.join(extra)}" + (f": {rest!r}" if rest else "")
+    return _WRONG[PATTERN_ADDRESS]
+
+
+cdef str a_label_of(str name):
+    wildcard, rest = ("*.", name[2:]) if name.startswith("*.") else ("", name)
+    try:
+        try:
+            import idna
+        except ImportError:
+            encoded = rest.encode("idna")
+        else:
+            encoded = idna.encode(rest, uts46=True)
+    except UnicodeError:  # idna.IDNAError is one
+        return "it is not ASCII, and there is no A-label for it"
+    return f"it is not ASCII: write its A-label, {wildcard + encoded.decode()!r}"

@@ -1,0 +1,1 @@
+"""Session id contexts: set, derived, and what they are derived from."""

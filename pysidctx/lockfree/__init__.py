@@ -1,0 +1,1 @@
+"""Data that any thread reads while another one changes it."""

@@ -1,0 +1,1 @@
+"""Session: a TLS session outside of its connection, kept, written and resumed."""

@@ -1,0 +1,159 @@
+"""Giving a client's connection a session to resume, and what is to be checked before.
+
+A resumed handshake checks neither the peer's certificate nor its name: they are as they were when
+the session was made. So what this connection would ask is asked of the session here.
+"""
+
+from libc.time cimport time
+
+from pysidctx.errors import SessionError
+
+from pysidctx.errors cimport check, check_pointer
+from pysidctx.handles cimport SSL_of
+from pysidctx.libssl cimport (
+    SSL, SSL_METHOD, SSL_OP_NO_TICKET, SSL_OP_NO_TLSv1, SSL_OP_NO_TLSv1_1, SSL_OP_NO_TLSv1_2, SSL_OP_NO_TLSv1_3,
+    SSL_SESSION_dup, SSL_SESSION_free, SSL_SESSION_get0_id_context, SSL_SESSION_get0_peer,
+    SSL_SESSION_get_protocol_version, SSL_SESSION_get_ticket_lifetime_hint, SSL_SESSION_has_ticket,
+    SSL_SESSION_is_resumable, SSL_VERIFY_PEER, SSL_get1_session, SSL_get_max_proto_version, SSL_get_min_proto_version,
+    SSL_get_options, SSL_get_ssl_method, SSL_get_verify_mode, SSL_get_verify_result, SSL_in_before, SSL_is_server,
+    SSL_set_session, SSL_set_session_id_context, SSL_set_verify_result, SSL_version, TLS1_1_VERSION, TLS1_2_VERSION,
+    TLS1_3_VERSION, TLS1_VERSION, TLS_client_method, TLS_method, X509_V_OK,
+)
+from pysidctx.openssl_compat cimport SSL_SESSION_get_time
+from pysidctx.sessions.fields cimport is_marked, protocol_of, refusal_of_marked
+from pysidctx.sessions.peer cimport checks_name, host_of, is_checked, is_same, note_checked
+
+cdef int resume(PyObject *connection, SSL_SESSION *session, bint any_host) except -1:
+    """Have the connection, a result of connection_of(), offer `session`. SessionError.
+
+    It gets a copy: OpenSSL may mark a connection's session as not resumable, `session` stays as
+    it is.
+    """
+    cdef SSL *ssl = SSL_of(connection)
+    refuse_wrong_moment(ssl)
+    refuse_not_resumable(session)
+    refuse_excluded_protocol(ssl, session)
+    refuse_ticket_not_sent(ssl, session)
+    if not any_host:
+        refuse_other_host(connection, session)
+    cdef SSL_SESSION *copy = <SSL_SESSION *> check_pointer(SSL_SESSION_dup(session),
+                                                           b"SSL_SESSION_dup()")
+    try:
+        note_checked(copy, is_checked(session))
+        return set_session(ssl, copy)
+    finally:
+        SSL_SESSION_free(copy)
+
+
+cdef int refuse_wrong_moment(SSL *ssl) except -1:
+    if SSL_is_server(ssl):
+        raise SessionError("this is a server's connection: servers resume what clients offer")
+    if not SSL_in_before(ssl):
+        raise SessionError(
+            "the handshake of this connection has begun: a session is offered with its first "
+            "message. With SSLContext.wrap_socket(), say do_handshake_on_connect=False")
+    return 0
+
+
+cdef int refuse_not_resumable(SSL_SESSION *session) except -1:
+    if SSL_SESSION_is_resumable(session):
+        return 0
+    if is_marked(session):
+        raise refusal_of_marked()
+    if SSL_SESSION_get_protocol_version(session) == TLS1_3_VERSION:
+        raise SessionError(
+            "this session has no ticket: in TLS 1.3 they come after the handshake. Read from the "
+            "connection first, then take its session")
+    raise SessionError("this session has neither an id nor a ticket: the server does not resume")
+
+
+cdef int refuse_excluded_protocol(SSL *ssl, SSL_SESSION *session) except -1:
+    if not allows(ssl, SSL_SESSION_get_protocol_version(session)):
+        raise SessionError(
+            f"this connection excludes {protocol_of(session)}, which the session is for: see "
+            "minimum_version, maximum_version and options of its SSLContext")
+    return 0
+
+
+cdef int refuse_ticket_not_sent(SSL *ssl, SSL_SESSION *session) except -1:
+    """Where OpenSSL's clients leave a ticket out in silence."""
+    cdef long age
+    if not SSL_SESSION_has_ticket(session):
+        return 0
+    if SSL_SESSION_get_protocol_version(session) == TLS1_3_VERSION:
+        # As OpenSSL counts: it may have been rounded up.
+        age = time(NULL) - SSL_SESSION_get_time(session) - 1
+        if age > <long> SSL_SESSION_get_ticket_lifetime_hint(session):
+            raise SessionError(
+                f"the ticket of this session is {age} s old, and was valid for "
+                f"{SSL_SESSION_get_ticket_lifetime_hint(session)} s: make a full handshake")
+    elif SSL_get_options(ssl) & SSL_OP_NO_TICKET:
+        raise SessionError(
+            "this session has a ticket, and this connection sends none, because the options of its "
+            "SSLContext have OP_NO_TICKET: clear it there (ctx.options &= ~ssl.OP_NO_TICKET)")
+    return 0
+
+
+cdef bint allows(SSL *ssl, int version) noexcept:
+    cdef const SSL_METHOD *method = SSL_get_ssl_method(ssl)
+    if method is not TLS_client_method() and method is not TLS_method():
+        return SSL_version(ssl) == version  # a method for one version has no other
+    cdef int least = SSL_get_min_proto_version(ssl)  # 0: the least there is
+    cdef int most = SSL_get_max_proto_version(ssl)   # 0: the latest there is
+    if version == TLS1_3_VERSION:
+        excluding = SSL_OP_NO_TLSv1_3
+    elif version == TLS1_2_VERSION:
+        excluding = SSL_OP_NO_TLSv1_2
+    elif version == TLS1_1_VERSION:
+        excluding = SSL_OP_NO_TLSv1_1
+    elif version == TLS1_VERSION:
+        excluding = SSL_OP_NO_TLSv1
+    else:
+        return False
+    return (not SSL_get_options(ssl) & excluding
+            and (least == 0 or version >= least) and (most == 0 or version <= most))
+
+
+cdef int refuse_other_host(PyObject *connection, SSL_SESSION *session) except -1:
+    filed = host_of(session)
+    name = (<object> connection).server_hostname
+    if filed is None:
+        raise SessionError(
+            "this session does not say for which host it was made: say host= where you take it, or "
+            "any_host=True")
+    if name is None or not is_same(filed, name):
+        raise SessionError(
+            f"this session was made for {filed}, the connection is to {name or 'no host by name'}: "
+            "a resumed handshake checks no certificate. Where one service has both names, say "
+            "any_host=True")
+    if not is_checked(session) and checks_name(connection):
+        raise SessionError(
+            f"nobody checked that the peer of this session is {filed}, as this connection does: have "
+            "check_hostname set where the session is made, or say host= where you take it")
+    return 0
+
+
+cdef int set_session(SSL *ssl, SSL_SESSION *session) except -1:
+    """Set `session` and its id context on `ssl`, or leave both as they were."""
+    cdef SSL_SESSION *former = SSL_get1_session(ssl)
+    cdef long former_result = SSL_get_verify_result(ssl)
+    cdef unsigned int length
+    cdef const unsigned char *sid_ctx = SSL_SESSION_get0_id_context(session, &length)
+    try:
+        check(SSL_set_session(ssl, session), b"SSL_set_session()")
+        # A session's verify result can be read from no other place.
+        if SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER and not is_verified(ssl, session):
+            check(SSL_set_session(ssl, former), b"SSL_set_session()")
+            SSL_set_verify_result(ssl, former_result)
+            raise SessionError(
+                "the certificate of this session's peer was not verified when it was made, and this "
+                "connection demands that: make a full handshake")
+        # What OpenSSL compares when the server resumes.
+        return check(SSL_set_session_id_context(ssl, sid_ctx, length),
+                     b"SSL_set_session_id_context()")
+    finally:
+        SSL_SESSION_free(former)
+
+
+cdef bint is_verified(SSL *ssl, SSL_SESSION *session) noexcept:
+    return SSL_SESSION_get0_peer(session) is not NULL and SSL_get_verify_result(ssl) == X509_V_OK

@@ -1,6 +1,0 @@
-from pysidctx.keyring cimport Keyring
-from pysidctx.libssl cimport SSL_CTX
-
-cdef int use_keyring(SSL_CTX *ctx, Keyring *ring) except -1
-cdef bint stop_using(SSL_CTX *ctx, Keyring *ring) except -1
-cdef Keyring *keyring_of(SSL_CTX *ctx) noexcept nogil

@@ -1,0 +1,1 @@
+"""TicketKeys: session tickets that every worker of a server can read."""

@@ -1,0 +1,343 @@
+"""Ticket keys that SSL_CTXs share: found by name, derived period by period, wiped when freed.
+
+Handshakes look keys up in any thread, without the GIL. What they find is freed when those are
+through that had begun before it was replaced.
+"""
+
+cimport cython
+
+from libc.stdint cimport UINT64_MAX, uint64_t
+from libc.string cimport memcmp, memcpy
+
+from pysidctx.errors cimport check
+from pysidctx.libssl cimport (
+    ERR_clear_error, ERR_pop_to_mark, ERR_set_mark, OPENSSL_cleanse, OPENSSL_clear_free,
+    OPENSSL_memdup, OPENSSL_zalloc,
+)
+from pysidctx.lockfree.readers cimport (
+    atomic_fetch_add, atomic_fetch_add_explicit, atomic_fetch_sub, atomic_load_explicit, gate_enter, gate_init,
+    gate_leave, gate_wait, memory_order_relaxed, reader_gate, shared_exchange, shared_load, shared_push,
+)
+from pysidctx.tickets.hkdf cimport derive_key
+
+cdef extern from "pthread.h" nogil:
+    ctypedef struct pthread_mutex_t:
+        pass
+    int pthread_atfork(void (*prepare)() noexcept nogil, void (*parent)() noexcept nogil,
+                       void (*child)() noexcept nogil)
+    int pthread_mutex_init(pthread_mutex_t *mutex, const void *attributes)
+    int pthread_mutex_lock(pthread_mutex_t *mutex)
+    int pthread_mutex_unlock(pthread_mutex_t *mutex)
+
+
+# Where handshakes are that look at keys. Nobody waits at it with `changes` locked, because those
+# inside may lock that.
+cdef reader_gate gate
+# For those who change a Keyring's set or the list of all Keyrings.
+cdef pthread_mutex_t changes
+# The first of all Keyrings.
+cdef shared_pointer keyrings
+# KeySets that are replaced, and freed when nobody looks at them any more.
+cdef shared_pointer retired
+
+cdef const char *SALT = b"pysidctx ticket keys 1"
+cdef enum:
+    SALT_LENGTH = 22
+    # What a period's key derives as: the name, then the two secrets.
+    DERIVED_LENGTH = NAME_LENGTH + 2 * KEY_LENGTH
+    # How many keys are derived, or a few more, to look for one among all Keyrings.
+    MOST_DERIVED = 64
+
+
+cdef Keyring *new_keyring(uint64_t lifetime) except NULL:
+    """One without keys, whose one reference is the caller's; MemoryError."""
+    cdef Keyring *ring = <Keyring *> OPENSSL_zalloc(sizeof(Keyring))
+    if ring is NULL:
+        raise_no_memory()
+    ring.lifetime = lifetime
+    atomic_fetch_add(&ring.references, 1)
+    pthread_mutex_lock(&changes)
+    shared_exchange(&ring.next, shared_load(&keyrings))
+    shared_exchange(&keyrings, ring)
+    pthread_mutex_unlock(&changes)
+    return ring
+
+
+cdef int raise_no_memory() except -1:
+    ERR_clear_error()  # OpenSSL queues an error for it since 3.2
+    raise MemoryError("no memory to keep ticket keys in")
+
+
+cdef void hold_keyring(Keyring *ring) noexcept nogil:
+    atomic_fetch_add(&ring.references, 1)
+
+
+cdef void release_keyring(Keyring *ring) noexcept nogil:
+    """Give back what new_keyring() or hold_keyring() gave; not between enter_lookup() and leave_lookup()."""
+    cdef shared_pointer *place
+    if atomic_fetch_sub(&ring.references, 1) > 1:
+        return
+    pthread_mutex_lock(&changes)
+    place = &keyrings
+    while shared_load(place) is not ring:
+        place = &(<Keyring *> shared_load(place)).next
+    shared_exchange(place, shared_load(&ring.next))
+    pthread_mutex_unlock(&changes)
+    wait_for_lookups()
+    free_set(<KeySet *> shared_load(&ring.keyset))
+    OPENSSL_clear_free(ring.secret, ring.secret_length)
+    OPENSSL_clear_free(ring, sizeof(Keyring))
+
+
+cdef int derive_from(Keyring *ring, const unsigned char *secret, size_t length,
+                     uint64_t period) except -1:
+    """Have a new Keyring derive its keys from `secret`, one for each `period` seconds."""
+    ring.secret = <unsigned char *> OPENSSL_memdup(secret, length)
+    if ring.secret is NULL:
+        raise_no_memory()
+    ring.secret_length = length
+    ring.period = period
+    # What fails here would fail in each handshake.
+    cdef TicketKey key
+    cdef int result = derive_period(ring, &key, 0)
+    OPENSSL_cleanse(&key, sizeof(key))
+    check(result, b"EVP_PKEY_derive()")
+    return 0
+
+
+cdef void read_key(TicketKey *key, const unsigned char *data, size_t size,
+                   bint hmac_first) noexcept nogil:
+    """The key in `size` bytes, 48 or 80: its name, then one secret and the other."""
+    cdef const unsigned char *first = data + NAME_LENGTH
+    cdef const unsigned char *second
+    memcpy(key.name, data, NAME_LENGTH)
+    key.length = <unsigned int> (size - NAME_LENGTH) // 2
+    second = first + key.length
+    memcpy(key.hmac, first if hmac_first else second, key.length)
+    memcpy(key.aes, second if hmac_first else first, key.length)
+
+
+cdef int set_keys(Keyring *ring, const TicketKey *keys, size_t count) except -1:
+    """Have `ring` use these from here on: the first encrypts, all of them decrypt."""
+    cdef KeySet *made = new_set(count)
+    if made is NULL:
+        raise_no_memory()
+    made.current = 1
+    memcpy(made.keys, keys, count * sizeof(TicketKey))
+    pthread_mutex_lock(&changes)
+    replace_set(ring, made)
+    pthread_mutex_unlock(&changes)
+    free_retired()
+    return 0
+
+
+cdef KeySet *new_set(size_t count) noexcept nogil:
+    cdef KeySet *made = <KeySet *> OPENSSL_zalloc(sizeof(KeySet))
+    if made is NULL:
+        return NULL
+    made.count = count
+    made.keys = <TicketKey *> OPENSSL_zalloc(count * sizeof(TicketKey))
+    if made.keys is NULL:
+        free_set(made)
+        return NULL
+    return made
+
+
+cdef void free_set(KeySet *keyset) noexcept nogil:
+    if keyset is not NULL:
+        OPENSSL_clear_free(keyset.keys, keyset.count * sizeof(TicketKey))
+        OPENSSL_clear_free(keyset, sizeof(KeySet))
+
+
+cdef void replace_set(Keyring *ring, KeySet *made) noexcept nogil:
+    """With `changes` locked; the former keyset is freed by the next free_retired()."""
+    cdef KeySet *former = <KeySet *> shared_exchange(&ring.keyset, made)
+    if former is not NULL:
+        shared_push(&retired, former, &former.retired)
+
+
+cdef void free_retired() noexcept nogil:
+    """Not between enter_lookup() and leave_lookup()."""
+    cdef KeySet *keyset = <KeySet *> shared_exchange(&retired, NULL)
+    cdef KeySet *following
+    if keyset is not NULL:
+        wait_for_lookups()
+    while keyset is not NULL:
+        following = <KeySet *> keyset.retired
+        free_set(keyset)
+        keyset = following
+
+
+cdef atomic_size_t *enter_lookup() noexcept nogil:
+    return gate_enter(&gate)
+
+
+cdef void leave_lookup(atomic_size_t *inside) noexcept nogil:
+    gate_leave(inside)
+    if shared_load(&retired) is not NULL:
+        free_retired()
+
+
+cdef void wait_for_lookups() noexcept nogil:
+    """Return when all lookups that had begun have ended: they never wait for us."""
+    gate_wait(&gate)
+
+
+cdef const TicketKey *current_key(Keyring *ring, uint64_t now) noexcept nogil:
+    """The one to encrypt with; NULL where there is none."""
+    cdef KeySet *keyset = set_at(ring, now)
+    return keyset.keys if keyset is not NULL else NULL
+
+
+cdef const TicketKey *find_key(Keyring *ring, const unsigned char *name, uint64_t now,
+                               bint *renew) noexcept nogil:
+    """The key of that name, NAME_LENGTH (16) bytes; NULL where there is none.
+
+    `renew`: whether it is an older one, so that the client is to be given a fresh ticket.
+    """
+    return key_in(set_at(ring, now), name, renew)
+
+
+cdef const TicketKey *key_in(const KeySet *keyset, const unsigned char *name,
+                             bint *renew) noexcept nogil:
+    cdef size_t i
+    if keyset is NULL:
+        return NULL
+    for i in range(keyset.count):
+        # Not in constant time: names are no secret.
+        if memcmp(keyset.keys[i].name, name, NAME_LENGTH) == 0:
+            renew[0] = i >= keyset.current
+            return &keyset.keys[i]
+    return NULL
+
+
+cdef const TicketKey *find_anywhere(const unsigned char *name, uint64_t now,
+                                    bint *renew) noexcept nogil:
+    """The same among the keys of all Keyrings.
+
+    Of those that have not derived theirs for that time, only the first ones do so now, lest an
+    unknown name cost a handshake all of it.
+    """
+    cdef Keyring *ring = <Keyring *> shared_load(&keyrings)
+    cdef KeySet *keyset
+    cdef const TicketKey *key
+    cdef size_t derived = 0
+    while ring is not NULL:
+        keyset = <KeySet *> shared_load(&ring.keyset)
+        if derived < MOST_DERIVED and not is_good(ring, keyset, now):
+            keyset = set_at(ring, now)
+            derived += keyset.count if keyset is not NULL else 1
+        key = key_in(keyset, name, renew)
+        if key is not NULL:
+            return key
+        ring = <Keyring *> shared_load(&ring.next)
+    return NULL
+
+
+cdef KeySet *set_at(Keyring *ring, uint64_t now) noexcept nogil:
+    """The set for that time, in seconds of the Unix epoch; where memory runs out, an older one."""
+    cdef KeySet *keyset = <KeySet *> shared_load(&ring.keyset)
+    if is_good(ring, keyset, now):
+        return keyset
+    pthread_mutex_lock(&changes)
+    keyset = <KeySet *> shared_load(&ring.keyset)
+    if not is_good(ring, keyset, now):
+        rotate(ring, keyset, now)
+        keyset = <KeySet *> shared_load(&ring.keyset)
+    pthread_mutex_unlock(&changes)
+    return keyset
+
+
+cdef bint is_good(const Keyring *ring, const KeySet *keyset, uint64_t now) noexcept nogil:
+    """Whether `keyset` is the one of `ring` for that time."""
+    return ring.period == 0 or (keyset is not NULL and keyset.begin <= now < keyset.end)
+
+
+@cython.cdivision(True)
+cdef void rotate(Keyring *ring, const KeySet *former, uint64_t now) noexcept nogil:
+    """Derive the keys for a period: its own, the next one's, and those of tickets in their lifetime.
+
+    With `changes` locked. Keys that `former` has are taken from there.
+    """
+    cdef uint64_t period = now // ring.period
+    cdef uint64_t back = min(period, (ring.lifetime + ring.period - 1) // ring.period)
+    cdef KeySet *made
+    cdef uint64_t i
+    cdef bint derived = True
+    ERR_set_mark()
+    made = new_set(back + 2)
+    if made is not NULL:
+        made.period = period
+        # Also where a clock is a little behind, as that of another thread which asked first.
+        made.begin = (period - 1) * ring.period if period else 0
+        made.end = (period + 1) * ring.period
+        made.current = 2  # the next period's is newer than what a renewal would give
+        for i in range(made.count):
+            derived = derived and take_key(ring, former, &made.keys[i], number_of(period, i))
+        if derived:
+            replace_set(ring, made)
+        else:
+            free_set(made)
+    ERR_pop_to_mark()
+
+
+cdef uint64_t number_of(uint64_t period, uint64_t i) noexcept nogil:
+    """The period whose key comes at place `i`: the current one, the next one, then backwards."""
+    if i == 1:
+        return period + 1
+    return period - i + (i > 1)
+
+
+cdef uint64_t place_of(uint64_t period, uint64_t number) noexcept nogil:
+    """The reverse; more than any place for a period that is further ahead."""
+    if number > period:
+        return 1 if number == period + 1 else UINT64_MAX
+    return period - number + (number < period)
+
+
+cdef bint take_key(Keyring *ring, const KeySet *former, TicketKey *key,
+                   uint64_t number) noexcept nogil:
+    cdef uint64_t i
+    if former is not NULL:
+        i = place_of(former.period, number)
+        if i < former.count:
+            memcpy(key, &former.keys[i], sizeof(TicketKey))
+            return True
+    return derive_period(ring, key, number) > 0
+
+
+cdef int derive_period(Keyring *ring, TicketKey *key, uint64_t number) noexcept nogil:
+    """The key of period `number`; 0 or less where OpenSSL fails."""
+    cdef unsigned char info[8]
+    cdef unsigned char derived[DERIVED_LENGTH]
+    cdef int i, result
+    for i in range(8):
+        info[i] = <unsigned char> (number >> (56 - 8 * i))
+    result = derive_key(derived, sizeof(derived), ring.secret, <int> ring.secret_length,
+                        <const unsigned char *> SALT, SALT_LENGTH, info, sizeof(info))
+    if result > 0:
+        read_key(key, derived, sizeof(derived), True)
+    OPENSSL_cleanse(derived, sizeof(derived))
+    return result
+
+
+cdef void count_ticket(Keyring *ring, Counter counter) noexcept nogil:
+    atomic_fetch_add_explicit(&ring.counters[<int> counter], 1, memory_order_relaxed)
+
+
+cdef size_t tickets_counted(Keyring *ring, Counter counter) noexcept nogil:
+    return atomic_load_explicit(&ring.counters[<int> counter], memory_order_relaxed)
+
+
+cdef void renew_locks() noexcept nogil:
+    """At first, and in a forked child, where the threads that had locked them are not.
+
+    What such a thread was changing is good as it is: each change is a single store. At worst
+    something is never freed.
+    """
+    gate_init(&gate)
+    pthread_mutex_init(&changes, NULL)
+
+
+renew_locks()
+check(pthread_atfork(NULL, NULL, renew_locks) == 0, b"pthread_atfork()")

@@ -1,0 +1,58 @@
+from collections.abc import Iterable
+from os import PathLike
+from ssl import SSLContext
+from typing import Any, Literal, NamedTuple, Optional, Union, final
+
+from pysidctx._typing import Buffer
+from pysidctx.private_files import Content
+
+_Path = Union[str, bytes, PathLike[str], PathLike[bytes]]
+
+PERIOD: int  # seconds
+LIFETIME: int  # seconds
+KEY_FILE: Content
+SECRET_FILE: Content
+
+class TicketStats(NamedTuple):
+    issued: int
+    accepted: int
+    renewed: int
+    unknown_key: int
+    expired: int
+    invalid: int
+
+@final
+class TicketKeys:
+    @property
+    def _made_in(self) -> Optional[int]: ...  # the id of the process, of random ones
+    def __init__(self, *, period: int = 3600, lifetime: int = 86400) -> None: ...  # seconds
+    @staticmethod
+    def from_secret(
+        secret: Buffer,  # 32 to 1,024 bytes
+        *,
+        period: int = 3600,
+        lifetime: int = 86400,
+    ) -> TicketKeys: ...
+    @staticmethod
+    def from_secret_file(
+        path: _Path = ...,  # without it, what PYSIDCTX_SECRET_FILE names
+        *,
+        period: int = 3600,
+        lifetime: int = 86400,
+    ) -> TicketKeys: ...
+    @staticmethod
+    def from_files(
+        paths: Iterable[_Path],
+        *,
+        lifetime: int = 86400,
+        layout: Literal["nginx", "apache"] = "nginx",
+    ) -> TicketKeys: ...
+    def reload(self) -> None: ...
+    def install(self, ctx: SSLContext) -> None: ...
+    def uninstall(self, ctx: SSLContext) -> None: ...
+    def stats(self) -> TicketStats: ...
+    @property
+    def lifetime(self) -> int: ...  # seconds
+    @property
+    def period(self) -> Optional[int]: ...  # seconds
+    def __reduce__(self) -> tuple[Any, ...]: ...
