@@ -2,8 +2,10 @@
 
 import os
 import ssl
-import pysidctx
+
 from aiohttp import web
+
+import pysidctx
 
 
 async def answer(request: web.Request) -> web.Response:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import ssl
+
 import pysidctx
 
 

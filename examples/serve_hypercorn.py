@@ -3,8 +3,10 @@
 import os
 import ssl
 from typing import Optional
+
 from hypercorn.config import Config
 from hypercorn.run import run
+
 from pysidctx.servers import ssl_context_factory
 
 

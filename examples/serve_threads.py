@@ -4,6 +4,7 @@ import os
 import socket
 import socketserver
 import ssl
+
 import pysidctx
 
 

@@ -1,7 +1,9 @@
 """uvicorn, from 0.47 on, with four workers that it spawns."""
 
 import os
+
 import uvicorn
+
 from pysidctx.servers import ssl_context_factory
 
 if __name__ == "__main__":

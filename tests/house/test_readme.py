@@ -20,7 +20,8 @@ def test_all_blocks_are_run_below():
     """That with the picture, in mermaid, by a test of the house."""
     assert {block.language for block in BLOCKS} == {"sh", "console", "python", "c", "cython", "mermaid"}
     for page, text in PAGES.items():
-        assert re.findall(r"^```(\w*)", text, re.MULTILINE).count("") == sum(block.page == page for block in BLOCKS), page
+        ends = re.findall(r"^```(\w*)", text, re.MULTILINE).count("")
+        assert ends == sum(block.page == page for block in BLOCKS), page
 
 
 def test_examples_are_those_that_servers_are_started_with():
@@ -36,7 +37,7 @@ PARTS = [code for code in blocks("python") if re.match(r"# \w+(\.conf)?\.py\n", 
 @pytest.mark.parametrize("code", PARTS)
 def test_parts_of_examples(code):
     name, _, part = code[2:].partition("\n")
-    assert part in EXAMPLES[name]
+    assert part.strip() in EXAMPLES[name]
 
 
 @pytest.mark.parametrize("code", [code for code in blocks("python") if code not in PARTS])
