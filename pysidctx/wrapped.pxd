@@ -1,29 +1,38 @@
-from cpython.object cimport PyObject, Py_TYPE
-
-from pysidctx.handles cimport SSLContext_type
+from cpython.object cimport PyObject, PyTypeObject, Py_TYPE
 
 cdef extern from *:
     """
-    /* What was set on an instance of ssl.SSLContext itself. With a GIL nothing is created for the answer. */
-    #ifdef Py_GIL_DISABLED
+    #if !defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030C0000
+    /* A pointer before the object leads to its attributes: proved when pysidctx.wrapped is imported. */
+    #define PYSIDCTX_ATTRIBUTES(context) ((PyObject **)(context) - 3)
+    #else
+    #define PYSIDCTX_ATTRIBUTES(context) ((PyObject **)NULL)
+    #endif
+
+    /* Whether something was set on an instance of ssl.SSLContext itself. */
     static inline int pysidctx_has_attributes(PyObject *context)
     {
-        PyObject *attributes = PyObject_GenericGetDict(context, NULL);
-        int found = attributes == NULL || PyDict_Size(attributes) != 0;
+        PyObject **kept = PYSIDCTX_ATTRIBUTES(context), *attributes;
+        int found;
+        if (kept != NULL) {
+            if (*kept == NULL)
+                return 0;
+            if (!((Py_uintptr_t)*kept & 1)) /* CPython 3.12 marks what is no dict yet */
+                return PyDict_GET_SIZE(*kept) != 0;
+        }
+        attributes = PyObject_GenericGetDict(context, NULL);
+        found = attributes == NULL || PyDict_Size(attributes) != 0;
         if (attributes == NULL)
             PyErr_Clear();
         Py_XDECREF(attributes);
         return found;
     }
-    #else
-    static inline int pysidctx_has_attributes(PyObject *context)
-    {
-        PyObject **attributes = _PyObject_GetDictPtr(context);
-        return attributes == NULL || (*attributes != NULL && PyDict_GET_SIZE(*attributes) != 0);
-    }
-    #endif
     """
+    PyObject **attributes_before "PYSIDCTX_ATTRIBUTES" (object context)
     bint has_attributes "pysidctx_has_attributes" (object context)
+
+# ssl.SSLContext as Python has it; NULL where it was changed, or keeps its attributes elsewhere.
+cdef PyTypeObject *plain_type
 
 cdef object unwrapped(object context)
 cdef str kind_of(object context)
@@ -33,4 +42,4 @@ cdef inline bint is_plain(object context) noexcept:
 
     That the class itself was changed after the import of pysidctx is not noticed here, for its speed.
     """
-    return Py_TYPE(context) is SSLContext_type and not has_attributes(context)
+    return Py_TYPE(context) is plain_type and not has_attributes(context)

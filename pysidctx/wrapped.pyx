@@ -14,7 +14,9 @@ import _ssl
 from cpython.object cimport PyObject, Py_TYPE
 from cpython.ref cimport Py_DECREF
 
-from pysidctx.handles cimport SSL_CTX_of, SSL_of, connection_of, described, is_context, is_python_s
+from pysidctx.handles cimport (
+    SSL_CTX_of, SSL_of, SSLContext_type, connection_of, described, is_context, is_python_s,
+)
 from pysidctx.libssl cimport SSL_CTX_get_ssl_method, SSL_get_SSL_CTX, TLS_client_method
 
 cdef extern from "Python.h":
@@ -147,3 +149,17 @@ cdef object context_of(object made):
 cdef str kind_of(object context):
     kind = <object> Py_TYPE(context)
     return f"this {kind.__module__}.{kind.__qualname__}"
+
+
+cdef bint attributes_are_found() except -1:
+    """Whether what is set on an SSLContext of Python's own class is found where has_attributes() looks for it."""
+    context = _ssl._SSLContext.__new__(<object> SSLContext_type, _ssl.PROTOCOL_TLS_SERVER)
+    cdef PyObject **kept = attributes_before(context)
+    if kept is NULL:
+        return True  # it asks Python
+    attributes = PyObject_GenericGetDict(context, NULL)
+    return kept[0] is <PyObject *> attributes
+
+
+if SSLContext_type is not NULL and attributes_are_found():
+    plain_type = SSLContext_type

@@ -50,6 +50,46 @@ def test_a_host_without_tickets_on_a_listener_with_keys(make_server_ctx):
         HostMap({"a.test": make_server_ctx(tickets=False)}).install(listener)
 
 
+def test_keys_on_a_listener_with_a_host_without_tickets(make_server_ctx):
+    listener = make_server_ctx()
+    HostMap({"a.test": make_server_ctx(tickets=False)}).install(listener)
+    with pytest.warns(RuntimeWarning, match="OP_NO_TICKET"):
+        with_keys(listener)
+
+
+def test_a_host_without_tickets_that_comes_later(make_server_ctx):
+    listener, hosts = make_server_ctx(), HostMap()
+    hosts.install(listener)
+    with_keys(listener)
+    with pytest.warns(RuntimeWarning, match="OP_NO_TICKET"):
+        hosts["a.test"] = make_server_ctx(tickets=False)
+    hosts.uninstall(listener)
+    hosts["b.test"] = make_server_ctx(tickets=False)
+
+
+def test_a_listener_without_tickets_is_not_told_of_where_hosts_serve(make_server_ctx):
+    listener, hosts = make_server_ctx(tickets=False), HostMap({"a.test": make_server_ctx()})
+    hosts.install(listener)
+    with pytest.warns(RuntimeWarning, match="OP_NO_TICKET"):
+        with_keys(listener)  # which serves clients that name no host
+    hosts.unmatched = "reject"
+    with_keys(listener)
+    hosts["b.test"] = b"b"
+    with pytest.warns(RuntimeWarning, match="OP_NO_TICKET"):
+        with_keys(listener)
+
+
+def test_settings_of_a_host_that_comes_later(make_server_ctx, tmp_path):
+    listener, hosts = make_server_ctx(), HostMap()
+    hosts.install(listener)
+    with pytest.warns(RuntimeWarning, match=r"keys\.install\(listener\)"):
+        hosts["a.test"] = resumable(make_server_ctx(), TicketKeys())
+    host = make_server_ctx()
+    host.keylog_filename = tmp_path / "keys"
+    with pytest.warns(RuntimeWarning, match="set it on the listener before"):
+        hosts.update({"b.test": host})
+
+
 def test_an_openssl_cnf_without_tickets(tmp_path):
     cnf = tmp_path / "openssl.cnf"
     cnf.write_text("openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = defaults\n"

@@ -4,10 +4,10 @@ cimport cython
 from libc.string cimport memcpy
 
 from pysidctx.handles cimport server_context
+from pysidctx.handshake.inert cimport warn_without_certificate
 from pysidctx.handshake.listener cimport listener_made
 from pysidctx.id_contexts.client_verification cimport Demands
 from pysidctx.id_contexts.fingerprint cimport fingerprint_under, read_demands
-from pysidctx.inert cimport warn_without_certificate
 from pysidctx.libssl cimport SSL_CTX
 from pysidctx.lockfree.held_contexts cimport let_go, new_held
 from pysidctx.wrapped cimport unwrapped

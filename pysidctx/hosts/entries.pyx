@@ -2,6 +2,8 @@
 
 cimport cython
 
+from weakref import WeakSet
+
 from pysidctx.hosts.host import Host
 
 from cpython.buffer cimport PyObject_CheckBuffer
@@ -10,12 +12,14 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, realloc
 
 from pysidctx.errors cimport check
-from pysidctx.handles cimport described, is_context
+from pysidctx.handles cimport SSL_CTX_of, described, is_context
 from pysidctx.handshake.host_names cimport HOST_NAME_MAX, lowered, without_last_dot
-from pysidctx.handshake.listener cimport host_key, wait_for_callbacks
+from pysidctx.handshake.inert cimport warn_of_host
+from pysidctx.handshake.listener cimport host_key, listener_of, wait_for_callbacks
 from pysidctx.handshake.siphash cimport siphash, siphash_value
 from pysidctx.hosts.contexts cimport HostContext
 from pysidctx.hosts.patterns cimport Pattern, read_pattern
+from pysidctx.hosts.router cimport is_installed
 from pysidctx.hosts.table cimport (
     entry_init, entry_state, host_slots, slots_copy, slots_delete, slots_find, slots_free, slots_have_room, slots_new,
     slots_next, slots_put, state_id_length, state_is_explicit, table_match, table_new, table_release, table_slots,
@@ -23,7 +27,7 @@ from pysidctx.hosts.table cimport (
 )
 from pysidctx.id_contexts.derivation cimport LABEL_HOST, Part, derive_id_context, label, part
 from pysidctx.id_contexts.setters cimport copy_sid_ctx
-from pysidctx.libssl cimport SSL_MAX_SID_CTX_LENGTH
+from pysidctx.libssl cimport SSL_CTX, SSL_MAX_SID_CTX_LENGTH
 from pysidctx.lockfree.readers cimport flag_store
 
 
@@ -82,6 +86,7 @@ cdef class Hosts:
 
     def __cinit__(self):
         self.contexts = HostContexts()
+        self.listeners = WeakSet()
         self.table = table_new(host_key())
         if self.table is NULL:
             raise MemoryError("no memory for a HostMap")
@@ -121,6 +126,8 @@ cdef class Hosts:
                 raise TypeError("a host is served by an ssl.SSLContext, an id context in bytes, or "
                                 f"Host(context, session_id_context), not by {described(value)}")
             length = copy_explicit(sid_ctx, value)
+        if held is not NULL and held.entries == 0:  # it was not in the map yet
+            self.warn_where_installed(held)
         if not entry_init(entry, host_key(), held, explicit_id, sid_ctx, length, pattern.text,
                           pattern.length):
             raise MemoryError("no memory for a host")
@@ -302,8 +309,11 @@ cdef class Hosts:
         with cython.critical_section(self):
             return table_slots(self.table).count
 
-    cdef tuple overview(self):
-        """How many there are, whether one of them has an id context alone, and the others' SSLContexts."""
+    cdef tuple overview(self, object listener):
+        """How many there are, whether one of them has an id context alone, and the others' SSLContexts.
+
+        Without `listener`, where that is among them.
+        """
         cdef host_slots *slots
         cdef host_entry *entry
         cdef size_t at = 0
@@ -314,4 +324,23 @@ cdef class Hosts:
             while entry is not NULL and not by_id_context:
                 by_id_context = entry.context is NULL
                 entry = slots_next(slots, &at)
-            return slots.count, by_id_context, self.contexts.connecting()
+            contexts = [context for context in self.contexts.connecting() if context is not listener]
+            return slots.count, by_id_context, contexts
+
+    cdef int add_listener(self, object listener) except -1:
+        with cython.critical_section(self):
+            self.listeners.add(listener)
+        return 0
+
+    cdef int discard_listener(self, object listener) except -1:
+        with cython.critical_section(self):
+            self.listeners.discard(listener)
+        return 0
+
+    cdef int warn_where_installed(self, HostContext *held) except -1:
+        cdef SSL_CTX *ctx
+        for listener in list(self.listeners):
+            ctx = SSL_CTX_of(listener)
+            if ctx is not held.held.ctx and is_installed(listener_of(ctx), self.table):
+                warn_of_host(ctx, held.held.ctx)
+        return 0

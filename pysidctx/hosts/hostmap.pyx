@@ -12,9 +12,8 @@ import _ssl
 from pysidctx.hosts.host import HostMapStats
 
 from pysidctx.handles cimport SSL_CTX_from, SSL_CTX_of, is_context, server_context
-from pysidctx.handshake.listener cimport (
-    Listener, has_own_id_context, has_ticket_keys, is_routed, listener_made, listener_of,
-)
+from pysidctx.handshake.inert cimport Rerouted, warn_of_host, warn_without_certificate
+from pysidctx.handshake.listener cimport Listener, has_own_id_context, is_routed, listener_made, listener_of
 from pysidctx.hosts.entries cimport Hosts
 from pysidctx.hosts.router cimport install, is_installed, uninstall
 from pysidctx.hosts.server_names cimport acknowledge_names, ignore_names
@@ -23,8 +22,7 @@ from pysidctx.hosts.table cimport (
 )
 from pysidctx.id_contexts.client_verification cimport Demands
 from pysidctx.id_contexts.fingerprint cimport fingerprint_under, read_demands
-from pysidctx.inert cimport warn_without_certificate, warn_without_tickets
-from pysidctx.libssl cimport SSL_CTX, SSL_CTX_get_keylog_callback
+from pysidctx.libssl cimport SSL_CTX
 from pysidctx.lockfree.readers cimport flag_load, flag_store
 from pysidctx.wrapped cimport unwrapped
 
@@ -107,7 +105,8 @@ class HostMap(MutableMapping):
     MemoryError
         No memory for it, or no random numbers.
 
-    A RuntimeWarning says where a context has no certificate.
+    A RuntimeWarning says where a context has no certificate; and where the map is installed, what of its
+    settings has no effect there, as `install()` does.
     """
 
     __slots__ = ("_hosts", "__weakref__")
@@ -250,7 +249,8 @@ class HostMap(MutableMapping):
         fingerprint cannot be taken (set an id context first); MemoryError. Then nothing is changed.
         A RuntimeWarning says what cannot be served as it is: the listener has no certificate for
         clients that it is to serve, the map is empty and rejects all, or a host's context has ticket
-        keys, or a `keylog_filename`, and the listener has none.
+        keys, or a `keylog_filename`, and the listener has none, or issues no tickets where the listener
+        has ticket keys.
 
         Safe in any thread, with handshakes going on in others. It takes OpenSSL's one ClientHello
         callback of the listener and of each context in the map: see
@@ -280,6 +280,7 @@ class HostMap(MutableMapping):
             installed = install(kept, hosts.table, &demands, fingerprint)
         if not installed:
             raise MemoryError("no memory to install a HostMap")
+        hosts.add_listener(listener)
         vars(listener)[KEY] = installation
         tell_about_names(listener)
 
@@ -301,6 +302,7 @@ class HostMap(MutableMapping):
             uninstalled = uninstall(listener_of(ctx), hosts.table)
         if not uninstalled:
             raise ValueError("this HostMap is not installed on this SSLContext")
+        hosts.discard_listener(listener)
         tell_about_names(listener)
         if keeps(listener, hosts):
             vars(listener).pop(KEY, None)
@@ -310,7 +312,7 @@ class HostMap(MutableMapping):
 # Python code runs and nothing else is locked: it would let the section go.
 
 @cython.final
-cdef class Installation:
+cdef class Installation(Rerouted):
     """What keeps a HostMap alive while it is installed.
 
     The listener's dictionary may be changed by others, and by two threads that install a map at the
@@ -325,6 +327,13 @@ cdef class Installation:
         self.hostmap = hostmap
         self.hosts = hostmap._hosts
         self.listener = weakref.ref(listener)
+
+    cdef list serving(self):
+        listener = self.listener()
+        _, by_id_context, contexts = self.hosts.overview(listener)
+        if listener is not None and (by_id_context or not flag_load(&self.hosts.table.rejects_unmatched)):
+            contexts.append(listener)
+        return contexts
 
     def __del__(self):
         listener = None if self.listener is None else self.listener()
@@ -387,8 +396,7 @@ cdef int tell_about_names(object listener) except -1:
 cdef int warn_of_unserved(Hosts hosts, object listener, SSL_CTX *ctx) except -1:
     """Where handshakes on `listener` would fail with the map as it is, or hosts not have what they say."""
     cdef bint rejects = flag_load(&hosts.table.rejects_unmatched)
-    count, by_id_context, contexts = hosts.overview()
-    contexts = [context for context in contexts if context is not listener]
+    count, by_id_context, contexts = hosts.overview(listener)
     if rejects and count == 0:
         warnings.warn('this HostMap is empty and its `unmatched` is "reject", so that every handshake on this '
                       "listener fails: put hosts in before install()", RuntimeWarning)
@@ -398,16 +406,8 @@ cdef int warn_of_unserved(Hosts hosts, object listener, SSL_CTX *ctx) except -1:
     if lacking:
         warn_without_certificate(listener, ctx, f"so that handshakes fail {' and '.join(lacking)}: call "
                                  "load_cert_chain() of the listener before install()")
-    if not has_ticket_keys(ctx) and any(has_ticket_keys(SSL_CTX_of(context)) for context in contexts):
-        warnings.warn("the ticket keys of a host's SSLContext are without effect, because all hosts have those of "
-                      "the listener, and that has none: call keys.install(listener), first", RuntimeWarning)
-    if has_ticket_keys(ctx):
-        for context in contexts:
-            warn_without_tickets(SSL_CTX_of(context))
-    if (SSL_CTX_get_keylog_callback(ctx) is NULL
-            and any(SSL_CTX_get_keylog_callback(SSL_CTX_of(context)) is not NULL for context in contexts)):
-        warnings.warn("a host's SSLContext has a keylog_filename and the listener has none, so that its "
-                      "handshakes fail: set it on the listener before install()", RuntimeWarning)
+    for context in contexts:
+        warn_of_host(ctx, SSL_CTX_of(context))
     return 0
 
 

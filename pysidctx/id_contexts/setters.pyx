@@ -10,6 +10,7 @@ from libc.string cimport memcpy
 
 from pysidctx cimport handles, libssl
 from pysidctx.handles cimport SSL_CTX_of, SSL_of, connection_of, is_context
+from pysidctx.handshake.inert cimport warn_of_clients
 from pysidctx.handshake.listener cimport (
     Connection, Listener, connection_kept, likely, listener_of, new_connection, new_listener, recent_listener_of,
     unlikely,
@@ -18,7 +19,6 @@ from pysidctx.id_contexts.c_header cimport (
     PYSIDCTX_API_CAPSULE, PYSIDCTX_API_VERSION, PYSIDCTX_NO_MEMORY, PYSIDCTX_OK, PYSIDCTX_TOO_LATE, PYSIDCTX_TOO_LONG,
     pysidctx_api,
 )
-from pysidctx.inert cimport warn_of_clients
 from pysidctx.libssl cimport (
     SSL_get_pending_cipher, SSL_get_session, SSL_in_before, SSL_MAX_SID_CTX_LENGTH,
 )
@@ -99,26 +99,24 @@ def set_session_id_context(target, sid_ctx):
         length = copy_sid_ctx(sid_ctx, copied)
         data = copied
     if is_plain(target):
-        result = set_on_plain(target, data, length)
+        set_on_plain(target, data, length)
     elif is_context(target):
-        result = set_on_plain(unwrapped(target), data, length)
+        set_on_plain(unwrapped(target), data, length)
     else:
         connection = connection_of(target, TARGETS)
         result = set_on_connection(SSL_of(connection), data, <unsigned int> length)
         Py_DECREF(<object> connection)
-    if result <= 0:
-        raise refusal(result)
+        if result <= 0:
+            raise refusal(result)
 
 
 cdef inline int set_on_context(SSL_CTX *ctx, Listener *listener, const unsigned char *sid_ctx,
                                unsigned int length) noexcept nogil:
-    """Set the id context of the next connections of `ctx`; returns a PYSIDCTX_ code.
+    """Set an id context of at most 32 bytes for the next connections of `ctx`; returns a PYSIDCTX_ code.
 
     `listener` is what is kept on `ctx`. Two calls for one `ctx` must not overlap; handshakes may
     run meanwhile.
     """
-    if length > SSL_MAX_SID_CTX_LENGTH:
-        return PYSIDCTX_TOO_LONG
     if listener is not NULL:
         sid_slot_write(&listener.id_context, sid_ctx, length)
     else:
@@ -132,13 +130,11 @@ cdef inline int set_on_context(SSL_CTX *ctx, Listener *listener, const unsigned 
 
 cdef inline int set_on_connection(SSL *ssl, const unsigned char *sid_ctx,
                                   unsigned int length) noexcept nogil:
-    """Set the id context of `ssl` alone; returns a PYSIDCTX_ code.
+    """Set an id context of at most 32 bytes for `ssl` alone; returns a PYSIDCTX_ code.
 
     Called by the one thread that uses `ssl`.
     """
     cdef Connection *connection
-    if length > SSL_MAX_SID_CTX_LENGTH:
-        return PYSIDCTX_TOO_LONG
     # A server has a session, and that its id context, from the ClientHello on; between a
     # HelloRetryRequest and its answer none, but a cipher.
     if (not likely(SSL_in_before(ssl))
@@ -158,14 +154,21 @@ cdef inline int set_on_connection(SSL *ssl, const unsigned char *sid_ctx,
     return libssl.SSL_set_session_id_context(ssl, sid_ctx, length)
 
 
-cdef inline int set_on_plain(object context, const unsigned char *data, Py_ssize_t length) except? -1:
-    """The same for a context that makes its connections itself; returns a PYSIDCTX_ code."""
+cdef inline int set_on_plain(object context, const unsigned char *data, Py_ssize_t length) except -1:
+    """The same for a context that makes its connections itself."""
     cdef SSL_CTX *ctx = SSL_CTX_of(context)
-    if unlikely(recent_listener_of(ctx) is NULL):  # nothing was set yet
+    cdef Listener *listener = recent_listener_of(ctx)
+    cdef int result
+    if unlikely(listener is NULL):  # nothing was set yet
         warn_of_clients(context, ctx)
     # A lock only where there is no GIL to keep two calls for one SSL_CTX apart.
     with cython.critical_section(context):
-        return set_on_context(ctx, recent_listener_of(ctx), data, <unsigned int> length)
+        if unlikely(listener is NULL):
+            listener = recent_listener_of(ctx)  # another call may have been first
+        result = set_on_context(ctx, listener, data, <unsigned int> length)
+    if result <= 0:
+        raise refusal(result)
+    return 0
 
 
 cdef Py_ssize_t copy_sid_ctx(object sid_ctx, unsigned char *copied) except -1:
@@ -204,11 +207,15 @@ cdef object refusal(int result):
 
 cdef int SSL_CTX_set_session_id_context(SSL_CTX *ctx, const unsigned char *sid_ctx,
                                         unsigned int sid_ctx_len) noexcept nogil:
+    if sid_ctx_len > SSL_MAX_SID_CTX_LENGTH:
+        return PYSIDCTX_TOO_LONG
     return set_on_context(ctx, listener_of(ctx), sid_ctx, sid_ctx_len)
 
 
 cdef int SSL_set_session_id_context(SSL *ssl, const unsigned char *sid_ctx,
                                     unsigned int sid_ctx_len) noexcept nogil:
+    if sid_ctx_len > SSL_MAX_SID_CTX_LENGTH:
+        return PYSIDCTX_TOO_LONG
     return set_on_connection(ssl, sid_ctx, sid_ctx_len)
 
 

@@ -14,7 +14,7 @@ from libc.stdlib cimport calloc, free
 
 from pysidctx.errors cimport check
 from pysidctx.handles cimport SSL_CTX_from, server_context
-from pysidctx.inert cimport warn_without_tickets
+from pysidctx.handshake.inert cimport warn_without_tickets
 from pysidctx.libssl cimport OPENSSL_cleanse, RAND_bytes, SSL_CTX
 from pysidctx.tickets.callbacks cimport stop_using, use_keyring
 from pysidctx.tickets.keyring cimport (
@@ -261,14 +261,15 @@ cdef class TicketKeys:
         Raises TypeError for anything that is not an `ssl.SSLContext`; ValueError for a context of
         clients or of one version of TLS; `pysidctx.Error` where OpenSSL fails. Then nothing is changed.
         A RuntimeWarning says where the keys are without effect, because the context issues no tickets: its
-        options have OP_NO_TICKET, or its `num_tickets` is 0.
+        options have OP_NO_TICKET, or its `num_tickets` is 0. Where a `HostMap` is installed, the contexts
+        count that serve.
 
         Safe in any thread, with handshakes going on in others. It takes the context's callbacks for
         tickets: see SSL_CTX_set_tlsext_ticket_key_evp_cb(3) and SSL_CTX_set_session_ticket_cb(3).
         """
         used = unwrapped(ctx)
         cdef SSL_CTX *target = server_context(used, "ticket keys are installed on")
-        warn_without_tickets(target)
+        warn_without_tickets(used, target)
         with cython.critical_section(used):
             use_keyring(target, self.ring)
 
