@@ -21,7 +21,7 @@ FLOORS = (
 
 # Wings of what is in no folder of its own; a folder is a wing of its name.
 AT_THE_TOP = {
-    **dict.fromkeys(("include", "libssl", "openssl_compat", "errors", "der", "handles", "wrapped", "inert",
+    **dict.fromkeys(("include", "libssl", "openssl_compat", "errors", "der", "handles", "wrapped",
                      "private_files", "environment", "_typing"), "ground"),
     "sharing": "sharing",
     **dict.fromkeys(("__init__", "session"), "face"),

@@ -9,8 +9,9 @@ import warnings
 import _ssl
 
 from pysidctx.handles cimport SSL_CTX_of
+from pysidctx.handshake.listener cimport has_ticket_keys
 from pysidctx.libssl cimport (
-    SSL_CTX_get0_certificate, SSL_CTX_get_max_proto_version, SSL_CTX_get_num_tickets,
+    SSL_CTX_get0_certificate, SSL_CTX_get_keylog_callback, SSL_CTX_get_max_proto_version, SSL_CTX_get_num_tickets,
     SSL_CTX_get_options, SSL_CTX_get_ssl_method, SSL_OP_NO_TICKET, SSL_OP_NO_TLSv1_3, TLS1_3_VERSION,
     TLS_client_method, TLS_server_method,
 )
@@ -31,6 +32,19 @@ cdef int warn_without_tickets(object context, SSL_CTX *ctx) except -1:
                 warn_of_no_tickets(SSL_CTX_of(serving))
             return 0
     return warn_of_no_tickets(ctx)
+
+
+cdef int warn_of_host(SSL_CTX *listener, SSL_CTX *host) except -1:
+    """Where connections of `listener` that are switched to `host` lack something that `host` has."""
+    if has_ticket_keys(listener):
+        warn_of_no_tickets(host)
+    elif has_ticket_keys(host):
+        warnings.warn("the ticket keys of a host's SSLContext are without effect, because all hosts have those of "
+                      "the listener, and that has none: call keys.install(listener), first", RuntimeWarning)
+    if SSL_CTX_get_keylog_callback(listener) is NULL and SSL_CTX_get_keylog_callback(host) is not NULL:
+        warnings.warn("a host's SSLContext has a keylog_filename and the listener has none, so that its "
+                      "handshakes fail: set it on the listener before install()", RuntimeWarning)
+    return 0
 
 
 cdef int warn_of_no_tickets(SSL_CTX *ctx) except -1:

@@ -5,6 +5,6 @@ cdef class Rerouted:
     cdef list serving(self)
 
 cdef int warn_without_tickets(object context, SSL_CTX *ctx) except -1
-cdef int warn_of_no_tickets(SSL_CTX *ctx) except -1
+cdef int warn_of_host(SSL_CTX *listener, SSL_CTX *host) except -1
 cdef int warn_without_certificate(object context, SSL_CTX *ctx, str consequence) except -1
 cdef int warn_of_clients(object context, SSL_CTX *ctx) except -1
