@@ -9,9 +9,10 @@ import pyperf
 import pytest
 from machine import ROOT, program
 
-from benchmarks import callgrind, connections
 from benchmarks.__main__ import PARTS, report
-from benchmarks.callgrind import Count
+from benchmarks.connections import connections
+from benchmarks.handshakes import callgrind
+from benchmarks.handshakes.callgrind import Count
 from benchmarks.report import Part, markdown, table
 
 pytestmark = pytest.mark.timeout(900)  # whole builds

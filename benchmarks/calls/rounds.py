@@ -16,10 +16,8 @@ import pyperf
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks import native
+from benchmarks import ROOT, native
 from benchmarks.report import spread, table, verdict
-
-ROOT = Path(__file__).resolve().parent.parent
 
 Round = dict[str, float]  # seconds by the names that the script gives
 
@@ -37,11 +35,11 @@ class Ratio(NamedTuple):
 
 
 def measure(script: str, effort: Sequence[str]) -> pyperf.BenchmarkSuite:
-    """One round of the module `benchmarks.<script>`."""
+    """One round of the module `benchmarks.calls.<script>`."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, "round.json")
         subprocess.run(
-            [sys.executable, "-m", f"benchmarks.{script}", "--quiet", "--processes=1",
+            [sys.executable, "-m", f"benchmarks.calls.{script}", "--quiet", "--processes=1",
              "--warmups=1", *effort, f"--output={result}"],
             check=True, cwd=ROOT, stdout=subprocess.DEVNULL,
         )

@@ -1,4 +1,4 @@
-"""What writing and reading a session costs: a pyperf script, run by `benchmarks.session`."""
+"""What writing and reading a session costs: a pyperf script, run by `benchmarks.calls.session`."""
 
 import ssl
 
@@ -45,7 +45,7 @@ def sessions() -> dict[str, pysidctx.Session]:
 
 
 def main() -> None:
-    runner = pyperf.Runner(program_args=("-m", "benchmarks.session_worker"))
+    runner = pyperf.Runner(program_args=("-m", "benchmarks.calls.session_worker"))
     bare = native.load("session_c")
 
     def loop(title, function, der):

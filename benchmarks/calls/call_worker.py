@@ -1,4 +1,4 @@
-"""What one call costs: a pyperf script, run round by round by `benchmarks.call`."""
+"""What one call costs: a pyperf script, run round by round by `benchmarks.calls.call`."""
 
 import socket
 import ssl
@@ -7,7 +7,7 @@ import pyperf
 
 import pysidctx
 from benchmarks import native
-from benchmarks.calls import MANY, SID_CTX, call, calls
+from benchmarks.calls.timing import MANY, SID_CTX, call, calls
 
 EMPTY = "empty Cython function"
 OPENSSL_CTX = "SSL_CTX_set_session_id_context()"
@@ -27,7 +27,7 @@ SOCKET = "set_session_id_context(SSLSocket)"
 
 
 def main() -> None:
-    runner = pyperf.Runner(program_args=("-m", "benchmarks.call_worker"))
+    runner = pyperf.Runner(program_args=("-m", "benchmarks.calls.call_worker"))
     call_c, call_cython = map(native.load, ("call_c", "call_cython"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     maker = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

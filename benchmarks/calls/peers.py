@@ -6,10 +6,10 @@ were found beforehand.
 
 from pathlib import Path
 
-from benchmarks import peers_worker as worker
-from benchmarks import rounds
+from benchmarks.calls import peers_worker as worker
+from benchmarks.calls import rounds
+from benchmarks.calls.rounds import Ratio
 from benchmarks.report import Part
-from benchmarks.rounds import Ratio
 
 MISSING = "M2Crypto is missing here: `make bench` installs it, with what builds it."
 

@@ -1,4 +1,4 @@
-"""What one call costs in each way: a pyperf script, run round by round by `benchmarks.peers`."""
+"""What one call costs in each way: a pyperf script, run round by round by `benchmarks.calls.peers`."""
 
 import _ssl
 import ctypes
@@ -9,7 +9,7 @@ import pyperf
 
 import pysidctx
 from benchmarks import native
-from benchmarks.calls import SID_CTX, call, pointer_of
+from benchmarks.calls.timing import SID_CTX, call, pointer_of
 
 try:
     from M2Crypto import SSL
@@ -27,7 +27,7 @@ CFFI = "cffi, SSL_CTX_set_session_id_context()"
 
 
 def main() -> None:
-    runner = pyperf.Runner(program_args=("-m", "benchmarks.peers_worker"))
+    runner = pyperf.Runner(program_args=("-m", "benchmarks.calls.peers_worker"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     connection = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
     for name, target in ((CONTEXT, context), (CONNECTION, connection)):

@@ -38,14 +38,13 @@ from matplotlib.figure import Figure
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import native
-from benchmarks.handshake import CERTIFICATES
-from benchmarks.handshakes import VERSIONS
-from benchmarks.programs.own import HOSTS
+from benchmarks import ROOT, native
+from benchmarks.connections.programs.own import HOSTS
+from benchmarks.handshakes.handshake import CERTIFICATES
+from benchmarks.handshakes.server_time import VERSIONS
 from benchmarks.report import Part, spread, table, verdict
 from pysidctx.cli.processes import cpu_time
 
-ROOT = Path(__file__).resolve().parent.parent
 PLAIN, OURS, NGINX = "plain", "pysidctx", "nginx"
 AGAIN = "the same again: the noise"
 EACH, MAP = "an id context for each connection", "HostMap of a million"
@@ -158,8 +157,8 @@ def command(server: str, workers: int, port: int, how: str, folder: Path) -> lis
                 "--workers", str(workers), "--bind", f"127.0.0.1:{port}", "--certfile", "server.pem",
                 "--log-level", "warning", "app:wsgi"]
     if server in ("uvicorn", "hypercorn"):
-        return [sys.executable, "-m", f"benchmarks.programs.with_{server}", str(workers), str(port), how]
-    return [sys.executable, "-m", "benchmarks.programs.own", server, str(workers), str(port), how]
+        return [sys.executable, "-m", f"benchmarks.connections.programs.with_{server}", str(workers), str(port), how]
+    return [sys.executable, "-m", "benchmarks.connections.programs.own", server, str(workers), str(port), how]
 
 
 @contextmanager
