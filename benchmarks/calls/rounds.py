@@ -73,14 +73,12 @@ def run(script: str, asked: Sequence[Ratio], target: Path, quick: bool, loops: i
     native.build()
     effort = ["--values=2", f"--loops={max(loops // 20, 1)}"] if quick else [
         "--values=3", f"--loops={loops}"]
-    total = None
-    rounds = []
+    suites = []
     for _ in track(range(1 if quick else 5), description=target.stem, transient=True):
-        suite = measure(script, effort)
-        rounds.append(medians(suite))
-        if total is None:
-            total = suite
-        else:
-            total.add_runs(suite)
+        suites.append(measure(script, effort))
+    rounds = [medians(suite) for suite in suites]
+    total, *others = suites
+    for suite in others:
+        total.add_runs(suite)
     total.dump(str(target), replace=True)
     return [costs(rounds), ratios(rounds, asked)]

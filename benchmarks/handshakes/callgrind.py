@@ -24,7 +24,8 @@ from rich.table import Table
 from benchmarks import ROOT, native
 from benchmarks.report import table, verdict
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 WANTED = {"TLS 1.2": 0.7, "TLS 1.3": 0.2}  # percent
 SERVER = "server_step"
