@@ -39,7 +39,7 @@ bench: $(VENV)/.bench $(VENV)/.m2crypto
 	$(BIN)/python -m benchmarks $(ARGS)
 
 soak: $(VENV)/.test
-	FORKS=20000 $(BIN)/pytest --capture=no $(ARGS) tests/test_forks.py
+	FORKS=20000 $(BIN)/pytest --capture=no $(ARGS) tests/house/test_forks.py
 
 $(VENV)/.built: $(SOURCES) .ci/prepare .ci/install
 	@sh .ci/prepare $(PYTHON)

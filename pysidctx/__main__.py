@@ -25,9 +25,10 @@ COMMANDS = {
         "check", "check_arguments", "audit a TLS server from outside: does it resume, and does nothing cross?",
         "Audit any TLS server, in whatever language it is written: does it resume sessions, over all of "
         "its workers; does a session made for one name get into another; what are its tickets like? "
-        "It only shakes hands (with a server that chooses h2, in HTTP/2, too), unless you say --request, and sends nothing to hosts that you do not name.",
-        "0: no fault; 1: a fault was found, or a note with --fail-on note; 2: there was nothing to audit, or the command was wrong; 3: no fault was "
-        "found, but the audit ended early."),
+        "It only shakes hands (with a server that chooses h2, in HTTP/2, too), unless you say --request, and sends "
+        "nothing to hosts that you do not name.",
+        "0: no fault; 1: a fault was found, or a note with --fail-on note; 2: there was nothing to audit, or the "
+        "command was wrong; 3: no fault was found, but the audit ended early."),
     "demo": Command(
         "demo", "demo_arguments", "see two servers side by side: plain ssl, and pysidctx",
         "Start two HTTPS servers on loopback, each with four worker processes and two hosts, one of which "

@@ -10,10 +10,10 @@ from pysidctx.tickets.ticket_keys import TicketKeys
 from libc.stdint cimport uintptr_t
 
 from pysidctx.handles cimport SSL_CTX_from, server_context
+from pysidctx.handshake.inert cimport warn_without_certificate
 from pysidctx.handshake.listener cimport Listener, listener_of
 from pysidctx.id_contexts.derivation cimport LABEL_RESUMABLE
 from pysidctx.id_contexts.setters cimport copy_sid_ctx
-from pysidctx.inert cimport warn_without_certificate
 from pysidctx.libssl cimport SSL_CTX, SSL_MAX_SID_CTX_LENGTH
 from pysidctx.lockfree.id_context_slot cimport sid_slot_read
 from pysidctx.tickets.callbacks cimport keyring_of, stop_using, use_keyring

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from itertools import count, permutations, product
 from typing import NamedTuple, Optional
@@ -138,6 +139,7 @@ class Crossing(NamedTuple):
         return luck(self.resumed, self.answered, self.tries)
 
 
+Shown = Counter[bytes]  # the certificates of a name, and how often it showed each
 Found = dict[Way, dict[str, Optional[Returning]]]  # None: no session can be had that way
 
 
@@ -148,7 +150,7 @@ class Evidence(NamedTuple):
     returning: Found                       # by name
     crossings: dict[Way, list[Crossing]]
     moves: dict[Way, list[Crossing]]       # to other addresses
-    certificates: dict[tuple[str, str], set[bytes]]  # all that a name has shown, by version and name
+    certificates: dict[tuple[str, str], Shown]  # by version and name
     distrust: dict[str, str]               # why the certificate is not trusted, by name
     unfinished: str                        # why it ended early
     connections: int
@@ -171,7 +173,7 @@ class Audit:
         self.names: tuple[Optional[str], ...] = options.names or (None,)
         self.begun = time.monotonic() if begun is None else begun
         self.made = made
-        self.certificates: dict[tuple[str, str], set[bytes]] = {}
+        self.certificates: dict[tuple[str, str], Shown] = {}
         self.distrust: dict[str, str] = {}
         self.hosts: dict[str, list[Host]] = {}
         self.returning: Found = {}
@@ -212,7 +214,7 @@ class Audit:
         except OSError as error:  # it cannot be reached any more
             return Seen(False, False, error.strerror or str(error), False, None, False, [], None, "")
         if seen.certificate is not None and client.version is not None and target is None:
-            self.certificates.setdefault((client.version, str(name)), set()).add(seen.certificate)
+            self.certificates.setdefault((client.version, str(name)), Counter())[seen.certificate] += 1
         return seen
 
     def connect_twice(self, client: Client, name: Optional[str]) -> Seen:
@@ -301,7 +303,7 @@ class Audit:
 
     def look_for(self, certificate: Optional[bytes], client: Client, name: Optional[str]) -> None:
         """Whether the certificate that a session was made with is also one of another name's."""
-        seen = self.certificates.setdefault((str(client.version), str(name)), set())
+        seen = self.certificates.setdefault((str(client.version), str(name)), Counter())
         for _ in range(LOOKS):
             if certificate is None or certificate in seen:
                 return
@@ -366,6 +368,11 @@ def luck(resumed: int, answered: int, misses: int) -> float:
     if resumed == answered:
         return 0.5 ** (answered + misses)
     return math.prod((answered - resumed + 1 + miss) / (answered + 2 + miss) for miss in range(misses))
+
+
+def unseen(shown: Shown) -> float:
+    """How likely the next certificate is one that was not shown: by Good and Turing, from those shown once."""
+    return sum(times == 1 for times in shown.values()) / sum(shown.values()) if shown else 1.0
 
 
 def tries(resumed: int, answered: int) -> int:

@@ -20,7 +20,7 @@ from pysidctx.cli.output import Output, Unreachable
 from pysidctx.cli.report import Report
 from pysidctx.cli.screen import progress
 from pysidctx.cli.starttls import PROTOCOLS, Refused, shown, wanted_by
-from pysidctx.cli.verdicts import FAULT, NOTE, Finding, findings
+from pysidctx.cli.verdicts import Finding, findings
 
 UNFINISHED = 3  # the exit code where no fault was found, but not all was looked at
 NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.ASCII)

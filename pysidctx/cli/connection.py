@@ -175,7 +175,7 @@ def settle(exchange: Exchange, messages: Messages, seconds: float) -> tuple[str,
     try:
         while not messages.tickets:
             if data >= MOST_DATA:
-                return "", f"it had sent {data} bytes of data"
+                return "", f"{data} bytes of data had"
             try:
                 more = once(lambda: exchange.tls.read(1 << 14))
             except ssl.SSLWantReadError:

@@ -39,7 +39,8 @@ class Output:
         """Before any connection is made: Unreachable for a file that cannot be written."""
         for name, path in self.files.items():
             if not whole_file.is_writable(path):
-                raise Unreachable(f"--{name}: {path!r} cannot be written: name a file in a folder that you may write to")
+                raise Unreachable(
+                    f"--{name}: {path!r} cannot be written: name a file in a folder that you may write to")
             try:
                 self.formats[name] = importlib.import_module(f"pysidctx.cli.{FORMATS[name]}")
             except ModuleNotFoundError as error:

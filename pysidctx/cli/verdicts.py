@@ -1,9 +1,10 @@
 """From what an audit saw to what it means: findings, each graded, with a reason and an advice."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
-from pysidctx.cli.audit import SURE, WAYS, Crossing, Evidence, Host, Options, Returning, Way
+from pysidctx.cli.audit import SURE, WAYS, Crossing, Evidence, Host, Options, Returning, Shown, Way, unseen
 
 OK, NOTE, FAULT = "ok", "note", "fault"
 
@@ -82,7 +83,7 @@ def versions(evidence: Evidence) -> Iterator[Finding]:
 def renegotiation(evidence: Evidence) -> Iterator[Finding]:
     for version, hosts in evidence.hosts.items():
         for host in hosts:
-            if not host.seen.secure_renegotiation:
+            if host.answers and not host.seen.secure_renegotiation:
                 yield Finding(
                     "renegotiation", Way(version), NOTE, "no secure renegotiation (RFC 5746)",
                     "others can put what they say before what a client says; clients with OpenSSL 3 do not connect",
@@ -174,7 +175,7 @@ def counted(way: Way, found: Returning, spared: bool = False) -> Finding:
     """`spared`: all clients with tickets are, so that only others are concerned."""
     if found.ended:
         return Finding(
-            "resumption", way, NOTE, f"no session had come when this ended: {found.ended}",
+            "resumption", way, NOTE, f"no session had come when {found.ended}",
             "whether the server offers any is not known",
             "see that it is spoken to as it expects: name its protocol with --alpn, or have a page asked for with "
             "--request; and that --timeout leaves it time")
@@ -250,31 +251,48 @@ def described(way: Way, returning: Returning) -> Finding:
 def names(way: Way, evidence: Evidence) -> Iterator[Finding]:
     hosts = {str(host.name): host for host in evidence.hosts[way.version]}
     for crossing in evidence.crossings.get(way, []):
-        shown = evidence.certificates.get((way.version, crossing.offered), set())
-        yield carried(way, crossing, hosts[crossing.offered], shown)._replace(
+        shown = evidence.certificates.get((way.version, crossing.offered), Counter())
+        spared = way.tickets is False and any(
+            is_apart(each) and each.made == crossing.made and each.offered == crossing.offered
+            and each.certified == crossing.certified
+            for each in evidence.crossings.get(Way(way.version, True), []))
+        yield carried(way, crossing, hosts[crossing.offered], shown, spared)._replace(
             name=crossing.offered, made_for=crossing.made, resumed=int(crossing.seen is not None),
             tried=crossing.tries)
 
 
-def carried(way: Way, crossing: Crossing, other: Host, shown: set[bytes]) -> Finding:
-    """What became of a session that was offered to another name, which has shown these certificates."""
+def is_apart(crossing: Crossing) -> bool:
+    """Whether a session is surely not resumed where it was offered."""
+    return crossing.seen is None and not crossing.problem and crossing.at_home and crossing.luck < SURE
+
+
+def carried(way: Way, crossing: Crossing, other: Host, shown: Shown, spared: bool = False) -> Finding:
+    """What became of a session that was offered to another name, which has shown these certificates.
+
+    `spared`: those with tickets are surely not resumed there. Within a worker the id context and the SSL_CTX that
+    decide on them decide on session ids, too.
+    """
     if crossing.seen is not None:
         return judge(way, crossing, other, shown)
     if crossing.problem:
         return Finding(
             "names", way, NOTE, f"{told(crossing)} could not be offered to {crossing.offered}: {crossing.problem}",
             "whether it would be resumed there is not known", "try again, more gently (--delay)")
+    if is_apart(crossing):
+        return Finding("names", way, OK, "not resumed under another name")
+    if spared:
+        return Finding(
+            "names", way, OK,
+            f"not resumed under another name in {crossing.tries} tries, nor by ticket, which tells more")
     if not crossing.at_home:
         return Finding(
             "names", way, NOTE, "no session was seen to be resumed under another name",
             "none was where it was made, either: with many workers, too few tries say nothing",
             "allow more with --connections")
-    if crossing.luck >= SURE:
-        return Finding(
-            "names", way, NOTE, f"not resumed under another name, {by_luck(crossing)}",
-            "workers or machines behind this address do not share what resumption needs: one that takes the "
-            "session there may not have been met", "allow more with --connections")
-    return Finding("names", way, OK, "not resumed under another name")
+    return Finding(
+        "names", way, NOTE, f"not resumed under another name, {by_luck(crossing)}",
+        "workers or machines behind this address do not share what resumption needs: one that takes the session there "
+        "may not have been met", "allow more with --connections")
 
 
 def by_luck(crossing: Crossing) -> str:
@@ -285,7 +303,7 @@ def told(crossing: Crossing) -> str:
     return f"a session made for {crossing.made}{' with a certificate' if crossing.certified else ''}"
 
 
-def judge(way: Way, crossing: Crossing, other: Host, shown: set[bytes]) -> Finding:
+def judge(way: Way, crossing: Crossing, other: Host, shown: Shown) -> Finding:
     """What a session means that was resumed under another name, which has shown these certificates."""
     seen = f"{told(crossing)} is resumed for {crossing.offered}"
     if other.demands and (not crossing.certified or other.refuses_ours):
@@ -297,6 +315,13 @@ def judge(way: Way, crossing: Crossing, other: Host, shown: set[bytes]) -> Findi
     if crossing.certificate is None or not shown or not (crossing.looked or crossing.certificate in shown):
         return Finding("names", way, NOTE, f"{seen}, whose certificate is not known",
                        "if it is another one, that is a fault", "try again")
+    if crossing.certificate not in shown and unseen(shown) >= SURE:
+        return Finding(
+            "names", way, NOTE,
+            f"{seen}, which has another certificate, and perhaps this one, too: it has shown {len(shown)}, and shows "
+            f"one more with a probability of {100 * unseen(shown):.2g}%",
+            "if it does not have this one, that is a fault",
+            "audit one machine alone: give its address as HOST, and these names with --name")
     if crossing.certificate not in shown:
         return Finding(
             "names", way, FAULT, f"{seen}, which has another certificate",

@@ -4,10 +4,10 @@ cimport cython
 from libc.string cimport memcpy
 
 from pysidctx.handles cimport server_context
+from pysidctx.handshake.inert cimport warn_without_certificate
 from pysidctx.handshake.listener cimport listener_made
 from pysidctx.id_contexts.client_verification cimport Demands
 from pysidctx.id_contexts.fingerprint cimport fingerprint_under, read_demands
-from pysidctx.inert cimport warn_without_certificate
 from pysidctx.libssl cimport SSL_CTX
 from pysidctx.lockfree.held_contexts cimport let_go, new_held
 from pysidctx.wrapped cimport unwrapped
@@ -94,8 +94,8 @@ cdef class HostContexts:
     cdef int forget(self, HostContext *held) except -1:
         # Its SSLContext may end with this function, and run code that uses this map: not before
         # nobody finds `held` here any more.
-        kept = self.held.pop(<size_t> held)
-        self.addresses.pop(kept[2], None)
+        context, given, key = self.held.pop(<size_t> held)
+        self.addresses.pop(key, None)
         return let_go(&held.held)
 
     cdef object given(self, const HostContext *held):

@@ -1,9 +1,8 @@
 """The entries of a HostMap: read from Python, put into a table that handshakes read meanwhile."""
 
-import warnings
-from weakref import WeakSet
-
 cimport cython
+
+from weakref import WeakSet
 
 from pysidctx.hosts.host import Host
 
@@ -15,7 +14,8 @@ from libc.stdlib cimport free, realloc
 from pysidctx.errors cimport check
 from pysidctx.handles cimport SSL_CTX_of, described, is_context
 from pysidctx.handshake.host_names cimport HOST_NAME_MAX, lowered, without_last_dot
-from pysidctx.handshake.listener cimport has_ticket_keys, host_key, listener_of, wait_for_callbacks
+from pysidctx.handshake.inert cimport warn_of_host
+from pysidctx.handshake.listener cimport host_key, listener_of, wait_for_callbacks
 from pysidctx.handshake.siphash cimport siphash, siphash_value
 from pysidctx.hosts.contexts cimport HostContext
 from pysidctx.hosts.patterns cimport Pattern, read_pattern
@@ -27,8 +27,7 @@ from pysidctx.hosts.table cimport (
 )
 from pysidctx.id_contexts.derivation cimport LABEL_HOST, Part, derive_id_context, label, part
 from pysidctx.id_contexts.setters cimport copy_sid_ctx
-from pysidctx.inert cimport warn_of_no_tickets
-from pysidctx.libssl cimport SSL_CTX, SSL_CTX_get_keylog_callback, SSL_MAX_SID_CTX_LENGTH
+from pysidctx.libssl cimport SSL_CTX, SSL_MAX_SID_CTX_LENGTH
 from pysidctx.lockfree.readers cimport flag_store
 
 
@@ -52,19 +51,6 @@ cdef Py_ssize_t derive_for_host(unsigned char *sid_ctx, const Pattern *pattern,
     parts[2] = part(held.fingerprint, sizeof(held.fingerprint))
     check(derive_id_context(sid_ctx, parts, 3), b"EVP_Digest()")
     return SSL_MAX_SID_CTX_LENGTH
-
-
-cdef int warn_of_host(SSL_CTX *listener, SSL_CTX *host) except -1:
-    """Where connections of `listener` that are switched to `host` lack something that `host` has."""
-    if has_ticket_keys(listener):
-        warn_of_no_tickets(host)
-    elif has_ticket_keys(host):
-        warnings.warn("the ticket keys of a host's SSLContext are without effect, because all hosts have those of "
-                      "the listener, and that has none: call keys.install(listener), first", RuntimeWarning)
-    if SSL_CTX_get_keylog_callback(listener) is NULL and SSL_CTX_get_keylog_callback(host) is not NULL:
-        warnings.warn("a host's SSLContext has a keylog_filename and the listener has none, so that its "
-                      "handshakes fail: set it on the listener before install()", RuntimeWarning)
-    return 0
 
 
 cdef class Entries:
@@ -99,11 +85,11 @@ cdef class Hosts:
     """The entries of a HostMap. Its methods take the lock that changes need; handshakes need none."""
 
     def __cinit__(self):
+        self.contexts = HostContexts()
+        self.listeners = WeakSet()
         self.table = table_new(host_key())
         if self.table is NULL:
             raise MemoryError("no memory for a HostMap")
-        self.contexts = HostContexts()
-        self.listeners = WeakSet()
 
     def __del__(self):
         # The garbage collector calls this before it takes SSLContexts apart: those that connections
@@ -114,14 +100,6 @@ cdef class Hosts:
     def __dealloc__(self):
         if self.table is not NULL:
             table_release(self.table)
-
-    cdef int warn_where_installed(self, SSL_CTX *host) except -1:
-        cdef SSL_CTX *ctx
-        for listener in list(self.listeners):
-            ctx = SSL_CTX_of(listener)
-            if ctx is not host and is_installed(listener_of(ctx), self.table):
-                warn_of_host(ctx, host)
-        return 0
 
     cdef int new_entry(self, host_entry *entry, object name, object value, dict known) except -1:
         """Fill in an entry that is not in the table yet.
@@ -148,8 +126,8 @@ cdef class Hosts:
                 raise TypeError("a host is served by an ssl.SSLContext, an id context in bytes, or "
                                 f"Host(context, session_id_context), not by {described(value)}")
             length = copy_explicit(sid_ctx, value)
-        if held is not NULL and held.entries == 0:  # new to the map
-            self.warn_where_installed(held.held.ctx)
+        if held is not NULL and held.entries == 0:  # it was not in the map yet
+            self.warn_where_installed(held)
         if not entry_init(entry, host_key(), held, explicit_id, sid_ctx, length, pattern.text,
                           pattern.length):
             raise MemoryError("no memory for a host")
@@ -331,8 +309,11 @@ cdef class Hosts:
         with cython.critical_section(self):
             return table_slots(self.table).count
 
-    cdef tuple overview(self):
-        """How many there are, whether one of them has an id context alone, and the others' SSLContexts."""
+    cdef tuple overview(self, object listener):
+        """How many there are, whether one of them has an id context alone, and the others' SSLContexts.
+
+        Without `listener`, where that is among them.
+        """
         cdef host_slots *slots
         cdef host_entry *entry
         cdef size_t at = 0
@@ -343,4 +324,23 @@ cdef class Hosts:
             while entry is not NULL and not by_id_context:
                 by_id_context = entry.context is NULL
                 entry = slots_next(slots, &at)
-            return slots.count, by_id_context, self.contexts.connecting()
+            contexts = [context for context in self.contexts.connecting() if context is not listener]
+            return slots.count, by_id_context, contexts
+
+    cdef int add_listener(self, object listener) except -1:
+        with cython.critical_section(self):
+            self.listeners.add(listener)
+        return 0
+
+    cdef int discard_listener(self, object listener) except -1:
+        with cython.critical_section(self):
+            self.listeners.discard(listener)
+        return 0
+
+    cdef int warn_where_installed(self, HostContext *held) except -1:
+        cdef SSL_CTX *ctx
+        for listener in list(self.listeners):
+            ctx = SSL_CTX_of(listener)
+            if ctx is not held.held.ctx and is_installed(listener_of(ctx), self.table):
+                warn_of_host(ctx, held.held.ctx)
+        return 0

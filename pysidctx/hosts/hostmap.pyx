@@ -12,10 +12,9 @@ import _ssl
 from pysidctx.hosts.host import HostMapStats
 
 from pysidctx.handles cimport SSL_CTX_from, SSL_CTX_of, is_context, server_context
-from pysidctx.handshake.listener cimport (
-    Listener, has_own_id_context, is_routed, listener_made, listener_of,
-)
-from pysidctx.hosts.entries cimport Hosts, warn_of_host
+from pysidctx.handshake.inert cimport Rerouted, warn_of_host, warn_without_certificate
+from pysidctx.handshake.listener cimport Listener, has_own_id_context, is_routed, listener_made, listener_of
+from pysidctx.hosts.entries cimport Hosts
 from pysidctx.hosts.router cimport install, is_installed, uninstall
 from pysidctx.hosts.server_names cimport acknowledge_names, ignore_names
 from pysidctx.hosts.table cimport (
@@ -23,7 +22,6 @@ from pysidctx.hosts.table cimport (
 )
 from pysidctx.id_contexts.client_verification cimport Demands
 from pysidctx.id_contexts.fingerprint cimport fingerprint_under, read_demands
-from pysidctx.inert cimport Rerouted, warn_without_certificate
 from pysidctx.libssl cimport SSL_CTX
 from pysidctx.lockfree.readers cimport flag_load, flag_store
 from pysidctx.wrapped cimport unwrapped
@@ -282,8 +280,7 @@ class HostMap(MutableMapping):
             installed = install(kept, hosts.table, &demands, fingerprint)
         if not installed:
             raise MemoryError("no memory to install a HostMap")
-        with cython.critical_section(hosts):
-            hosts.listeners.add(listener)
+        hosts.add_listener(listener)
         vars(listener)[KEY] = installation
         tell_about_names(listener)
 
@@ -305,8 +302,7 @@ class HostMap(MutableMapping):
             uninstalled = uninstall(listener_of(ctx), hosts.table)
         if not uninstalled:
             raise ValueError("this HostMap is not installed on this SSLContext")
-        with cython.critical_section(hosts):
-            hosts.listeners.discard(listener)
+        hosts.discard_listener(listener)
         tell_about_names(listener)
         if keeps(listener, hosts):
             vars(listener).pop(KEY, None)
@@ -334,8 +330,7 @@ cdef class Installation(Rerouted):
 
     cdef list serving(self):
         listener = self.listener()
-        _, by_id_context, contexts = self.hosts.overview()
-        contexts = [context for context in contexts if context is not listener]
+        _, by_id_context, contexts = self.hosts.overview(listener)
         if listener is not None and (by_id_context or not flag_load(&self.hosts.table.rejects_unmatched)):
             contexts.append(listener)
         return contexts
@@ -401,8 +396,7 @@ cdef int tell_about_names(object listener) except -1:
 cdef int warn_of_unserved(Hosts hosts, object listener, SSL_CTX *ctx) except -1:
     """Where handshakes on `listener` would fail with the map as it is, or hosts not have what they say."""
     cdef bint rejects = flag_load(&hosts.table.rejects_unmatched)
-    count, by_id_context, contexts = hosts.overview()
-    contexts = [context for context in contexts if context is not listener]
+    count, by_id_context, contexts = hosts.overview(listener)
     if rejects and count == 0:
         warnings.warn('this HostMap is empty and its `unmatched` is "reject", so that every handshake on this '
                       "listener fails: put hosts in before install()", RuntimeWarning)

@@ -10,6 +10,7 @@ from libc.string cimport memcpy
 
 from pysidctx cimport handles, libssl
 from pysidctx.handles cimport SSL_CTX_of, SSL_of, connection_of, is_context
+from pysidctx.handshake.inert cimport warn_of_clients
 from pysidctx.handshake.listener cimport (
     Connection, Listener, connection_kept, likely, listener_of, new_connection, new_listener, recent_listener_of,
     unlikely,
@@ -18,7 +19,6 @@ from pysidctx.id_contexts.c_header cimport (
     PYSIDCTX_API_CAPSULE, PYSIDCTX_API_VERSION, PYSIDCTX_NO_MEMORY, PYSIDCTX_OK, PYSIDCTX_TOO_LATE, PYSIDCTX_TOO_LONG,
     pysidctx_api,
 )
-from pysidctx.inert cimport warn_of_clients
 from pysidctx.libssl cimport (
     SSL_get_pending_cipher, SSL_get_session, SSL_in_before, SSL_MAX_SID_CTX_LENGTH,
 )

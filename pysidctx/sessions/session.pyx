@@ -254,7 +254,7 @@ cdef class Session:
         conn
             An `ssl.SSLSocket` or `ssl.SSLObject` of a client before its handshake, of any SSLContext
             (`wrap_socket()` of a connected socket with do_handshake_on_connect=False). Not of
-            asyncio, whose handshake begins at once: see docs/sessions.md.
+            asyncio, whose handshake begins at once: see the README.
         any_host
             True takes the session whatever host it was made for, and whether or not the name was
             checked: where one service is known to have all these names.

@@ -14,7 +14,7 @@ from libc.stdlib cimport calloc, free
 
 from pysidctx.errors cimport check
 from pysidctx.handles cimport SSL_CTX_from, server_context
-from pysidctx.inert cimport warn_without_tickets
+from pysidctx.handshake.inert cimport warn_without_tickets
 from pysidctx.libssl cimport OPENSSL_cleanse, RAND_bytes, SSL_CTX
 from pysidctx.tickets.callbacks cimport stop_using, use_keyring
 from pysidctx.tickets.keyring cimport (

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from house.floors import House, wing_of
+from floors import House, wing_of
 from machine import ROOT
 from readme import PAGES, blocks
 

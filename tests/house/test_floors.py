@@ -4,8 +4,8 @@ import subprocess
 import sys
 
 import pytest
-from house.floors import House, wing_of
-from machine import ROOT
+from floors import House, wing_of
+from machine import ROOT, SUPPORT
 
 pytestmark = pytest.mark.one_python
 
@@ -43,7 +43,7 @@ def test_the_house_is_read_whole():
 
 
 def test_it_is_printed():
-    ran = subprocess.run([sys.executable, ROOT / "tests" / "house" / "floors.py"], capture_output=True, text=True)
+    ran = subprocess.run([sys.executable, SUPPORT / "floors.py"], capture_output=True, text=True)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "arrows that do not run down: 0, circles: 0\nlongest chain, of" in ran.stdout
 

@@ -3,9 +3,7 @@
 import pytest
 from handshakes import VERSIONS
 from machine import lack, module
-from server_programs import (
-    PROGRAMS, ProgramClient, PythonClient, Running, free_port, new_secret,
-)
+from server_programs import PROGRAMS, ProgramClient, PythonClient, Running, free_port, new_secret
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from machine import ROOT, module
+from machine import SUPPORT, module
 from readme import names_in_docs
 from servers import TIMEOUT, accepting, answer, offer
 
@@ -57,7 +57,7 @@ def test_a_session_of_one_process_is_resumed_by_another(address, pem_files, vers
     def run(what):
         ran = subprocess.run(
             [sys.executable, "-c", CLIENT, what, str(address[1]), pem_files[1],
-             tmp_path / "session.pem", version.name, ROOT / "tests"],
+             tmp_path / "session.pem", version.name, SUPPORT],
             capture_output=True, text=True, timeout=TIMEOUT)
         assert ran.returncode == 0, ran.stderr
         return ran.stdout.strip()

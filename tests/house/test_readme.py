@@ -1,0 +1,143 @@
+"""Every block of code in the documentation runs as it stands, and so does every example."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from consumers import build
+from machine import ROOT, SUPPORT, UNOPTIMIZED
+from readme import BLOCKS, EXAMPLES, PAGES, blocks
+from server_programs import PROGRAMS
+
+from pysidctx.__main__ import COMMANDS, main
+
+
+def test_all_blocks_are_run_below():
+    """That with the picture, in mermaid, by a test of the house."""
+    assert {block.language for block in BLOCKS} == {"sh", "console", "python", "c", "cython", "mermaid"}
+    for page, text in PAGES.items():
+        ends = re.findall(r"^```(\w*)", text, re.MULTILINE).count("")
+        assert ends == sum(block.page == page for block in BLOCKS), page
+
+
+def test_examples_are_those_that_servers_are_started_with():
+    """By the integration tests."""
+    started = {code for program in PROGRAMS.values() for code in program.files.values()}
+    assert started | {EXAMPLES["app.py"]} == set(EXAMPLES.values())
+
+
+# Blocks that begin with the name of an example, which they are a part of.
+PARTS = [code for code in blocks("python") if re.match(r"# \w+(\.conf)?\.py\n", code)]
+
+
+@pytest.mark.parametrize("code", PARTS)
+def test_parts_of_examples(code):
+    name, _, part = code[2:].partition("\n")
+    assert part.strip() in EXAMPLES[name]
+
+
+@pytest.mark.parametrize("code", [code for code in blocks("python") if code not in PARTS])
+def test_python(code, tmp_path, pem_files):
+    assert pem_files[0] == tmp_path / "server.pem"
+    subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True)
+
+
+def test_mypy(tmp_path):
+    """The examples beside each other, as those need it that import another one."""
+    files = {f"block_{number}.py": code for number, code in enumerate(blocks("python"))}
+    files.update((name.replace(".conf", "_conf"), code) for name, code in EXAMPLES.items())
+    for name, code in files.items():
+        (tmp_path / name).write_text(code)
+    ran = subprocess.run([sys.executable, "-m", "mypy", "--strict", *files], cwd=tmp_path, capture_output=True,
+                         text=True, env=dict(os.environ, MYPYPATH=str(ROOT)))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+INSTALLING = [code for code in blocks("sh") if "pip install" in code]
+
+
+@pytest.mark.parametrize("code", [code for code in blocks("sh") if code not in INSTALLING])
+def test_commands(code, tmp_path):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(["sh", "-ec", code], cwd=tmp_path, env=dict(os.environ, PATH=path), check=True)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("code", INSTALLING)
+def test_installing(code, empty_venv, copy_source, tmp_path):
+    environment = dict(UNOPTIMIZED, PATH=f"{empty_venv / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    tree = copy_source(tmp_path / "tree")
+    subprocess.run(["sh", "-ec", code], cwd=tree, env=environment, check=True)
+
+
+@pytest.mark.parametrize("line", "".join(blocks("console")).splitlines())
+def test_commands_at_the_prompt(line, capsys):
+    """As far as they go: the host is nobody's."""
+    prompt, program, *arguments = shlex.split(line)
+    assert (prompt, program) == ("$", "pysidctx")
+    assert main(arguments) == 2
+    assert "the address of 'shop.example' cannot be found" in capsys.readouterr().err
+
+
+def test_the_options_of_check_are_there():
+    options = set(re.findall(r"`(--[a-z-]+)", PAGES["docs/check.md"]))
+    ran = subprocess.run([sys.executable, "-m", "pysidctx", "check", "--help"], capture_output=True, text=True)
+    assert options and all(option in ran.stdout for option in options)
+
+
+def call_on_accept(folder, function):
+    """Call it with the SSL of a new connection, in a process of its own."""
+    code = f"""
+import ctypes, ssl, sys
+sys.path.append({str(SUPPORT)!r})
+import from_docs, libssl
+ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+connection = ctx.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
+on_accept = {function}
+if hasattr(on_accept, "argtypes"):
+    on_accept.argtypes = [ctypes.c_void_p]
+assert on_accept(libssl.pointer(connection)) == 1
+"""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("code", blocks("c"))
+def test_c(code, tmp_path):
+    module = """
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "from_docs"};
+
+PyMODINIT_FUNC PyInit_from_docs(void)
+{
+    return pysidctx_import() == 0 ? PyModule_Create(&definition) : NULL;
+}
+"""
+    source = tmp_path / "from_docs.c"
+    source.write_text(code + module)
+    build(tmp_path, source.name)
+    call_on_accept(tmp_path, "ctypes.CDLL(from_docs.__file__).on_accept")
+
+
+@pytest.mark.parametrize("code", blocks("cython"))
+def test_cython(code, tmp_path):
+    source = tmp_path / "from_docs.pyx"
+    source.write_text(code + "\ndef call(size_t ssl):\n    return on_accept(<SSL *> ssl)\n")
+    build(tmp_path, source.name)
+    call_on_accept(tmp_path, "from_docs.call")
+
+
+def test_the_commands_exist():
+    targets = set(re.findall(r"`make (\w+)[ `]", "".join(PAGES.values())))
+    assert {"demo", "test"} <= targets
+    makefile = (ROOT / "Makefile").read_text()
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_commands_of_the_command_line():
+    named = set(re.findall(r"^\| `pysidctx (\w+)", PAGES["docs/command-line.md"], re.MULTILINE))
+    assert named == set(COMMANDS)

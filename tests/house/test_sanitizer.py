@@ -1,0 +1,64 @@
+"""AddressSanitizer finds nothing in the library while connections are made, switched and dropped."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from machine import COMPILER, COMPILING, ROOT, program
+
+pytestmark = pytest.mark.timeout(900)  # a whole build
+
+TESTS = (
+    "handshake/test_hostile_names.py",
+    "hosts/test_hostmap.py", "hosts/test_hostmap_routing.py", "hosts/test_hostmap_threads.py", "hosts/test_hostmap_tls.py",
+    "hosts/test_switch.py",
+    "sessions/test_resumption.py", "sessions/test_session.py", "sessions/test_session_files.py",
+    "sessions/test_session_fuzz.py",
+    "tickets/test_resumable.py", "tickets/test_ticket_files.py", "tickets/test_ticket_threads.py", "tickets/test_tickets.py",
+)
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory, copy_source):
+    """That of a process which runs an instrumented build of the library."""
+    folder = tmp_path_factory.mktemp("instrumented")
+    tree = copy_source(folder / "tree")
+    subprocess.run(
+        [sys.executable, "setup.py", "-q", "build", "--build-base", folder, "--build-lib", folder],
+        cwd=tree, check=True, capture_output=True,
+        env=dict(COMPILING, CC=f"{COMPILER} -fsanitize=address", CFLAGS="-O1 -g1"))
+    found = subprocess.run([program("cc", "gcc"), "-print-file-name=libasan.so"],
+                           capture_output=True, text=True, check=True)
+    # What Python itself keeps until it ends is no leak of ours; its own allocator hides errors.
+    return dict(os.environ, LD_PRELOAD=found.stdout.strip(), PYTHONPATH=str(folder),
+                PYTHONMALLOC="malloc", ASAN_OPTIONS="detect_leaks=0")
+
+
+def python(environment, code):
+    return subprocess.run([sys.executable, "-c", code], env=environment, cwd="/", capture_output=True,
+                          text=True)
+
+
+def test_it_is_the_instrumented_build_that_is_watched(environment):
+    ran = python(environment, "import pysidctx; print(pysidctx.__file__)")
+    assert ran.stdout.startswith(environment["PYTHONPATH"])
+    ran = python(environment, """
+import ctypes, pysidctx
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+block = ctypes.c_void_p(libc.malloc(100))
+libc.free(block), libc.free(block)
+""")
+    assert "AddressSanitizer: attempting double-free" in ran.stderr
+
+
+def test_the_connection_tests_are_clean(environment):
+    # Copying the sanitizer's memory makes a fork take seconds; others mostly wait for time to pass.
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--timeout", "0",
+         "-k", "not fork and not rotation and not lifetime and not derived_no_keys",
+         *(ROOT / "tests" / name for name in TESTS)],
+        env=environment, capture_output=True, text=True, cwd=ROOT / "tests")
+    assert ran.returncode == 0, ran.stdout[-5000:] + ran.stderr[-5000:]
+    assert "AddressSanitizer" not in ran.stdout + ran.stderr

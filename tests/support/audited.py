@@ -1,0 +1,110 @@
+"""Servers for `check`, and its command as the tests of its reports run it."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import ssl
+import struct
+import subprocess
+import sys
+import termios
+import threading
+
+import trustme
+from peers import A, B
+from servers import TIMEOUT, accepting
+
+from pysidctx.cli.audit import Evidence, Host, Options, Way
+from pysidctx.cli.connection import Seen, Target
+from pysidctx.cli.report import Report
+from pysidctx.cli.verdicts import Finding
+
+COMMAND = [sys.executable, "-m", "pysidctx", "check"]
+
+
+def ran(port, *arguments, **options):
+    """The command in a process of its own."""
+    command = [*COMMAND, f"127.0.0.1:{port}", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+def on_a_terminal(port, *arguments, columns=80, lines=24):
+    """Its exit code, and what it writes to a terminal of this size."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
+    with subprocess.Popen([*COMMAND, f"127.0.0.1:{port}", *map(str, arguments)], stdin=follower, stdout=follower,
+                          stderr=follower, env={**environment, "TERM": "xterm"}) as process:
+        os.close(follower)
+        said = b""
+        with contextlib.suppress(OSError):  # how a terminal ends
+            while more := os.read(leader, 4096):
+                said += more
+        os.close(leader)
+    return process.returncode, said.decode()
+
+
+def answer(plain, ctx):
+    plain.settimeout(TIMEOUT)
+    with contextlib.suppress(OSError), plain, ctx.wrap_socket(plain, server_side=True) as made:
+        while made.recv(4096):  # nothing that the client may leave unread, which would reset the connection
+            pass
+        made.unwrap()
+
+
+@contextlib.contextmanager
+def serving(*contexts):
+    """A server with as many workers as contexts, which take turns: its port."""
+    turn = [*contexts]
+
+    def serve(plain):
+        turn.append(turn.pop(0))
+        threading.Thread(target=answer, args=(plain, turn[-1])).start()
+
+    with accepting(serve) as (_, port):
+        yield port
+
+
+def plain_ssl(make_server_ctx):
+    """Two hosts as the documentation of Python's ssl has them, of which one is to demand a certificate."""
+    shop, bank = make_server_ctx(), make_server_ctx(verify=ssl.CERT_REQUIRED)
+
+    def switch(connection, name, ctx):
+        if name == B:
+            connection.context = bank
+
+    shop.sni_callback = switch
+    return shop
+
+
+def with_own_certificate(name):
+    """A context with a certificate that no other one has."""
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA(key_type=trustme.KeyType.ECDSA).issue_cert(name, key_type=trustme.KeyType.ECDSA).configure_cert(ctx)
+    return ctx
+
+
+SEEN = Seen(True, True, "", False, b"certificate", False, [], None, "")
+TICKET, SESSION_ID, TLS13 = Way("TLS 1.2", True), Way("TLS 1.2", False), Way("TLS 1.3", True)
+
+
+def report(*findings, names=(A, B), hosts=None, unfinished="", verified=()):
+    """One of findings that nobody has made."""
+    if hosts is None:
+        hosts = {version: [Host(name, SEEN, None) for name in names or (None,)] for version in ("TLS 1.2", "TLS 1.3")}
+    evidence = Evidence(hosts, {}, {}, {}, {}, {}, unfinished, 42, 1.25)
+    return Report(Target("127.0.0.1", 443, "127.0.0.1"), Options(names, verified=verified), evidence, list(findings))
+
+
+def resumption(where, name, resumed, tried=9, grade=None, seen=""):
+    grade = grade or ("ok" if resumed == tried else "note")
+    why = "" if grade == "ok" else "because"
+    return Finding("resumption", where, grade, seen or f"{resumed} of {tried} returning connections were resumed", why,
+                   why, name=name, resumed=resumed, tried=tried)
+
+
+def crossing(where, made_for, name, resumed=0, grade="ok", tried=2, check="names"):
+    seen = f"a session made for {made_for} is resumed for {name}" if resumed else "not resumed under another name"
+    why = "" if grade == "ok" else "because"
+    return Finding(check, where, grade, seen, why, why, name=name, made_for=made_for, resumed=resumed, tried=tried)
