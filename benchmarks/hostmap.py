@@ -21,15 +21,7 @@ from rich.table import Table
 
 from benchmarks import native
 from benchmarks.handshakes import VERSIONS
-from benchmarks.hostmap_handshakes import (
-    LOOKED_UP,
-    PLAIN,
-    SWITCHED,
-    Clients,
-    Servers,
-    in_map,
-    switched_in_map,
-)
+from benchmarks.hostmap_handshakes import LOOKED_UP, PLAIN, SWITCHED, Clients, Servers, in_map, switched_in_map
 from benchmarks.report import Part, spread, table, verdict
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -11,11 +11,12 @@ pytestmark = pytest.mark.timeout(900)  # a whole build
 
 TESTS = (
     "handshake/test_hostile_names.py",
-    "hosts/test_hostmap.py", "hosts/test_hostmap_routing.py", "hosts/test_hostmap_threads.py", "hosts/test_hostmap_tls.py",
-    "hosts/test_switch.py",
+    "hosts/test_hostmap.py", "hosts/test_hostmap_routing.py", "hosts/test_hostmap_threads.py",
+    "hosts/test_hostmap_tls.py", "hosts/test_switch.py",
     "sessions/test_resumption.py", "sessions/test_session.py", "sessions/test_session_files.py",
     "sessions/test_session_fuzz.py",
-    "tickets/test_resumable.py", "tickets/test_ticket_files.py", "tickets/test_ticket_threads.py", "tickets/test_tickets.py",
+    "tickets/test_resumable.py", "tickets/test_ticket_files.py", "tickets/test_ticket_threads.py",
+    "tickets/test_tickets.py",
 )
 
 

@@ -1,4 +1,7 @@
-"""The package's wings and floors, and what each file takes of which other: `python tests/support/floors.py` prints it."""
+"""The package's wings and floors, and what each file takes of which other.
+
+    python tests/support/floors.py
+"""
 
 import re
 import sys

@@ -1,6 +1,7 @@
 """Forks while other threads serve, and where those children stand that do not come to their end.
 
-    python tests/support/fork_soak.py CERTIFICATE CA [--forks N] [--load serve|change|plain] [--idle keys|contexts|plain]
+    python tests/support/fork_soak.py CERTIFICATE CA [--forks N] [--load serve|change|plain]
+        [--idle keys|contexts|plain]
 
 A child does nothing but end: what hangs hangs before any code of its own, in the destructors of what idle
 threads had that are not in the child. Of the children that hang those are counted apart that wait for a lock
