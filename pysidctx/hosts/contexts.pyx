@@ -94,8 +94,8 @@ cdef class HostContexts:
     cdef int forget(self, HostContext *held) except -1:
         # Its SSLContext may end with this function, and run code that uses this map: not before
         # nobody finds `held` here any more.
-        context, given, key = self.held.pop(<size_t> held)
-        self.addresses.pop(key, None)
+        kept = self.held.pop(<size_t> held)
+        self.addresses.pop(kept[2], None)
         return let_go(&held.held)
 
     cdef object given(self, const HostContext *held):

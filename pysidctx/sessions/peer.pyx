@@ -90,4 +90,4 @@ cdef str as_server_hostname(object host):
 
 
 verdict_index = check(SSL_SESSION_get_ex_new_index(0, NULL, NULL, NULL, NULL),
-                        b"SSL_SESSION_get_ex_new_index()")
+                      b"SSL_SESSION_get_ex_new_index()")

@@ -332,14 +332,14 @@ cdef SSL_TICKET_RETURN accept(Keyring *ring, bint renew, bint refused) noexcept 
 
 
 cdef void free_listener_keys(void *ctx, void *kept, CRYPTO_EX_DATA *ad, int index, long argl,
-                         void *argp) noexcept nogil:
+                             void *argp) noexcept nogil:
     if kept is not NULL:
         release_keyring(<Keyring *> shared_load(&(<ListenerKeys *> kept).ring))
     OPENSSL_free(kept)
 
 
 cdef int forget_creator(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *original,
-                      CRYPTO_EX_dup_from kept, int index, long argl, void *argp) noexcept nogil:
+                        CRYPTO_EX_dup_from kept, int index, long argl, void *argp) noexcept nogil:
     # SSL_dup() creates another connection, with the SSL_CTX that the first one was switched to.
     cdef void **place = <void **> kept
     place[0] = NULL
