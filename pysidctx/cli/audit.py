@@ -296,9 +296,9 @@ class Audit:
                 continue
             for client in self.clients_for(way, made):
                 self.progress(f"{way}: from {made.name} to {offered.name}")
-                usual = returning if there is None else min(returning, there, key=lambda each: each.share)
-                # What the other's workers share is not known; or much depends on it.
-                much = offered.demands or there is None
+                # What the other's workers share is not known where they resume nothing of their own.
+                usual = min(returning, there, key=lambda each: each.share) if there and there.resumed else returning
+                much = offered.demands or there is None or there.resumed == 0 < returning.resumed
                 crossing = self.carried(client, made.name, offered, usual, much, returning.share > 0)
                 crossings.append(crossing)
                 if crossing.seen is not None and (client.certificate or not offered.demands):
