@@ -141,7 +141,7 @@ def findings(capsys):
 def test_workers_that_share_nothing_are_not_called_right(findings, make_server_ctx, rng):
     """Each takes its own sessions under any name, whether or not that is seen."""
     seen = set()
-    for _ in range(12):
+    for _ in range(5):
         contexts = [make_server_ctx() for _ in range(4)]
         with workers(lambda hello: rng.choice(contexts)) as port:
             for each in findings(port, *BOTH, "--connections", "6"):
