@@ -21,7 +21,7 @@ class Report(NamedTuple):
     def fails_on(self, grade: str) -> bool:
         """Whether there is a fault, or, if notes are to fail it, a note that is about the server."""
         return bool(self.count(FAULT)) or grade == NOTE and any(
-            finding.grade == NOTE and finding.check != "limit" for finding in self.findings)
+            finding.grade == NOTE and finding.check not in ("limit", "client") for finding in self.findings)
 
     @property
     def heading(self) -> str:

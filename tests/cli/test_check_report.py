@@ -228,8 +228,11 @@ DEMANDING = {version: [Host(name, REFUSED, SEEN) for name in (A, B)] for version
 @pytest.mark.parametrize("made, expected", [
     (report(*ALL, *APART, hosts=DEMANDING),
      "resumes 9 of 9 (TLS 1.2 tickets, TLS 1.3); never crosses 2 names; client certificates demanded"),
-    (report(*ALL, resumption(SESSION_ID, A, 0), resumption(SESSION_ID, B, 0), *APART),
+    (report(*ALL, resumption(SESSION_ID, A, 0), resumption(SESSION_ID, B, 0), *APART,
+            crossing(SESSION_ID, A, B, grade="note"), crossing(SESSION_ID, B, A, grade="note")),
      "resumes 9 of 9 (TLS 1.2 tickets, TLS 1.3); never crosses 2 names"),
+    (report(*ALL, resumption(SESSION_ID, A, 0), resumption(SESSION_ID, B, 0), *APART, crossing(SESSION_ID, A, B, 1)),
+     "resumes 9 of 9 (TLS 1.2 tickets, TLS 1.3); crosses 1 of 2 pairs of names; never crosses 1 of 2 pairs of names"),
     (report(resumption(SESSION_ID, A, 0), names=(A,)),
      "resumes 0 of 9 (TLS 1.2 session ids); one name, so no crossing was looked for"),
     (report(resumption(TICKET, A, 1), resumption(TICKET, B, 4), resumption(TLS13, A, 9), resumption(TLS13, B, 9),
