@@ -4,7 +4,7 @@ See SSL_CTX_set_session_id_context(3) for what they are, and the README for a fi
 """
 
 # Before pysidctx's own modules: it loads the libssl that they are to share with it.
-import ssl as _ssl
+import ssl as _ssl  # noqa: F401
 from pathlib import Path as _Path
 
 try:
@@ -22,7 +22,7 @@ from pysidctx.hosts.host import Host, HostMapStats
 from pysidctx.hosts.hostmap import HostMap
 from pysidctx.id_contexts.derivation import derive_session_id_context
 from pysidctx.id_contexts.fingerprint import context_fingerprint
-from pysidctx.id_contexts.setters import _C_API, MAX_SID_CTX_LENGTH, set_session_id_context
+from pysidctx.id_contexts.setters import _C_API, MAX_SID_CTX_LENGTH, set_session_id_context  # noqa: F401
 from pysidctx.sessions.session import Session
 from pysidctx.sharing import resumable
 from pysidctx.tickets.ticket_keys import TicketKeys, TicketStats

@@ -19,13 +19,14 @@ from rich import box
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from pysidctx.cli.audit import Audit, Options
 from pysidctx.cli.connection import Target
 from pysidctx.cli.demo_clients import Counts, Crowd, Server
 from pysidctx.cli.demo_server import BANK, SHOP
 from pysidctx.cli.report import Report
-from pysidctx.cli.report_text import show
+from pysidctx.cli.report_text import hang, show
 from pysidctx.cli.screen import Screen, progress
 from pysidctx.cli.verdicts import FAULT, findings
 
@@ -85,10 +86,11 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, frame: sys.exit(128 + received))
-    console.print(
+    hang(console, Text(), Text(
         f"Two HTTPS servers on loopback, {WORKERS} worker processes each, RSA-2048, Python "
-        f"{sys.version.split()[0]}, {ssl.OPENSSL_VERSION}.\n"
-        f"Hosts: {SHOP} for everybody, {BANK} for clients with a certificate.\n")
+        f"{sys.version.split()[0]}, {ssl.OPENSSL_VERSION}. "
+        f"Hosts: {SHOP} for everybody, {BANK} for clients with a certificate."))
+    console.print()
     with tempfile.TemporaryDirectory(prefix="pysidctx-demo.") as folder, ExitStack() as stack:
         write_certificates(Path(folder))
         servers = {name: stack.enter_context(serving(kind, Path(folder))) for name, kind in KINDS.items()}
@@ -107,7 +109,20 @@ def run(arguments: argparse.Namespace) -> int:
     faults = sides[OURS].faults
     for fault in faults:
         console.print(f"FAULT with pysidctx: {fault}", style="bold red", markup=False)
+    hang(console, Text(), Text(last_line(sides), style="bold red" if faults else "green"))
     return int(bool(faults))
+
+
+def last_line(sides: dict[str, Side]) -> str:
+    """All in one: how clients fared with pysidctx, and with plain ssl; or the first fault."""
+    ours, theirs = sides[OURS], sides[PLAIN]
+    if ours.faults:
+        more = f"; and {len(ours.faults) - 1} more" if len(ours.faults) > 1 else ""
+        return f"fault with {OURS}: {ours.faults[0]}{more}"
+    resumed, crossed, let_in = (f"{100 * share:.0f} %" for share in theirs.shares.values())
+    return (f"{OURS} resumes {ours.counts.resumed} of {ours.counts.returned}; never crosses 2 names; client "
+            f"certificates demanded by {BANK}. {PLAIN} resumes {resumed}; crosses in {crossed}; lets in {let_in} "
+            "without a certificate.")
 
 
 def can_plot(path: str) -> bool:
@@ -158,7 +173,7 @@ def audited(console: Console, name: str, port: int, folder: Path) -> Report:
         evidence = Audit(target, options, lambda doing: tell(f"{name}: {doing}")).run()
     report = Report(target, options, evidence, findings(evidence, options))
     console.print(f"pysidctx check, of the server with {name}:", style="bold")
-    show(console, report)
+    show(console, report, advice=False)
     console.print()
     return report
 

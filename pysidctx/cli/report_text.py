@@ -12,14 +12,15 @@ INDENT = 7  # columns, of what is below a grade
 LEAST_WIDTH = 40  # for which lines are broken
 
 
-def show(console: Console, report: Report) -> None:
+def show(console: Console, report: Report, *, advice: bool = True) -> None:
+    """`advice`: also why it matters and what to do."""
     hang(console, Text(), Text(report.heading))
     said = statements(report)
     for each in said:
         hang(console, Text(f"{each.grade:<{INDENT}}", style=STYLES[each.grade]),
              Text(f"{each.where}: {each.seen}" if each.where else each.seen))
         for heading, text in (("why: ", each.why), ("do: ", each.do)):
-            if text:
+            if text and advice:
                 hang(console, Text(" " * INDENT + heading, style="dim"), Text(text))
     grades = [each.grade for each in said]
     hang(console, Text(), Text(

@@ -104,9 +104,11 @@ def listed(names: Iterable[str]) -> str:
 
 
 def crossing(report: Report) -> Iterator[str]:
+    """Of sessions that are resumed where they were made; by session ids of a server that relies on tickets, none is."""
+    resuming = {(way, finding.name) for way, found in counted(report.findings).items() for finding in found}
     offered: dict[tuple[Optional[str], Optional[str]], list[Finding]] = {}
     for finding in report.findings:
-        if finding.made_for is not None:
+        if finding.made_for is not None and (finding.resumed or (finding.where, finding.made_for) in resuming):
             offered.setdefault((finding.made_for, finding.name), []).append(finding)
     names = report.options.names
     pairs = len(names) * (len(names) - 1)

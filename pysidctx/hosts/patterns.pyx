@@ -99,16 +99,16 @@ cdef str hint_at_pattern(object name):
 cdef str too_much_in(str name):
     """Why a pattern that came from a URL, an e-mail address or a socket's address is none; None if it did not."""
     extra = []
-    scheme, found, rest = name.strip().rpartition("://")
+    _, found, rest = name.strip().rpartition("://")
     if found:
         extra.append("the scheme")
     rest, found, _ = rest.partition("/")
     if found:
         extra.append("the path")
-    user, found, rest = rest.rpartition("@")
+    _, found, rest = rest.rpartition("@")
     if found:
         extra.append("what comes before the @")
-    host, found, port = rest.rpartition(":")
+    host, found, _ = rest.rpartition(":")
     if found and ":" not in host.rpartition("]")[2]:  # else an IPv6 address without brackets
         rest = host
         extra.append("the port")

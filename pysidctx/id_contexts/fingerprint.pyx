@@ -176,10 +176,10 @@ cdef tuple trusted(SSL_CTX *ctx):
             found = sk_X509_OBJECT_value(objects, i)
             if X509_OBJECT_get0_X509(found) is not NULL:
                 certificates.append(der_of(<i2d_of_void *> i2d_X509_AUX,
-                                        X509_OBJECT_get0_X509(found), b"i2d_X509_AUX()"))
+                                           X509_OBJECT_get0_X509(found), b"i2d_X509_AUX()"))
             elif X509_OBJECT_get0_X509_CRL(found) is not NULL:
                 lists.append(der_of(<i2d_of_void *> i2d_X509_CRL,
-                                 X509_OBJECT_get0_X509_CRL(found), b"i2d_X509_CRL()"))
+                                    X509_OBJECT_get0_X509_CRL(found), b"i2d_X509_CRL()"))
         return certificates, lists
     finally:
         sk_X509_OBJECT_pop_free(objects, X509_OBJECT_free)

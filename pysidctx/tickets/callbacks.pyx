@@ -57,7 +57,7 @@ cdef EVP_CIPHER *aes256 = <EVP_CIPHER *> check_pointer(fetched_aes256(), b"EVP_C
 
 
 cdef int use_keyring(SSL_CTX *ctx, Keyring *ring) except -1:
-    """Have connections that `ctx` creates use these keys. Not twice at once for one `ctx`."""
+    """Have connections that `ctx` creates use these keys. Calls for one `ctx` must not overlap."""
     cdef ListenerKeys *keys = listener_keys_of(ctx)
     # Its callback notes for which SSL_CTX an id context is chosen.
     cdef Listener *listener = listener_made(ctx)
@@ -332,14 +332,14 @@ cdef SSL_TICKET_RETURN accept(Keyring *ring, bint renew, bint refused) noexcept 
 
 
 cdef void free_listener_keys(void *ctx, void *kept, CRYPTO_EX_DATA *ad, int index, long argl,
-                         void *argp) noexcept nogil:
+                             void *argp) noexcept nogil:
     if kept is not NULL:
         release_keyring(<Keyring *> shared_load(&(<ListenerKeys *> kept).ring))
     OPENSSL_free(kept)
 
 
 cdef int forget_creator(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *original,
-                      CRYPTO_EX_dup_from kept, int index, long argl, void *argp) noexcept nogil:
+                        CRYPTO_EX_dup_from kept, int index, long argl, void *argp) noexcept nogil:
     # SSL_dup() creates another connection, with the SSL_CTX that the first one was switched to.
     cdef void **place = <void **> kept
     place[0] = NULL

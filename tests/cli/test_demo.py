@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -62,6 +63,23 @@ def test_a_table_compares_them(shown):
         assert int(plain) > 0 and int(ours) > 0 and float(median) > 0 and len(spread) == 3
 
 
+def test_its_last_line_says_it_all(shown):
+    lines = shown[0].splitlines()
+    counts = re.fullmatch(
+        r"pysidctx resumes (\d+) of (\d+); never crosses 2 names; client certificates demanded by bank.test. "
+        r"plain ssl resumes (\d+) %; crosses in (\d+) %; lets in 100 % without a certificate.", lines[-1])
+    resumed, returned, by_plain, crossed = map(int, counts.groups())
+    assert resumed == returned > 0 and by_plain < 100 and crossed > 0
+    # And so do the audits.
+    assert [line for line in lines if line.startswith("resumes ")] == [
+        "resumes 9 of 9 (TLS 1.2 tickets, TLS 1.3); never crosses 2 names; client certificates demanded by bank.test"]
+    assert any(line.startswith("fault: bank.test lets in a client without a certificate") for line in lines)
+
+
+def test_it_is_short(shown):
+    assert len(shown[0].splitlines()) < 50
+
+
 def test_it_leaves_the_picture_alone_behind(shown):
     folder = shown[1]
     assert [path.name for path in folder.iterdir()] == ["picture.png"]
@@ -87,6 +105,8 @@ def test_a_fault_with_pysidctx_ends_in_1():
                    "demo.KINDS[demo.OURS] = 'plain'; demo.SECONDS = 0.5; sys.exit(main(['demo']))")
     assert ran.returncode == 1
     assert "FAULT with pysidctx: " in ran.stdout
+    assert ran.stdout.splitlines()[-1].startswith(
+        "fault with pysidctx: bank.test lets in a client without a certificate, in a full handshake; and ")
     assert "got in without a certificate" in ran.stdout
     assert "were not resumed" in ran.stdout
     assert "Traceback" not in ran.stderr
