@@ -17,9 +17,9 @@ from servers import TIMEOUT, accepting
 
 from pysidctx import Session
 from pysidctx.__main__ import main
-from pysidctx.cli import connection
-from pysidctx.cli.client import Client
-from pysidctx.cli.connection import Target, visit
+from pysidctx.cli.check import connection
+from pysidctx.cli.check.client import Client
+from pysidctx.cli.check.connection import Target, visit
 
 pytestmark = pytest.mark.one_python
 

@@ -19,7 +19,7 @@ from server_programs import free_port
 from servers import TIMEOUT, accepting
 
 from pysidctx.__main__ import main
-from pysidctx.cli import starttls
+from pysidctx.cli.check import starttls
 
 SMTP = """
 import asyncio, ssl, sys
