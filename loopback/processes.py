@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Optional, Union
+from typing import Optional
 
 PATIENCE = 60  # seconds, where several suites share a slow machine
 
@@ -19,11 +19,11 @@ def free_port() -> int:
         return port
 
 
-def start(command: "Sequence[Union[str, os.PathLike[str]]]", folder: Path,
+def start(command: Sequence[object], folder: Path,
           environment: Optional[Mapping[str, str]] = None) -> "subprocess.Popen[bytes]":
     """A process in `folder` that leads a group of its own; what it prints is appended to `folder`/log."""
     with open(folder / "log", "ab") as log:
-        return subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log,
+        return subprocess.Popen([*map(str, command)], cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log,
                                 stderr=log, start_new_session=True)
 
 

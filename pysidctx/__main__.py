@@ -22,7 +22,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "check": Command(
-        "check", "check_arguments", "audit a TLS server from outside: does it resume, and does nothing cross?",
+        "check.command", "check.arguments", "audit a TLS server from outside: does it resume, and does nothing cross?",
         "Audit any TLS server, in whatever language it is written: does it resume sessions, over all of "
         "its workers; does a session made for one name get into another; what are its tickets like? "
         "It only shakes hands (with a server that chooses h2, in HTTP/2, too), unless you say --request, and sends "
@@ -30,7 +30,7 @@ COMMANDS = {
         "0: no fault; 1: a fault was found, or a note with --fail-on note; 2: there was nothing to audit, or the "
         "command was wrong; 3: no fault was found, but the audit ended early."),
     "demo": Command(
-        "demo", "demo_arguments", "see two servers side by side: plain ssl, and pysidctx",
+        "demo.command", "demo.arguments", "see two servers side by side: plain ssl, and pysidctx",
         "Start two HTTPS servers on loopback, each with four worker processes and two hosts, one of which "
         "demands client certificates: one on Python's ssl alone, one with pysidctx. Audit both, have "
         "clients come back to both, and compare. Takes less than a minute, and leaves nothing behind.",
@@ -66,7 +66,7 @@ def main(argv: Optional[list[str]] = None) -> int:
         if name in argv[:1]:
             importlib.import_module(f"pysidctx.cli.{command.arguments}").add_arguments(added)
     arguments = parser.parse_args(argv)
-    module = imported(COMMANDS[arguments.command].module)
+    module = imported(arguments.command)
     if module is None:
         return 2
     if sys.stdout is None:  # closed by whoever has started this
@@ -88,8 +88,9 @@ def main(argv: Optional[list[str]] = None) -> int:
 
 
 def imported(name: str) -> Optional[ModuleType]:
+    """The module of the command `name`; None, after saying why, where a package is missing that it needs."""
     try:
-        return importlib.import_module(f"pysidctx.cli.{name}")
+        return importlib.import_module(f"pysidctx.cli.{COMMANDS[name].module}")
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("pysidctx"):
             raise

@@ -10,7 +10,7 @@ from benchmarks import native
 from benchmarks.connections.cases import Turn
 from benchmarks.connections.servers import Running
 from loopback.processes import wait_until
-from pysidctx.cli.processes import cpu_time
+from pysidctx.cli.cpu_time import cpu_time
 
 CLIENTS = 8  # at once
 

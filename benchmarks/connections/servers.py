@@ -14,7 +14,7 @@ from benchmarks import ROOT
 from benchmarks.connections.cases import NGINX
 from loopback import nginx
 from loopback.processes import PATIENCE, free_port, start, stop
-from pysidctx.cli.processes import cpu_time
+from pysidctx.cli.cpu_time import cpu_time
 
 NGINX_PROGRAM = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 

@@ -7,8 +7,8 @@ import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from pysidctx import Session
 from pysidctx.errors import Error
-from pysidctx.session import Session
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -27,10 +27,12 @@ from servers import TIMEOUT, accepting
 
 from pysidctx import Host, HostMap, TicketKeys
 from pysidctx.__main__ import main
-from pysidctx.cli import audit, check, check_arguments, client, connection, verdicts
-from pysidctx.cli.audit import Way
-from pysidctx.cli.client import Client
-from pysidctx.cli.connection import Target, visit
+from pysidctx.cli.check import arguments as check_arguments
+from pysidctx.cli.check import audit, client, connection, verdicts
+from pysidctx.cli.check import command as check
+from pysidctx.cli.check.audit import Way
+from pysidctx.cli.check.client import Client
+from pysidctx.cli.check.connection import Target, visit
 
 
 @pytest.fixture

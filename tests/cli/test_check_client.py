@@ -20,9 +20,9 @@ from peers import A, Peer, nginx, s_client, write_certificates
 from servers import TIMEOUT, accepting
 
 from pysidctx.__main__ import main
-from pysidctx.cli import client
-from pysidctx.cli.client_limits import lift_limits
-from pysidctx.cli.messages import ALERTS
+from pysidctx.cli.check import client
+from pysidctx.cli.check.client_limits import lift_limits
+from pysidctx.cli.check.messages import ALERTS
 
 WAYS = {"TLS 1.2, ticket": "TLS 1.2", "TLS 1.3": "TLS 1.3"}
 

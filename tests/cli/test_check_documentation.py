@@ -12,8 +12,9 @@ from peers import A, B
 from prometheus_client.parser import text_string_to_metric_families
 
 from pysidctx.__main__ import COMMANDS
-from pysidctx.cli import check_arguments, report_metrics
-from pysidctx.cli.verdicts import Finding
+from pysidctx.cli.check import arguments as check_arguments
+from pysidctx.cli.check import report_metrics
+from pysidctx.cli.check.verdicts import Finding
 
 pytestmark = pytest.mark.one_python
 

@@ -13,8 +13,8 @@ from audited import TICKET, TLS13, crossing, plain_ssl, ran, report, resumption,
 from machine import lack, module
 from peers import A, B
 
-from pysidctx.cli import report_html
-from pysidctx.cli.summary import summary
+from pysidctx.cli.check import report_html
+from pysidctx.cli.check.summary import summary
 
 pytestmark = pytest.mark.one_python
 

@@ -16,8 +16,8 @@ from servers import TIMEOUT, accepting
 
 from pysidctx import TicketKeys
 from pysidctx.__main__ import main
-from pysidctx.cli import audit, verdicts
-from pysidctx.cli.audit import SURE, Returning, Way, luck, tries
+from pysidctx.cli.check import audit, verdicts
+from pysidctx.cli.check.audit import SURE, Returning, Way, luck, tries
 
 TICKET, ID, TLS13 = Way("TLS 1.2", True), Way("TLS 1.2", False), Way("TLS 1.3", True)
 BOTH = "--name", A, "--name", B

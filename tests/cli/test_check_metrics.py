@@ -14,9 +14,9 @@ from peers import A, B
 from prometheus_client.parser import text_string_to_metric_families
 from servers import accepting
 
-from pysidctx.cli import report_metrics, whole_file
-from pysidctx.cli.audit import Way
-from pysidctx.cli.verdicts import Finding
+from pysidctx.cli.check import report_metrics, whole_file
+from pysidctx.cli.check.audit import Way
+from pysidctx.cli.check.verdicts import Finding
 
 pytestmark = pytest.mark.one_python
 

@@ -30,12 +30,12 @@ from rich.console import Console
 from servers import accepting
 
 from pysidctx import TicketKeys
-from pysidctx.cli.audit import Host, Way
-from pysidctx.cli.least_share import held_to
-from pysidctx.cli.report import statements
-from pysidctx.cli.report_text import show
-from pysidctx.cli.summary import summary
-from pysidctx.cli.verdicts import Finding
+from pysidctx.cli.check.audit import Host, Way
+from pysidctx.cli.check.least_share import held_to
+from pysidctx.cli.check.report import statements
+from pysidctx.cli.check.report_text import show
+from pysidctx.cli.check.summary import summary
+from pysidctx.cli.check.verdicts import Finding
 
 pytestmark = pytest.mark.one_python
 

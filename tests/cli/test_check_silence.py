@@ -12,14 +12,14 @@ import time
 import pytest
 from machine import module, program
 from peers import FLAGS, A, B, Peer, s_server, write_certificates
-from readme import names_in_readme
+from readme import names_in_docs
 from servers import TIMEOUT, accepting
 
 from pysidctx import Session
 from pysidctx.__main__ import main
-from pysidctx.cli import connection
-from pysidctx.cli.client import Client
-from pysidctx.cli.connection import Target, visit
+from pysidctx.cli.check import connection
+from pysidctx.cli.check.client import Client
+from pysidctx.cli.check.connection import Target, visit
 
 pytestmark = pytest.mark.one_python
 
@@ -136,7 +136,7 @@ def test_sessions_that_cross_behind_a_greeting(folder, said):
 
 
 def test_the_visits_of_the_readme_to_a_server_that_greets(folder, monkeypatch, capsys):
-    visits = names_in_readme("visit")["visit"]
+    visits = names_in_docs("visit")["visit"]
     made, contexts, path = socket.create_connection, [], folder / "session.pem"
 
     def context():

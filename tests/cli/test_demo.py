@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pysidctx.cli import demo
+from pysidctx.cli.demo import command as demo
 
 COMMAND = [sys.executable, "-m", "pysidctx", "demo"]
 
@@ -27,7 +27,7 @@ def servers(folder):
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             said = path.read_bytes()
-            if b"pysidctx.cli.demo_server" in said and os.fsencode(folder) in said:
+            if b"pysidctx.cli.demo.server" in said and os.fsencode(folder) in said:
                 found.append(path.parent.name)
         except OSError:
             continue

@@ -7,8 +7,8 @@ import pytest
 from machine import ROOT
 from readme import PAGES
 
-from pysidctx.cli.demo import Side
-from pysidctx.cli.demo_clients import Counts
+from pysidctx.cli.demo.clients import Counts
+from pysidctx.cli.demo.command import Side
 
 pytestmark = pytest.mark.one_python
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from peers import A, B, Peer, haproxy, nginx, resumed_elsewhere, s_server, write_certificates
 
-from pysidctx.cli import demo
-from pysidctx.cli.demo_server import BANK, SHOP
+from pysidctx.cli.demo import command as demo
+from pysidctx.cli.demo.server import BANK, SHOP
 
 WAYS = {"TLS 1.2, ticket": "TLS 1.2", "TLS 1.2, session id": "TLS 1.2 without tickets",
         "TLS 1.3": "TLS 1.3"}

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta, timezone
 import libssl
 import pytest
 from handshakes import close, connect, pair, shake
+from session_fields import fields
 
 import pysidctx
 from pysidctx import Session, SessionError, WrongContextError, set_session_id_context
@@ -186,12 +187,6 @@ def test_it_can_be_referred_to_weakly(ends):
     assert reference() is session
     del session
     assert reference() is None
-
-
-def fields(session):
-    return {name: getattr(session, name) for name in (
-        "id", "id_context", "protocol", "cipher", "time", "timeout", "has_ticket",
-        "ticket_lifetime_hint", "resumable", "peer_certificate", "hostname")}
 
 
 READERS = {

@@ -7,7 +7,7 @@ import pytest
 from handshakes import VERSIONS, close, connect, pair, shake
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_session import fields
+from session_fields import fields
 
 from pysidctx import Session, SessionError, WrongContextError
 

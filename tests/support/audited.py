@@ -18,10 +18,10 @@ import trustme
 from peers import A, B
 from servers import TIMEOUT, accepting
 
-from pysidctx.cli.audit import Evidence, Host, Options, Way
-from pysidctx.cli.connection import Seen, Target
-from pysidctx.cli.report import Report
-from pysidctx.cli.verdicts import Finding
+from pysidctx.cli.check.audit import Evidence, Host, Options, Way
+from pysidctx.cli.check.connection import Seen, Target
+from pysidctx.cli.check.report import Report
+from pysidctx.cli.check.verdicts import Finding
 
 COMMAND = [sys.executable, "-m", "pysidctx", "check"]
 

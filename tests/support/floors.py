@@ -27,7 +27,7 @@ AT_THE_TOP = {
     **dict.fromkeys(("include", "libssl", "openssl_compat", "errors", "der", "handles", "wrapped",
                      "private_files", "environment", "_typing"), "ground"),
     "sharing": "sharing",
-    **dict.fromkeys(("__init__", "session"), "face"),
+    "__init__": "face",
     "__main__": "cli",
 }
 

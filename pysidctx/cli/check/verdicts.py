@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
-from pysidctx.cli.audit import SURE, WAYS, Crossing, Evidence, Host, Options, Returning, Shown, Way, unseen
+from pysidctx.cli.check.audit import SURE, WAYS, Crossing, Evidence, Host, Options, Returning, Shown, Way, unseen
 
 OK, NOTE, FAULT = "ok", "note", "fault"
 

@@ -11,16 +11,16 @@ from typing import Optional
 
 from cryptography import x509
 
-from pysidctx.cli.audit import Audit, Evidence, Options
-from pysidctx.cli.check_arguments import MOST_NAMES
-from pysidctx.cli.client import ALPN, Client, load_authorities, load_certificate, unlimited
-from pysidctx.cli.connection import TIMEOUTS, Seen, Target, visit
-from pysidctx.cli.least_share import held_to
-from pysidctx.cli.output import Output, Unreachable
-from pysidctx.cli.report import Report
+from pysidctx.cli.check.arguments import MOST_NAMES
+from pysidctx.cli.check.audit import Audit, Evidence, Options
+from pysidctx.cli.check.client import ALPN, Client, load_authorities, load_certificate, unlimited
+from pysidctx.cli.check.connection import TIMEOUTS, Seen, Target, visit
+from pysidctx.cli.check.least_share import held_to
+from pysidctx.cli.check.output import Output, Unreachable
+from pysidctx.cli.check.report import Report
+from pysidctx.cli.check.starttls import PROTOCOLS, Refused, shown, wanted_by
+from pysidctx.cli.check.verdicts import Finding, findings
 from pysidctx.cli.screen import progress
-from pysidctx.cli.starttls import PROTOCOLS, Refused, shown, wanted_by
-from pysidctx.cli.verdicts import Finding, findings
 
 UNFINISHED = 3  # the exit code where no fault was found, but not all was looked at
 NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.ASCII)

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Optional
 
-from pysidctx.cli import whole_file
-from pysidctx.cli.report import Report
-from pysidctx.cli.report_text import show
+from pysidctx.cli.check import whole_file
+from pysidctx.cli.check.report import Report
+from pysidctx.cli.check.report_text import show
+from pysidctx.cli.check.summary import summary
 from pysidctx.cli.screen import Screen
-from pysidctx.cli.summary import summary
 
 # The options that name files, and the modules that write them, which may need packages that are not there.
 FORMATS = {"html": "report_html", "metrics": "report_metrics"}

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from itertools import count, permutations, product
 from typing import NamedTuple, Optional
 
-from pysidctx.cli.client import VERSIONS, Client, limits
-from pysidctx.cli.connection import NOT_OFFERED, Seen, Target, visit
-from pysidctx.cli.messages import Ticket
-from pysidctx.session import Session
+from pysidctx import Session
+from pysidctx.cli.check.client import VERSIONS, Client, limits
+from pysidctx.cli.check.connection import NOT_OFFERED, Seen, Target, visit
+from pysidctx.cli.check.messages import Ticket
 
 # How often, at least, a session may be offered that might be taken by one worker of several; and how often
 # where none was taken even by those that made it, which says little.

@@ -3,9 +3,9 @@
 from rich.console import Console
 from rich.text import Text
 
-from pysidctx.cli.report import Report, statements
-from pysidctx.cli.summary import summary
-from pysidctx.cli.verdicts import FAULT, NOTE, OK
+from pysidctx.cli.check.report import Report, statements
+from pysidctx.cli.check.summary import summary
+from pysidctx.cli.check.verdicts import FAULT, NOTE, OK
 
 STYLES = {OK: "green", NOTE: "yellow", FAULT: "bold red"}
 INDENT = 7  # columns, of what is below a grade

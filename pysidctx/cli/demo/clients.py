@@ -8,8 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple, Optional
 
-from pysidctx.cli.demo_server import BANK, SHOP, TIMEOUT
-from pysidctx.cli.processes import cpu_time
+from pysidctx.cli.cpu_time import cpu_time
+from pysidctx.cli.demo.server import BANK, SHOP, TIMEOUT
 
 CLIENTS = 8
 ASTRAY = 8  # each so many visits, one goes to the other host

@@ -2,8 +2,8 @@
 
 from typing import Optional
 
-from pysidctx.cli.audit import Evidence, Way
-from pysidctx.cli.verdicts import FAULT, OK, Finding
+from pysidctx.cli.check.audit import Evidence, Way
+from pysidctx.cli.check.verdicts import FAULT, OK, Finding
 
 
 def held_to(least: float, findings: list[Finding], evidence: Evidence) -> list[Finding]:

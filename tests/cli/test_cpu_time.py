@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 
-from pysidctx.cli.processes import cpu_time
+from pysidctx.cli.cpu_time import cpu_time
 
 BUSY = """
 import os, sys, threading, time

@@ -5,9 +5,9 @@ from typing import Optional
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from pysidctx.cli.client import VERSIONS
-from pysidctx.cli.report import Report
-from pysidctx.cli.verdicts import FAULT, NOTE, OK, Finding
+from pysidctx.cli.check.client import VERSIONS
+from pysidctx.cli.check.report import Report
+from pysidctx.cli.check.verdicts import FAULT, NOTE, OK, Finding
 
 PREFIX = "pysidctx_check_"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-from pysidctx.cli.client_limits import lift_limits
+from pysidctx.cli.check.client_limits import lift_limits
 
 VERSIONS = {"TLS 1.2": ssl.TLSVersion.TLSv1_2, "TLS 1.3": ssl.TLSVersion.TLSv1_3}
 ALPN = "h2", "http/1.1"  # what is offered where nothing else is asked for

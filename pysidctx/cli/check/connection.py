@@ -7,11 +7,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple, Optional, TypeVar
 
-from pysidctx.cli.client import Client, context
-from pysidctx.cli.messages import Messages, Ticket
-from pysidctx.cli.starttls import PROTOCOLS, PlainText
+from pysidctx import Session
+from pysidctx.cli.check.client import Client, context
+from pysidctx.cli.check.messages import Messages, Ticket
+from pysidctx.cli.check.starttls import PROTOCOLS, PlainText
 from pysidctx.errors import SessionError
-from pysidctx.session import Session
 
 T = TypeVar("T")
 

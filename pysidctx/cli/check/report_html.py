@@ -8,9 +8,9 @@ from typing import Optional
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from pysidctx import __version__
-from pysidctx.cli.report import Report, Statement, printable, statements
-from pysidctx.cli.summary import summary
-from pysidctx.cli.verdicts import FAULT, NOTE, OK
+from pysidctx.cli.check.report import Report, Statement, printable, statements
+from pysidctx.cli.check.summary import summary
+from pysidctx.cli.check.verdicts import FAULT, NOTE, OK
 
 HEADINGS = {FAULT: "Faults", NOTE: "Notes", OK: "As it should be"}
 WAYS = {"TLS 1.2, ticket": "TLS 1.2, tickets", "TLS 1.2, session id": "TLS 1.2, session ids", "TLS 1.3": "TLS 1.3"}

@@ -21,14 +21,14 @@ from rich.progress import Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from pysidctx.cli.audit import Audit, Options
-from pysidctx.cli.connection import Target
-from pysidctx.cli.demo_clients import Counts, Crowd, Server
-from pysidctx.cli.demo_server import BANK, SHOP
-from pysidctx.cli.report import Report
-from pysidctx.cli.report_text import hang, show
+from pysidctx.cli.check.audit import Audit, Options
+from pysidctx.cli.check.connection import Target
+from pysidctx.cli.check.report import Report
+from pysidctx.cli.check.report_text import hang, show
+from pysidctx.cli.check.verdicts import FAULT, findings
+from pysidctx.cli.demo.clients import Counts, Crowd, Server
+from pysidctx.cli.demo.server import BANK, SHOP
 from pysidctx.cli.screen import Screen, progress
-from pysidctx.cli.verdicts import FAULT, findings
 
 PLAIN, OURS = "plain ssl", "pysidctx"
 KINDS = {PLAIN: "plain", OURS: "pysidctx"}
@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
     console.width = max(console.width, 80)  # or figures would be cut off
     console.print(drawn(sides))
     if arguments.plot is not None:
-        from pysidctx.cli import plot
+        from pysidctx.cli.demo import plot
         plot.draw(arguments.plot, {name: side.shares for name, side in sides.items()},
                   {name: [turn.rate for turn in side.turns] for name, side in sides.items()})
     faults = sides[OURS].faults
@@ -127,7 +127,7 @@ def last_line(sides: dict[str, Side]) -> str:
 
 def can_plot(path: str) -> bool:
     try:
-        from pysidctx.cli import plot
+        from pysidctx.cli.demo import plot
     except ModuleNotFoundError:
         print("--plot needs matplotlib: python -m pip install 'pysidctx[plot]'", file=sys.stderr)
         return False
@@ -155,7 +155,7 @@ def write_certificates(folder: Path) -> None:
 def serving(kind: str, folder: Path) -> Iterator[Server]:
     """A server. It ends when its standard input does, so also with this process."""
     with subprocess.Popen(
-        [sys.executable, "-m", "pysidctx.cli.demo_server", kind, str(folder), str(WORKERS)],
+        [sys.executable, "-m", "pysidctx.cli.demo.server", kind, str(folder), str(WORKERS)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
     ) as process:
         assert process.stdout is not None

@@ -1,6 +1,6 @@
 """The servers of the demo: HTTPS with two hosts, served by worker processes, plain or with pysidctx.
 
-`python -m pysidctx.cli.demo_server plain|pysidctx FOLDER WORKERS` prints its port, and ends with its
+`python -m pysidctx.cli.demo.server plain|pysidctx FOLDER WORKERS` prints its port, and ends with its
 standard input. The folder has the PEM files that demo.py writes.
 """
 

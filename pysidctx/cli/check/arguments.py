@@ -3,10 +3,10 @@
 import argparse
 from collections.abc import Callable
 
-from pysidctx.cli.audit import Options
-from pysidctx.cli.client import ALPN
-from pysidctx.cli.starttls import PROTOCOLS
-from pysidctx.cli.verdicts import FAULT, NOTE
+from pysidctx.cli.check.audit import Options
+from pysidctx.cli.check.client import ALPN
+from pysidctx.cli.check.starttls import PROTOCOLS
+from pysidctx.cli.check.verdicts import FAULT, NOTE
 
 MOST_NAMES = 5  # that are taken from a certificate
 MOST_CONNECTIONS = Options(()).most_connections

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Optional
 
-from pysidctx.cli.audit import Evidence, Way
-from pysidctx.cli.report import Report, printable, statements
-from pysidctx.cli.verdicts import FAULT, OK, Finding
+from pysidctx.cli.check.audit import Evidence, Way
+from pysidctx.cli.check.report import Report, printable, statements
+from pysidctx.cli.check.verdicts import FAULT, OK, Finding
 
 # Faults by what they are about, the worst first.
 WORST = ("client-certificate", "names", "resumption")

@@ -2,9 +2,9 @@
 
 from typing import NamedTuple, Optional
 
-from pysidctx.cli.audit import Evidence, Options
-from pysidctx.cli.connection import Target
-from pysidctx.cli.verdicts import FAULT, NOTE, Finding
+from pysidctx.cli.check.audit import Evidence, Options
+from pysidctx.cli.check.connection import Target
+from pysidctx.cli.check.verdicts import FAULT, NOTE, Finding
 
 # The checks whose findings name what they are about.
 TELL_NAMES = "certificate", "client-certificate", "handshake"

@@ -1,0 +1,1 @@
+"""The command `check`: an audit of a TLS server from outside."""

@@ -1,0 +1,9 @@
+"""What two sessions are compared by."""
+
+from pysidctx import Session
+
+
+def fields(session: Session) -> dict[str, object]:
+    return {name: getattr(session, name) for name in (
+        "id", "id_context", "protocol", "cipher", "time", "timeout", "has_ticket",
+        "ticket_lifetime_hint", "resumable", "peer_certificate", "hostname")}
