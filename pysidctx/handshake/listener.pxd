@@ -32,11 +32,11 @@ cdef enum:
 
 # Kept on an SSL_CTX once it has the ClientHello callback; owned by it, freed with it.
 cdef struct Listener:
-    sid_slot id_context    # CPython's own where no other was set
-    bint serves            # so the SSL_CTX's own id context is random, see keep_apart()
-    shared_pointer router  # a Router; NULL where all connections are served alike
-    atomic_int left        # not 0 once one of its connections was switched away after the choice
-    atomic_int has_ticket_keys  # not 0 where connections that it creates use other ones than OpenSSL's own
+    sid_slot id_context         # CPython's own where no other was set
+    bint serves                 # so the SSL_CTX's own id context is random, see keep_apart()
+    shared_pointer router       # a Router; NULL where all connections are served alike
+    atomic_int left             # not 0 once one of its connections was switched away after the choice
+    atomic_int has_ticket_keys  # not 0 where connections that it creates use other keys than OpenSSL's own
 
 # Kept on an SSL once an id context was set on it or chosen for it; owned by it, freed with it.
 cdef struct Connection:

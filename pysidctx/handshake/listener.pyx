@@ -95,7 +95,7 @@ cdef void keep_former(Connection *connection, SSL *ssl) noexcept nogil:
 
 
 cdef Listener *listener_made(SSL_CTX *ctx) except NULL:
-    """What is kept on `ctx`, with the callback; MemoryError. Not twice at once for one `ctx`."""
+    """What is kept on `ctx`, with the callback; MemoryError. Calls for one `ctx` must not overlap."""
     cdef Listener *listener = listener_of(ctx)
     if listener is NULL:
         # No id context was set: that of CPython counts, as it did before.

@@ -22,7 +22,7 @@ cdef bytes fingerprint_of(const Demands *demands, object context):
 
 
 cdef class HostContexts:
-    """Changed under the lock of the entries."""
+    """Used under the lock of the entries."""
 
     def __cinit__(self):
         self.held = {}
@@ -33,7 +33,7 @@ cdef class HostContexts:
         """For a context that makes its own connections, which `given` may wrap."""
         cdef SSL_CTX *ctx = server_context(context, "a host has")
         cdef HostContext *held
-        # Before looking: this lock may have to let the one for `self` go meanwhile.
+        # Before looking: this lock may have to let that of the entries go meanwhile.
         with cython.critical_section(context):
             listener_made(ctx)  # its callback reads the second ClientHello after a switch
         key = (id(given), id(context), fingerprint, demands.verify_mode, demands.verify_flags,

@@ -8,5 +8,5 @@ cdef bint checks_name(PyObject *connection) except -1
 cdef bint is_checked(SSL_SESSION *session) noexcept
 cdef int note_checked(SSL_SESSION *session, bint was_checked) except -1
 cdef int file_host_of(SSL_SESSION *session, PyObject *connection) except -1
-cdef int file_said_host(SSL_SESSION *session, object host) except -1
+cdef int file_given_host(SSL_SESSION *session, object host) except -1
 cdef int file_host(SSL_SESSION *session, object name) except -1

@@ -69,7 +69,7 @@ cdef int file_host(SSL_SESSION *session, object name) except -1:
                  b"SSL_SESSION_set1_hostname()")
 
 
-cdef int file_said_host(SSL_SESSION *session, object host) except -1:
+cdef int file_given_host(SSL_SESSION *session, object host) except -1:
     """The user answers for `host`. TypeError, ValueError; SessionError where another one is filed."""
     name = as_server_hostname(host)
     filed = host_of(session)

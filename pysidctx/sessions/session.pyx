@@ -32,7 +32,7 @@ from pysidctx.sessions.fields cimport (
 )
 from pysidctx.sessions.offer cimport resume
 from pysidctx.sessions.peer cimport (
-    file_host, file_host_of, file_said_host, host_of, is_checked, note_checked,
+    file_host, file_host_of, file_given_host, host_of, is_checked, note_checked,
 )
 
 ctypedef SSL_SESSION *(*reader)(const unsigned char *data, Py_ssize_t length) except NULL
@@ -377,7 +377,7 @@ cdef SSL_SESSION *finished_session(SSL *ssl) except NULL:
 cdef Session bound(Session made, object host):
     """The same, new Session, for `host` where the user names one."""
     if host is not None:
-        file_said_host(made.session, host)
+        file_given_host(made.session, host)
     return made
 
 

@@ -57,7 +57,7 @@ cdef EVP_CIPHER *aes256 = <EVP_CIPHER *> check_pointer(fetched_aes256(), b"EVP_C
 
 
 cdef int use_keyring(SSL_CTX *ctx, Keyring *ring) except -1:
-    """Have connections that `ctx` creates use these keys. Not twice at once for one `ctx`."""
+    """Have connections that `ctx` creates use these keys. Calls for one `ctx` must not overlap."""
     cdef ListenerKeys *keys = listener_keys_of(ctx)
     # Its callback notes for which SSL_CTX an id context is chosen.
     cdef Listener *listener = listener_made(ctx)
