@@ -24,8 +24,9 @@ settings.load_profile("suite")
 SLOW = ("test_sanitizer.py", "test_servers.py", "test_packaging.py", "test_leaks.py",
         "test_readme.py", "test_benchmarks.py", "test_tickets.py", "test_server_limits.py",
         "test_setup.py", "test_hostmap_threads.py", "test_c_interface.py", "test_demo.py",
-        "test_isolation.py", "test_check_servers.py", "test_command_line.py", "test_event_loops.py",
-        "test_stubs.py", "test_host_table.py", "test_errors.py", "test_no_memory.py", "test_sid_slot.py")
+        "test_isolation.py", "test_check_servers.py", "test_check_summaries.py", "test_check_report.py",
+        "test_check_html.py", "test_check_metrics.py", "test_command_line.py", "test_event_loops.py", "test_stubs.py",
+        "test_host_table.py", "test_errors.py", "test_no_memory.py", "test_sid_slot.py")
 
 
 def pytest_collection_modifyitems(items):

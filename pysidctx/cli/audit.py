@@ -70,6 +70,7 @@ class Host(NamedTuple):
     name: Optional[str]
     seen: Seen                      # a full handshake without a client's certificate
     with_certificate: Optional[Seen]  # with one, where the server asks and one is at hand
+    chooses_less: bool = False      # an older version, where both are offered
 
     @property
     def demands(self) -> bool:
@@ -92,7 +93,7 @@ class Host(NamedTuple):
 
     @property
     def lacks_version(self) -> bool:
-        return not self.answers and self.seen.refusal in NOT_OFFERED
+        return not self.answers and (self.seen.refusal in NOT_OFFERED or self.chooses_less)
 
 
 class Returning(NamedTuple):
@@ -237,7 +238,10 @@ class Audit:
         certified = None
         if seen.asked and self.options.client_cert:
             certified = self.connect_twice(client._replace(certificate=self.options.client_cert), name)
-        return Host(name, seen, certified)
+        less = False
+        if version == "TLS 1.3" and seen.refusal.startswith("alert ") and not seen.certificate:
+            less = self.connect(Client(), name).version == "TLSv1.2"  # some have other alerts for what they lack
+        return Host(name, seen, certified, less)
 
     def clients_for(self, way: Way, host: Host) -> list[Client]:
         """Those that are let in: without a certificate, and with one if it asks for that."""
@@ -292,9 +296,9 @@ class Audit:
                 continue
             for client in self.clients_for(way, made):
                 self.progress(f"{way}: from {made.name} to {offered.name}")
-                usual = returning if there is None else min(returning, there, key=lambda each: each.share)
-                # What the other's workers share is not known; or much depends on it.
-                much = offered.demands or there is None
+                # What the other's workers share is not known where they resume nothing of their own.
+                usual = min(returning, there, key=lambda each: each.share) if there and there.resumed else returning
+                much = offered.demands or there is None or there.resumed == 0 < returning.resumed
                 crossing = self.carried(client, made.name, offered, usual, much, returning.share > 0)
                 crossings.append(crossing)
                 if crossing.seen is not None and (client.certificate or not offered.demands):

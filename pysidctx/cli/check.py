@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         output.write(report)
     if output.failure:
         return 2
-    output.print(report)
+    output.tell(report)
     if report.fails_on(arguments.fail_on):
         return 1
     return UNFINISHED if evidence.unfinished else 0

@@ -14,7 +14,6 @@ ALPN = "h2", "http/1.1"  # what is offered where nothing else is asked for
 OP_LEGACY_SERVER_CONNECT = 0x4       # which ssl names from Python 3.12 on
 OP_ENABLE_MIDDLEBOX_COMPAT = 1 << 20
 
-
 # Lines of PEM: RFC 7468, sections 5, 10 and 11, and OpenSSL's own.
 CERTIFICATE = re.compile(rb"^-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----", re.MULTILINE)
 KEY = re.compile(rb"^-----BEGIN ([A-Z]+ )?PRIVATE KEY-----", re.MULTILINE)

@@ -57,6 +57,7 @@ class Seen(NamedTuple):
     ours: bool = False            # it was the client that refused
     secure_renegotiation: bool = True  # RFC 5746; TLS 1.3 does without
     first: bytes = b""            # what it said first, if that was no TLS
+    version: Optional[str] = None  # of TLS, as ssl names it, if the handshake came so far
 
 
 def once(call: Callable[[], T]) -> T:
@@ -148,7 +149,8 @@ def visit(target: Target, name: Optional[str], client: Client,
         return Seen(messages.heard, admitted, refusal, admitted and exchange.tls.session_reused or False,
                     messages.certificate, messages.asked, messages.tickets,
                     left_with(exchange) if admitted else None, distrust, ended, ours,
-                    messages.secure_renegotiation, b"" if messages.heard else exchange.first)
+                    messages.secure_renegotiation, b"" if messages.heard else exchange.first,
+                    exchange.tls.version())
 
 
 def begin(exchange: Exchange, host: str, client: Client) -> None:

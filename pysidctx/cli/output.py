@@ -80,7 +80,7 @@ class Output:
         for name, data in made.items():
             whole_file.write(self.files[name], data)
 
-    def print(self, report: Report) -> None:
+    def tell(self, report: Report) -> None:
         if self.arguments.json:
             print(json.dumps({**report.as_json(), "summary": summary(report)}, indent=1))
         else:

@@ -7,6 +7,10 @@ from pysidctx.cli.connection import Target
 from pysidctx.cli.verdicts import FAULT, NOTE, Finding
 
 
+# The checks whose findings name what they are about.
+TELL_NAMES = "certificate", "client-certificate", "handshake"
+
+
 class Report(NamedTuple):
     """An audit that was made, whether or not it came to its end."""
 
@@ -72,8 +76,8 @@ def with_names(findings: list[Finding], names: tuple[str, ...]) -> str:
     seen = printable(findings[0].seen)
     told: list[Optional[str]] = [finding.name for finding in findings]
     if findings[0].made_for is not None:
-        pairs = ", ".join(f"{finding.made_for} > {finding.name}" for finding in findings)
-        return seen if f" {findings[0].made_for} " in f"{seen} " else f"{seen}: {pairs}"
-    if None in told or set(told) == {*names} or any(name in seen for name in told if name):
+        pairs = ", ".join(dict.fromkeys(f"{finding.made_for} > {finding.name}" for finding in findings))
+        return seen if seen.startswith("a session made for ") else f"{seen}: {pairs}"
+    if None in told or set(told) == {*names} or findings[0].check in TELL_NAMES:
         return seen
     return f"{', '.join(filter(None, told))}: {seen}"

@@ -56,7 +56,9 @@ def trust(evidence: Evidence) -> Iterator[Finding]:
     for name, distrust in evidence.distrust.items():
         yield Finding(
             "certificate", None, NOTE, f"the certificate is not trusted for {name}: {distrust}",
-            "clients that verify it do not connect; the audit looks at the server all the same",
+            # The client's measure then, which others may not share.
+            ("clients of OpenSSL's security level 2 do not connect" if "too weak" in distrust
+             else "clients that verify it do not connect") + "; the audit looks at the server all the same",
             "give the server a valid certificate, or name the CA that it is from with --ca-file", name=name)
 
 
@@ -127,7 +129,7 @@ def admission(version: Way, host: Host, is_to_demand: bool) -> Iterator[Finding]
     elif host.seen.ours:
         yield Finding("handshake", version, NOTE, f"{name} cannot be looked at: {host.seen.refusal}",
                       "nothing can be told of its resumption; other clients may be able to connect",
-                      "see what the server shows that this OpenSSL does not take")
+                      "see what the server does that OpenSSL does not take")
     elif not host.seen.admitted:
         yield Finding("handshake", version, NOTE, f"{name} is refused: {host.seen.refusal}",
                       "nothing can be told of its resumption",

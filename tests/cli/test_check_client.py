@@ -1,6 +1,8 @@
 """What the client of `check` refuses, or openssl.cnf has it refuse, is no server's fault."""
 
+import base64
 import contextlib
+import datetime
 import json
 import os
 import ssl
@@ -9,6 +11,10 @@ import sys
 import threading
 
 import pytest
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from machine import program
 from peers import A, Peer, nginx, s_client, write_certificates
 from servers import TIMEOUT, accepting
@@ -50,9 +56,9 @@ def told(said, check):
     return {each["where"]: (each["grade"], each["seen"]) for each in said["findings"] if each["check"] == check}
 
 
-def gnutls_serv(folder, port, priority):
+def gnutls_serv(folder, port, priority, *options):
     return [program("gnutls-serv", "gnutls-bin"), "--http", "--port", port, "--x509certfile", "a.test.pem",
-            "--x509keyfile", "a.test.pem", "--priority", priority]
+            "--x509keyfile", "a.test.pem", "--priority", priority, *options]
 
 
 @pytest.mark.one_python
@@ -64,8 +70,32 @@ def test_a_server_without_secure_renegotiation(tmp_path, said, safe):
         assert s_client(peer.port, "TLS 1.2", A, "-legacy_server_connect") == "New"
         found = said(peer.port, "--name", A)
     assert told(found, "resumption")["TLS 1.2, ticket"] == ("ok", "9 of 9 returning connections were resumed")
+    # By whatever alert.
+    grade, seen = told(found, "version")["TLS 1.3"]
+    assert grade == "ok" and seen.startswith("not offered (alert ")
+    assert told(found, "handshake") == {}
     assert told(found, "renegotiation") == ({} if safe else {
         "TLS 1.2": ("note", "no secure renegotiation (RFC 5746)")})
+
+
+# Of 768 bits, RFC 2409, section 6.1, as PKCS #3 has it: for OpenSSL too short in any configuration.
+GROUP_1 = bytes.fromhex(
+    "3066026100FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DD"
+    "EF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6F44C42E9A63A3620FFFFFFFFFFFFFFFF020102")
+
+
+@pytest.mark.one_python
+def test_a_key_that_is_too_short_for_the_client(tmp_path, said, ca):
+    """The server is content with it, and other clients may be."""
+    certificate = ca.issue_cert(A, key_type=trustme.KeyType.RSA)
+    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "a.test.pem")
+    encoded = base64.encodebytes(GROUP_1).decode()
+    (tmp_path / "dh.pem").write_text(f"-----BEGIN DH PARAMETERS-----\n{encoded}-----END DH PARAMETERS-----\n")
+    priority = "NORMAL:-VERS-TLS1.3:-KX-ALL:+DHE-RSA:-GROUP-ALL"
+    with Peer(gnutls_serv, tmp_path, priority, "--dhparams", "dh.pem") as peer:
+        found = said(peer.port, "--name", A)
+    assert told(found, "handshake")["TLS 1.2"] == (
+        "note", f"{A} cannot be looked at: this client breaks off (dh key too small)")
 
 
 CONFIGURATION = """
@@ -177,3 +207,23 @@ def test_alerts_have_the_names_that_ssl_gives_them():
     for each in ssl.AlertDescription:
         assert each.name == f"ALERT_DESCRIPTION_{ALERTS[each].upper()}"
     assert ALERTS[116] == "certificate_required" and ALERTS[120] == "no_application_protocol"
+
+
+def test_a_weak_certificate_is_measured_by_the_client(said, tmp_path):
+    """As OpenSSL does by itself: level 2 takes no keys of RSA below 2048 bits."""
+    key = rsa.generate_private_key(65537, 1024)
+    name, now = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, A)]), datetime.datetime.now()
+    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now,
+                                   now + datetime.timedelta(days=9)).add_extension(
+        x509.SubjectAlternativeName([x509.DNSName(A)]), False).sign(key, hashes.SHA256())
+    pem = serialization.Encoding.PEM
+    (tmp_path / "chain.pem").write_bytes(made.public_bytes(pem) + key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ctx.set_ciphers("DEFAULT:@SECLEVEL=0")
+    ctx.load_cert_chain(tmp_path / "chain.pem")
+    with tls_server(ctx) as port:
+        found = said(port, "--name", A, "--ca-file", tmp_path / "chain.pem")
+    (finding,) = [each for each in found["findings"] if each["check"] == "certificate"]
+    assert "too weak" in finding["seen"] and "security level 2" in finding["why"]
+    assert told(found, "resumption")["TLS 1.3"][0] == "ok"

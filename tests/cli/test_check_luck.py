@@ -109,17 +109,24 @@ def test_session_ids_on_another_machine_where_tickets_work(by_ticket, grade):
 
 @contextlib.contextmanager
 def workers(choose):
-    """A TLS server whose connections go to contexts that `choose` gives."""
+    """A TLS server whose connections go to contexts that `choose` gives, from their ClientHello."""
     def serve(plain):
-        ctx = choose()
         with contextlib.suppress(OSError), plain:
             plain.settimeout(TIMEOUT)
+            ctx = choose(plain.recv(1 << 16, socket.MSG_PEEK))
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with ctx.wrap_socket(plain, server_side=True) as made:
                 made.unwrap()
 
     with accepting(lambda plain: threading.Thread(target=serve, args=(plain,)).start()) as (host, port):
         yield port
+
+
+@pytest.fixture
+def of_two(make_server_ctx):
+    """A server of two names; of the one, each connection has ticket keys of its own."""
+    first = make_server_ctx()
+    return workers(lambda hello: make_server_ctx() if B.encode() in hello else first)
 
 
 @pytest.fixture
@@ -134,9 +141,9 @@ def findings(capsys):
 def test_workers_that_share_nothing_are_not_called_right(findings, make_server_ctx, rng):
     """Each takes its own sessions under any name, whether or not that is seen."""
     seen = set()
-    for _ in range(12):
+    for _ in range(5):
         contexts = [make_server_ctx() for _ in range(4)]
-        with workers(lambda: rng.choice(contexts)) as port:
+        with workers(lambda hello: rng.choice(contexts)) as port:
             for each in findings(port, *BOTH, "--connections", "6"):
                 if each["check"] == "names":
                     assert "has the same certificate" in each["seen"] or each["grade"] == "note", each
@@ -151,7 +158,7 @@ def test_a_good_server_gets_no_bad_notes(findings, make_server_ctx):
         contexts.append(make_server_ctx())
         keys.install(contexts[-1])
     turn = iter(contexts * 5)
-    with workers(lambda: next(turn)) as port:
+    with workers(lambda hello: next(turn)) as port:
         found = findings(port, "--name", A)
     graded = {each["where"]: (each["grade"], each["seen"]) for each in found if each["check"] == "resumption"}
     all_of_them = "9 of 9 returning connections were resumed"
@@ -178,5 +185,14 @@ def test_many_machines_with_their_own_certificates_are_no_fault(findings, ca, rn
         ca.issue_cert(A, B, key_type=trustme.KeyType.ECDSA).configure_cert(machines[-1])
         keys.install(machines[-1])
     for _ in range(4):
-        with workers(lambda: rng.choice(machines)) as port:
+        with workers(lambda hello: rng.choice(machines)) as port:
             assert {each["grade"] for each in findings(port, *BOTH) if each["check"] == "names"} <= {"ok", "note"}
+
+
+def test_a_name_that_resumes_nothing_of_its_own(findings, of_two):
+    """What is offered to it and is not resumed is judged by where that is resumed."""
+    with of_two as port:
+        found = findings(port, *BOTH)
+    made = {each["where"]: (each["grade"], each["tried"]) for each in found
+            if each["check"] == "names" and each["made_for"] == A and each["way"] == "ticket"}
+    assert made == {"TLS 1.2, ticket": ("ok", 12), "TLS 1.3": ("ok", 12)}

@@ -266,8 +266,8 @@ DEMANDING = {version: [Host(name, REFUSED, SEEN) for name in (A, B)] for version
      "resumes 9 of 9 (TLS 1.2 tickets, TLS 1.3); never crosses 2 names; client certificates demanded by a.test in "
      "TLS 1.2; client certificates asked for by a.test in TLS 1.3"),
     (report(*ALL, crossing(TICKET, A, B, 1, "fault"), resumption(SESSION_ID, A, 0, grade="fault", seen="locked out"),
-            crossing(TLS13, A, B, 1, "fault", check="client-certificate")._replace(seen="made for a.test in")),
-     "fault: made for a.test in (TLS 1.3); and 2 more faults"),
+            crossing(TLS13, A, B, 1, "fault", check="client-certificate")._replace(seen="a session made for a.test")),
+     "fault: a session made for a.test: a.test > b.test (TLS 1.3); and 2 more faults"),
     (report(*ALL, crossing(TICKET, A, B, 1, "fault"), crossing(TLS13, A, B, 1, "fault"), unfinished="9 connections"),
      "ended early, after 9 connections: fault: a session made for a.test is resumed for b.test (TLS 1.2, ticket; "
      "TLS 1.3)"),
@@ -300,6 +300,14 @@ def test_what_is_the_same_is_told_once():
         ("TLS 1.2, ticket; TLS 1.3", f"not resumed under another name: {A} > {B}, {B} > {A}"),
         ("TLS 1.2, session id", f"{A}: 0 of 9 returning connections were resumed"),
         ("TLS 1.2, session id", f"{B}: 1 of 9 returning connections were resumed")]
+
+
+@pytest.mark.parametrize("name", ["a", "returning", "session"])
+def test_names_that_are_words(name):
+    (said,) = statements(report(resumption(TLS13, name, 3), names=(name, B)))
+    assert said.seen == f"{name}: 3 of 9 returning connections were resumed"
+    (said,) = statements(report(crossing(TLS13, name, B), crossing(TLS13, name, B), names=(name, B)))
+    assert said.seen == f"not resumed under another name: {name} > {B}"
 
 
 def plain(said):

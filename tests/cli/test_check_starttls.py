@@ -41,6 +41,7 @@ TLS_FTPHandler.certfile, TLS_FTPHandler.authorizer = "a.test.pem", DummyAuthoriz
 FTPServer(("127.0.0.1", int(sys.argv[1])), TLS_FTPHandler).serve_forever()
 """
 DOVECOT = """
+{version}
 base_dir = {folder}/run
 state_dir = {folder}/run
 log_path = {folder}/dovecot.log
@@ -50,12 +51,6 @@ default_internal_user = {user}
 default_internal_group = {group}
 default_login_user = {user}
 ssl = required
-ssl_cert = <{folder}/a.test.pem
-ssl_key = <{folder}/a.test.pem
-passdb {{
-  driver = static
-  args = nopassword=y
-}}
 service imap-login {{
   chroot =
   inet_listener imap {{
@@ -81,6 +76,24 @@ service stats {{
   chroot =
 }}
 """
+# What is said otherwise from 2.4 on, first and last.
+DOVECOT_2_3 = "", """
+ssl_cert = <{folder}/a.test.pem
+ssl_key = <{folder}/a.test.pem
+passdb {{
+  driver = static
+  args = nopassword=y
+}}
+"""
+DOVECOT_2_4 = "dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0", """
+ssl_server_cert_file = {folder}/a.test.pem
+ssl_server_key_file = {folder}/a.test.pem
+passdb static {{
+  fields {{
+    nopassword = yes
+  }}
+}}
+"""
 
 
 def script(name, package, code):
@@ -94,11 +107,13 @@ def script(name, package, code):
 def dovecot(protocol):
     def make(folder, port):
         path = program("dovecot", "dovecot-imapd")
+        old = subprocess.run([path, "--version"], capture_output=True, text=True).stdout.startswith("2.3")
+        first, last = DOVECOT_2_3 if old else DOVECOT_2_4
         user = pwd.getpwuid(os.getuid())
         name = "nobody" if user.pw_uid == 0 else user.pw_name
         ports = {"imap": free_port(), "pop3": free_port(), protocol: port}
-        (folder / "dovecot.conf").write_text(DOVECOT.format(
-            folder=folder, user=name, group=grp.getgrgid(pwd.getpwnam(name).pw_gid).gr_name, **ports))
+        (folder / "dovecot.conf").write_text((DOVECOT + last).format(
+            version=first, folder=folder, user=name, group=grp.getgrgid(pwd.getpwnam(name).pw_gid).gr_name, **ports))
         return [path, "-F", "-c", folder / "dovecot.conf"]
     return make
 
