@@ -27,7 +27,7 @@ demo: $(VENV)/.built
 	$(BIN)/python -m pysidctx demo
 
 test: $(VENV)/.test
-	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile $(ARGS)
+	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.test
 	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/lint

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -31,7 +32,7 @@ if NAMED == "":
                      "remove it.")
 
 
-def missing(what, debian, fedora, alpine):
+def missing(what: str, debian: str, fedora: str, alpine: str) -> SystemExit:
     sentence = (f"pysidctx cannot be built without {what}: install it ({debian} on Debian and "
                 f"Ubuntu, {fedora} on Fedora, {alpine} on Alpine)")
     if "OpenSSL" in what:
@@ -40,7 +41,7 @@ def missing(what, debian, fedora, alpine):
     return SystemExit(sentence + ".")
 
 
-def openssl_folders():
+def openssl_folders() -> tuple[list[str], list[str], list[str]]:
     """Folders for headers and for libraries, and those where programs are to look for them."""
     prefix = Path(NAMED or sys.base_prefix).absolute()
     headers = (prefix / "include/openssl/ssl.h").exists()
@@ -53,14 +54,14 @@ def openssl_folders():
     return pkg_config("--cflags-only-I", "-I"), pkg_config("--libs-only-L", "-L"), []
 
 
-def library_folders(prefix):
+def library_folders(prefix: Path) -> list[Path]:
     names = ["lib64", "lib"]
     if sysconfig.get_config_var("MULTIARCH"):
         names.append("lib/" + sysconfig.get_config_var("MULTIARCH"))
     return [prefix / name for name in names]
 
 
-def pkg_config(query, flag):
+def pkg_config(query: str, flag: str) -> list[str]:
     program = os.environ.get("PKG_CONFIG", "pkg-config")
     if not shutil.which(program):
         return []
@@ -71,11 +72,11 @@ def pkg_config(query, flag):
 class BuildExtensions(build_ext):
     """Finds OpenSSL first, and says in one sentence what is missing."""
 
-    def finalize_options(self):
+    def finalize_options(self) -> None:
         super().finalize_options()
         self.parallel = self.parallel or os.cpu_count()
 
-    def build_extensions(self):
+    def build_extensions(self) -> None:
         include, libraries, runtime = openssl_folders()
         self.compiler.include_dirs = include + ["include", "pysidctx"] + self.compiler.include_dirs
         self.compiler.library_dirs = libraries + self.compiler.library_dirs
@@ -96,11 +97,11 @@ class BuildExtensions(build_ext):
             extension.runtime_library_dirs += runtime
         super().build_extensions()
 
-    def require(self, source, what, link=False):
+    def require(self, source: str, what: tuple[str, str, str, str], link: bool = False) -> None:
         if not self.builds(source, link=link):
             raise missing(*what)
 
-    def builds(self, source, *flags, link=False):
+    def builds(self, source: str, *flags: str, link: bool = False) -> bool:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "probe.c")
             path.write_text(source + "\n")
@@ -115,22 +116,24 @@ class BuildExtensions(build_ext):
         return True
 
 
-def debug_flags():
+def debug_flags() -> list[str]:
     """No information for debuggers, which Python's own flags ask for: it is most of a module. CFLAGS may ask for it."""
     asked = any(word.startswith("-g") for word in shlex.split(os.environ.get("CFLAGS", "")))
     return [] if asked else ["-g0"]
 
 
-def translate(extensions):
+def translate(extensions: Sequence[Extension]) -> list[Extension]:
     """Into C; where CYTHON_CACHE_DIR names a folder, what was translated before is taken from there."""
-    return cythonize(extensions, build_dir="build/cython", cache="CYTHON_CACHE_DIR" in os.environ,
-                     compiler_directives={"language_level": 3, "freethreading_compatible": True})
+    translated: list[Extension] = cythonize(
+        extensions, build_dir="build/cython", cache="CYTHON_CACHE_DIR" in os.environ,
+        compiler_directives={"language_level": 3, "freethreading_compatible": True})
+    return translated
 
 
 class BuildPython(build_py):
     """Copies the C headers into the package, where get_include() finds them."""
 
-    def run(self):
+    def run(self) -> None:
         super().run()
         if not self.editable_mode:
             target = Path(self.build_lib, "pysidctx", "include")

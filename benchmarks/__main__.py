@@ -10,7 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import call, connections, handshake, hostmap, peers, session
+from benchmarks.calls import call, peers, session
+from benchmarks.connections import connections
+from benchmarks.handshakes import handshake, hostmap
 from benchmarks.report import Part, about, console, markdown, processor
 
 PARTS = {"call": call.run, "session": session.run, "hostmap": hostmap.run, "handshake": handshake.run,

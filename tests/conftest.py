@@ -19,13 +19,13 @@ from machine import ROOT, lack, program
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
-# Those that build, install or run long come last; the longest of them first, because whole files are
-# what several workers share among them.
-SLOW = ("test_sanitizer.py", "test_servers.py", "test_packaging.py", "test_leaks.py",
-        "test_readme.py", "test_benchmarks.py", "test_tickets.py", "test_server_limits.py",
-        "test_setup.py", "test_hostmap_threads.py", "test_c_interface.py", "test_demo.py",
+# Those that build, install or run long come last, the longest of them first: whole files are
+# what several workers share among them, and nobody is to wait for one that began late.
+SLOW = ("test_leaks.py", "test_sanitizer.py", "test_benchmarks.py", "test_packaging.py", "test_readme.py",
+        "test_servers.py", "test_stubs.py", "test_demo.py", "test_hostmap_threads.py", "test_forks.py",
+        "test_session_fuzz.py", "test_truststore.py", "test_server_limits.py", "test_setup.py", "test_c_interface.py",
         "test_isolation.py", "test_check_servers.py", "test_check_summaries.py", "test_check_report.py",
-        "test_check_html.py", "test_check_metrics.py", "test_command_line.py", "test_event_loops.py", "test_stubs.py",
+        "test_check_html.py", "test_check_metrics.py", "test_command_line.py", "test_event_loops.py", "test_lint.py",
         "test_host_table.py", "test_errors.py", "test_no_memory.py", "test_sid_slot.py")
 
 

@@ -25,7 +25,7 @@ def build() -> None:
     extensions = cythonize(
         [Extension(name, [str(HERE / source)],
                    include_dirs=[pysidctx.get_include(), str(package), str(HERE)],
-                   libraries=["ssl", "crypto"], depends=[str(HERE / "timing.h")])
+                   libraries=["ssl", "crypto"], depends=[str(path) for path in sorted(HERE.glob("*.h"))])
          for name, source in MODULES.items()],
         build_dir=str(BUILT / "c"), include_path=[str(package.parent)],
         compiler_directives={"language_level": 3}, quiet=True,

@@ -4,8 +4,6 @@
 #include <openssl/ssl.h>
 #include <pysidctx.h>
 
-#include "timing.h"
-
 /* Places in ex_data as pysidctx has them: what it asks OpenSSL for in each call. */
 static int ctx_index, ssl_index;
 static char something;
@@ -18,6 +16,8 @@ typedef struct {
     const unsigned char *sid_ctx;
     unsigned int length;
 } job;
+
+#include "loop.h"
 
 static int parse(PyObject *args, job *todo)
 {
@@ -42,22 +42,10 @@ static int parse(PyObject *args, job *todo)
     return 0;
 }
 
-#define LOOP(name, statement)                                                                     \
-    static PyObject *name(PyObject *self, PyObject *args)                                         \
-    {                                                                                             \
-        job todo;                                                                                 \
-        double start, end;                                                                        \
-        Py_ssize_t i;                                                                             \
-                                                                                                  \
-        if (!parse(args, &todo))                                                                  \
-            return NULL;                                                                          \
-        start = seconds();                                                                        \
-        for (i = 0; i < todo.loops; i++)                                                          \
-            statement;                                                                            \
-        end = seconds();                                                                          \
-        Py_DECREF(todo.owner);                                                                    \
-        return PyFloat_FromDouble(end - start);                                                   \
-    }
+static void release(job *todo)
+{
+    Py_DECREF(todo->owner);
+}
 
 LOOP(openssl_ctx, SSL_CTX_set_session_id_context(todo.ctx, todo.sid_ctx, todo.length))
 LOOP(openssl_ssl, SSL_set_session_id_context(todo.ssl, todo.sid_ctx, todo.length))
@@ -72,8 +60,6 @@ LOOP(openssl_ssl_all, {
 })
 LOOP(header_ctx, pysidctx_SSL_CTX_set_session_id_context(todo.ctx, todo.sid_ctx, todo.length))
 LOOP(header_ssl, pysidctx_SSL_set_session_id_context(todo.ssl, todo.sid_ctx, todo.length))
-
-#define METHOD(name) {#name, name, METH_VARARGS, NULL}
 
 static PyMethodDef methods[] = {
     METHOD(openssl_ctx), METHOD(openssl_ssl), METHOD(openssl_ctx_all), METHOD(openssl_ssl_all),

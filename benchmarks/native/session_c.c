@@ -4,14 +4,14 @@
 #include <openssl/crypto.h>
 #include <openssl/ssl.h>
 
-#include "timing.h"
-
 typedef struct {
     Py_ssize_t loops;
     const unsigned char *der;
     Py_ssize_t length;
     SSL_SESSION *session;
 } job;
+
+#include "loop.h"
 
 static int parse(PyObject *args, job *todo)
 {
@@ -26,22 +26,10 @@ static int parse(PyObject *args, job *todo)
     return todo->session != NULL;
 }
 
-#define LOOP(name, statements)                                                                    \
-    static PyObject *name(PyObject *self, PyObject *args)                                         \
-    {                                                                                             \
-        job todo;                                                                                 \
-        double start, end;                                                                        \
-        Py_ssize_t i;                                                                             \
-                                                                                                  \
-        if (!parse(args, &todo))                                                                  \
-            return NULL;                                                                          \
-        start = seconds();                                                                        \
-        for (i = 0; i < todo.loops; i++)                                                          \
-            statements;                                                                           \
-        end = seconds();                                                                          \
-        SSL_SESSION_free(todo.session);                                                           \
-        return PyFloat_FromDouble(end - start);                                                   \
-    }
+static void release(job *todo)
+{
+    SSL_SESSION_free(todo->session);
+}
 
 LOOP(i2d, {
     unsigned char *der = NULL;
@@ -54,9 +42,7 @@ LOOP(d2i, {
 })
 
 static PyMethodDef methods[] = {
-    {"i2d", i2d, METH_VARARGS, NULL},
-    {"d2i", d2i, METH_VARARGS, NULL},
-    {NULL, NULL, 0, NULL},
+    METHOD(i2d), METHOD(d2i), {NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef definition = {

@@ -51,7 +51,7 @@ def context(client: Client, messages: Callable[..., None]) -> ssl.SSLContext:
         ctx.set_alpn_protocols([*client.alpn])
     # For debugging, says CPython, which has had it since 3.8: nothing else tells whether a server has
     # asked for a certificate, or shows that of one that refuses.
-    setattr(ctx, "_msg_callback", messages)
+    setattr(ctx, "_msg_callback", messages)  # noqa: B010
     return ctx
 
 

@@ -120,8 +120,9 @@ def last_line(sides: dict[str, Side]) -> str:
         more = f"; and {len(ours.faults) - 1} more" if len(ours.faults) > 1 else ""
         return f"fault with {OURS}: {ours.faults[0]}{more}"
     resumed, crossed, let_in = (f"{100 * share:.0f} %" for share in theirs.shares.values())
-    return (f"{OURS} resumes {ours.counts.resumed} of {ours.counts.returned}; never crosses 2 names; client certificates "
-            f"demanded by {BANK}. {PLAIN} resumes {resumed}; crosses in {crossed}; lets in {let_in} without a certificate.")
+    return (f"{OURS} resumes {ours.counts.resumed} of {ours.counts.returned}; never crosses 2 names; client "
+            f"certificates demanded by {BANK}. {PLAIN} resumes {resumed}; crosses in {crossed}; lets in {let_in} "
+            "without a certificate.")
 
 
 def can_plot(path: str) -> bool:

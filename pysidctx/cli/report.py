@@ -6,6 +6,9 @@ from pysidctx.cli.audit import Evidence, Options
 from pysidctx.cli.connection import Target
 from pysidctx.cli.verdicts import FAULT, NOTE, Finding
 
+# The checks whose findings name what they are about.
+TELL_NAMES = "certificate", "client-certificate", "handshake"
+
 
 # The checks whose findings name what they are about.
 TELL_NAMES = "certificate", "client-certificate", "handshake"

@@ -770,7 +770,7 @@ def serve_tickets_late(plain, ctx):
     server = ctx.wrap_bio(incoming, outgoing, server_side=True)
     with contextlib.suppress(OSError), plain:
         plain.settimeout(TIMEOUT)
-        for done in (False, True):
+        for _ in range(2):
             incoming.write(plain.recv(1 << 16))
             try:
                 server.do_handshake()

@@ -267,7 +267,7 @@ DEMANDING = {version: [Host(name, REFUSED, SEEN) for name in (A, B)] for version
      "TLS 1.2; client certificates asked for by a.test in TLS 1.3"),
     (report(*ALL, crossing(TICKET, A, B, 1, "fault"), resumption(SESSION_ID, A, 0, grade="fault", seen="locked out"),
             crossing(TLS13, A, B, 1, "fault", check="client-certificate")._replace(seen="a session made for a.test")),
-     "fault: a session made for a.test: a.test > b.test (TLS 1.3); and 2 more faults"),
+     "fault: a session made for a.test (TLS 1.3); and 2 more faults"),
     (report(*ALL, crossing(TICKET, A, B, 1, "fault"), crossing(TLS13, A, B, 1, "fault"), unfinished="9 connections"),
      "ended early, after 9 connections: fault: a session made for a.test is resumed for b.test (TLS 1.2, ticket; "
      "TLS 1.3)"),

@@ -96,9 +96,10 @@ passdb static {{
 """
 
 
-def script(name, package, code):
+def script(code, **packages):
     def make(folder, port):
-        module(name, package)
+        for name, package in packages.items():
+            module(name, package)
         (folder / "server.py").write_text(code)
         return [sys.executable, "server.py", port]
     return make
@@ -118,7 +119,7 @@ def dovecot(protocol):
     return make
 
 
-PEERS = {"smtp": script("aiosmtpd", "aiosmtpd", SMTP), "ftp": script("pyftpdlib", "pyftpdlib", FTP),
+PEERS = {"smtp": script(SMTP, aiosmtpd="aiosmtpd"), "ftp": script(FTP, pyftpdlib="pyftpdlib", OpenSSL="pyOpenSSL"),
          "imap": dovecot("imap"), "pop3": dovecot("pop3")}
 
 

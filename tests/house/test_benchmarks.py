@@ -9,9 +9,10 @@ import pyperf
 import pytest
 from machine import ROOT, program
 
-from benchmarks import callgrind, connections
 from benchmarks.__main__ import PARTS, report
-from benchmarks.callgrind import Count
+from benchmarks.connections import cases, tables
+from benchmarks.handshakes import callgrind
+from benchmarks.handshakes.callgrind import Count
 from benchmarks.report import Part, markdown, table
 
 pytestmark = pytest.mark.timeout(900)  # whole builds
@@ -136,7 +137,7 @@ def test_the_tables_of_connections_have_all_sides(measured, results):
                 assert side == "plain" or turn["resumed"] == turn["offered"]
     for name, rounds in found["cost"].items():
         for sides in rounds:
-            assert sides.keys() == {"plain", connections.AGAIN, connections.EACH, connections.MAP}
+            assert sides.keys() == {"plain", cases.AGAIN, cases.EACH, cases.MAP}
             assert all(turn["resumed"] == turn["offered"] == (16 if "100 %" in name else 0)
                        for turn in sides.values())
     assert "![connections](connections.svg)" in (results / "report.md").read_text()
@@ -150,18 +151,18 @@ def test_the_table_of_peers_names_all(measured):
 
 def test_what_is_missing_on_the_machine_is_said():
     counts = {Count("TLS 1.2", side): None for side in ("10", "ssl", "TicketKeys")}
-    tables = [*callgrind.drawn(counts), callgrind.drawn_python({"TLS 1.2": None}, "ssl", lambda side, resumed: 1)]
-    turn = connections.Turn(100.0, 10.0, 0.5, 0, 0, [1.0, 2.0])
-    rounds = {connections.Case("uvloop", 2, "TLS 1.2", 0): [{"plain": turn, "pysidctx": turn}]}
-    connections.drawn(rounds), connections.gains(rounds)
-    for table_, program_ in (*((each, "valgrind") for each in tables), (connections.yardstick(rounds), "nginx")):
+    counted = [*callgrind.drawn(counts), callgrind.drawn_python({"TLS 1.2": None}, "ssl", lambda side, resumed: 1)]
+    turn = cases.Turn(100.0, 10.0, 0.5, 0, 0, [1.0, 2.0])
+    rounds = {cases.Case("uvloop", 2, "TLS 1.2", 0): [{"plain": turn, "pysidctx": turn}]}
+    tables.drawn(rounds), tables.gains(rounds)
+    for table_, program_ in (*((each, "valgrind") for each in counted), (tables.yardstick(rounds), "nginx")):
         assert f"{program_} is missing: apt-get install" in markdown(Part("part", "", [table_]))
 
 
 def test_noise_is_told_from_what_is_steady():
-    assert connections.steady([0.999, 1.001, 1.0, 1.0, 0.998, 1.002, 1.2])
-    assert not connections.steady([0.98, 1.001, 1.0, 1.02])
-    assert not connections.steady([1.0])
+    assert tables.steady([0.999, 1.001, 1.0, 1.0, 0.998, 1.002, 1.2])
+    assert not tables.steady([0.98, 1.001, 1.0, 1.02])
+    assert not tables.steady([1.0])
 
 
 def test_the_report_is_markdown():

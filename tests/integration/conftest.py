@@ -1,9 +1,11 @@
 """Real servers, with clients that come back to them."""
 
+from itertools import count
+
 import pytest
 from handshakes import VERSIONS
 from machine import lack, module
-from server_programs import PROGRAMS, ProgramClient, PythonClient, Running, free_port, new_secret
+from server_programs import PROGRAMS, ProgramClient, PythonClient, Running, new_secret
 
 
 @pytest.fixture
@@ -21,12 +23,13 @@ def secret(tmp_path):
 @pytest.fixture
 def start(tmp_path, certificate):
     """A server by the name of its example, as a context manager."""
+    numbers = count()
+
     def starting(name, *, certificate=certificate, **options):
         if "uvicorn" in name:
             needs_the_hook()
-        port = free_port()
-        return Running(PROGRAMS[name], tmp_path / f"{name} {port}", port, certificate=certificate,
-                       **options)
+        return Running(PROGRAMS[name], tmp_path / f"{name} {next(numbers)}", certificate=certificate, **options)
+
     return starting
 
 

@@ -105,19 +105,7 @@ def test_nginx_with_two_hosts_of_two_certificates(folder):
 
 
 def test_nginx_with_two_hosts_of_one_certificate(folder):
-    both = "ssl_certificate both.pem; ssl_certificate_key both.pem;"
-    with Peer(nginx, folder, settings=SHARED_KEY, names=(A, B)) as peer:
-        text = (folder / "nginx.conf").read_text()
-    for name in (A, B):
-        text = text.replace(f"ssl_certificate {name}.pem; ssl_certificate_key {name}.pem;", both)
-    (folder / "one.conf").write_text(text)
-
-    def one(folder, port):
-        command = nginx(folder, port)
-        (folder / "nginx.conf").write_text(text.replace(f":{peer.port} ", f":{port} "))
-        return command
-
-    with Peer(one, folder) as peer:
+    with Peer(nginx, folder, settings=SHARED_KEY, names=(A, B), certificate="both") as peer:
         checked = Checked(peer.port, *BOTH)
         agrees_with_s_client(checked, folder, peer.port, (A, B), TICKETS)
     assert checked.said["faults"] == 0

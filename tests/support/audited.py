@@ -4,12 +4,15 @@ import contextlib
 import fcntl
 import os
 import pty
+import socket
 import ssl
 import struct
 import subprocess
 import sys
 import termios
 import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Optional
 
 import trustme
 from peers import A, B
@@ -23,13 +26,13 @@ from pysidctx.cli.verdicts import Finding
 COMMAND = [sys.executable, "-m", "pysidctx", "check"]
 
 
-def ran(port, *arguments, **options):
+def ran(port: int, *arguments: object, **options: Any) -> "subprocess.CompletedProcess[str]":
     """The command in a process of its own."""
     command = [*COMMAND, f"127.0.0.1:{port}", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
 
 
-def on_a_terminal(port, *arguments, columns=80, lines=24):
+def on_a_terminal(port: int, *arguments: object, columns: int = 80, lines: int = 24) -> tuple[int, str]:
     """Its exit code, and what it writes to a terminal of this size."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
@@ -45,7 +48,7 @@ def on_a_terminal(port, *arguments, columns=80, lines=24):
     return process.returncode, said.decode()
 
 
-def answer(plain, ctx):
+def answer(plain: socket.socket, ctx: ssl.SSLContext) -> None:
     plain.settimeout(TIMEOUT)
     with contextlib.suppress(OSError), plain, ctx.wrap_socket(plain, server_side=True) as made:
         while made.recv(4096):  # nothing that the client may leave unread, which would reset the connection
@@ -54,11 +57,11 @@ def answer(plain, ctx):
 
 
 @contextlib.contextmanager
-def serving(*contexts):
+def serving(*contexts: ssl.SSLContext) -> Iterator[int]:
     """A server with as many workers as contexts, which take turns: its port."""
     turn = [*contexts]
 
-    def serve(plain):
+    def serve(plain: socket.socket) -> None:
         turn.append(turn.pop(0))
         threading.Thread(target=answer, args=(plain, turn[-1])).start()
 
@@ -66,11 +69,11 @@ def serving(*contexts):
         yield port
 
 
-def plain_ssl(make_server_ctx):
+def plain_ssl(make_server_ctx: Callable[..., ssl.SSLContext]) -> ssl.SSLContext:
     """Two hosts as the documentation of Python's ssl has them, of which one is to demand a certificate."""
     shop, bank = make_server_ctx(), make_server_ctx(verify=ssl.CERT_REQUIRED)
 
-    def switch(connection, name, ctx):
+    def switch(connection: ssl.SSLObject, name: Optional[str], ctx: ssl.SSLContext) -> None:
         if name == B:
             connection.context = bank
 
@@ -78,7 +81,7 @@ def plain_ssl(make_server_ctx):
     return shop
 
 
-def with_own_certificate(name):
+def with_own_certificate(name: str) -> ssl.SSLContext:
     """A context with a certificate that no other one has."""
     ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA(key_type=trustme.KeyType.ECDSA).issue_cert(name, key_type=trustme.KeyType.ECDSA).configure_cert(ctx)
@@ -89,7 +92,8 @@ SEEN = Seen(True, True, "", False, b"certificate", False, [], None, "")
 TICKET, SESSION_ID, TLS13 = Way("TLS 1.2", True), Way("TLS 1.2", False), Way("TLS 1.3", True)
 
 
-def report(*findings, names=(A, B), hosts=None, unfinished="", verified=()):
+def report(*findings: Finding, names: tuple[str, ...] = (A, B), hosts: Optional[dict[str, list[Host]]] = None,
+           unfinished: str = "", verified: tuple[str, ...] = ()) -> Report:
     """One of findings that nobody has made."""
     if hosts is None:
         hosts = {version: [Host(name, SEEN, None) for name in names or (None,)] for version in ("TLS 1.2", "TLS 1.3")}
@@ -97,14 +101,16 @@ def report(*findings, names=(A, B), hosts=None, unfinished="", verified=()):
     return Report(Target("127.0.0.1", 443, "127.0.0.1"), Options(names, verified=verified), evidence, list(findings))
 
 
-def resumption(where, name, resumed, tried=9, grade=None, seen=""):
+def resumption(where: Optional[Way], name: Optional[str], resumed: int, tried: int = 9, grade: Optional[str] = None,
+               seen: str = "") -> Finding:
     grade = grade or ("ok" if resumed == tried else "note")
     why = "" if grade == "ok" else "because"
     return Finding("resumption", where, grade, seen or f"{resumed} of {tried} returning connections were resumed", why,
                    why, name=name, resumed=resumed, tried=tried)
 
 
-def crossing(where, made_for, name, resumed=0, grade="ok", tried=2, check="names"):
+def crossing(where: Optional[Way], made_for: str, name: str, resumed: int = 0, grade: str = "ok", tried: int = 2,
+             check: str = "names") -> Finding:
     seen = f"a session made for {made_for} is resumed for {name}" if resumed else "not resumed under another name"
     why = "" if grade == "ok" else "because"
     return Finding(check, where, grade, seen, why, why, name=name, made_for=made_for, resumed=resumed, tried=tried)

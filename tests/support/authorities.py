@@ -1,6 +1,7 @@
 """Certificate authorities, clients' certificates and revocation lists that end at a given moment."""
 
 import datetime
+from typing import Optional
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -13,7 +14,8 @@ LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
 class Certificate:
     """A certificate with its key, until the moment `ends`."""
 
-    def __init__(self, name, *, ends, issuer=None, is_authority=False):
+    def __init__(self, name: str, *, ends: datetime.datetime, issuer: "Optional[Certificate]" = None,
+                 is_authority: bool = False) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         issuer = issuer or self
@@ -25,22 +27,22 @@ class Certificate:
         self.pem = signed.public_bytes(serialization.Encoding.PEM).decode()
 
     @property
-    def key_pem(self):
+    def key_pem(self) -> str:
         return self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
                                       serialization.NoEncryption()).decode()
 
 
 class Authority(Certificate):
-    def __init__(self, name="root", *, ends, issuer=None):
+    def __init__(self, name: str = "root", *, ends: datetime.datetime, issuer: Optional[Certificate] = None) -> None:
         super().__init__(name, ends=ends, issuer=issuer, is_authority=True)
 
-    def authority(self, *, ends):
+    def authority(self, *, ends: datetime.datetime) -> "Authority":
         return Authority("intermediate", ends=ends, issuer=self)
 
-    def client(self, *, ends):
+    def client(self, *, ends: datetime.datetime) -> Certificate:
         return Certificate("client", ends=ends, issuer=self)
 
-    def crl(self, *, ends, begins=LONG_AGO, part=False):
+    def crl(self, *, ends: datetime.datetime, begins: datetime.datetime = LONG_AGO, part: bool = False) -> str:
         """A revocation list without entries, in PEM; `part`: for certificates that are no authorities."""
         builder = x509.CertificateRevocationListBuilder(
             issuer_name=self.name, last_update=begins, next_update=ends)

@@ -1,16 +1,17 @@
 """ClientHellos taken apart and put together again, with a server_name extension written by hand."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 SERVER_NAME = 0
 RECORD_MAX = 1 << 14
 
 
-def number(value, size):
+def number(value: int, size: int) -> bytes:
     return value.to_bytes(size, "big")
 
 
-def server_name(name, *, kind=0, name_length=None, list_length=None, rest=b""):
+def server_name(name: bytes, *, kind: int = 0, name_length: Optional[int] = None, list_length: Optional[int] = None,
+                rest: bytes = b"") -> bytes:
     """The data of the extension: RFC 6066, section 3; lengths may be told other than they are."""
     entry = number(kind, 1) + number(len(name) if name_length is None else name_length, 2) + name
     entries = entry + rest
@@ -21,10 +22,10 @@ class ClientHello(NamedTuple):
     """RFC 8446, section 4.1.2."""
 
     head: bytes  # up to the compression methods
-    extensions: tuple
+    extensions: tuple[tuple[int, bytes], ...]
 
     @classmethod
-    def parse(cls, records):
+    def parse(cls, records: bytes) -> "ClientHello":
         message = b""
         while records:
             size = int.from_bytes(records[3:5], "big")
@@ -42,16 +43,16 @@ class ClientHello(NamedTuple):
             block = block[4 + size:]
         return cls(head, tuple(found))
 
-    def server_name(self):
+    def server_name(self) -> Optional[str]:
         """The host name; None where there is none."""
         for kind, data in self.extensions:
             if kind == SERVER_NAME:
                 return data[5:].decode()
         return None
 
-    def with_server_names(self, *data):
+    def with_server_names(self, *data: bytes) -> "ClientHello":
         """With these extensions in the place of the one that there was."""
-        changed = []
+        changed: list[tuple[int, bytes]] = []
         for kind, old in self.extensions:
             if kind == SERVER_NAME:
                 changed += [(SERVER_NAME, new) for new in data]
@@ -59,11 +60,11 @@ class ClientHello(NamedTuple):
                 changed.append((kind, old))
         return self._replace(extensions=tuple(changed))
 
-    def room(self):
+    def room(self) -> int:
         """The bytes that a server_name extension may have beside the others."""
         return 0xffff - sum(4 + len(data) for kind, data in self.extensions if kind != SERVER_NAME) - 4
 
-    def records(self):
+    def records(self) -> bytes:
         block = b"".join(number(kind, 2) + number(len(data), 2) + data
                          for kind, data in self.extensions)
         body = self.head + number(len(block), 2) + block

@@ -42,6 +42,7 @@ def load(folder: Path, name: str) -> ModuleType:
     """Import a module that build() made."""
     (path,) = folder.glob(f"{name}.*.so")
     spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

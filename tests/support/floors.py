@@ -1,6 +1,6 @@
 """The package's wings and floors, and what each file takes of which other.
 
-    python tests/support/floors.py
+`python tests/support/floors.py` prints it.
 """
 
 import re
@@ -109,7 +109,7 @@ class House:
         if "." in Path(name).name and Path(name).suffix in (".h", ".pxi"):
             found = next((folder / name for folder in (path.parent, Path("pysidctx"), Path("include"))
                           if folder / name in self.files), None)
-            return found and str(found.with_suffix(""))
+            return str(found.with_suffix("")) if found else None
         stem = name.replace(".", "/")
         return next((place for place in (stem, f"{stem}/__init__") if place in self.modules), None)
 

@@ -1,7 +1,7 @@
 """Forks while other threads serve, and where those children stand that do not come to their end.
 
     python tests/support/fork_soak.py CERTIFICATE CA [--forks N] [--load serve|change|plain]
-        [--idle keys|contexts|plain]
+                                      [--idle keys|contexts|plain]
 
 A child does nothing but end: what hangs hangs before any code of its own, in the destructors of what idle
 threads had that are not in the child. Of the children that hang those are counted apart that wait for a lock
@@ -20,8 +20,10 @@ import threading
 import time
 import warnings
 from collections import Counter
+from collections.abc import Callable
+from typing import Optional
 
-from handshakes import pair, shake
+from handshakes import Pair, pair, shake
 
 from pysidctx import Host, HostMap, TicketKeys
 
@@ -42,7 +44,7 @@ print("WHERE", library, frame and frame.name())
 class Load:
     """What threads do meanwhile, and what an idle one has."""
 
-    def __init__(self, certificate, ca):
+    def __init__(self, certificate: str, ca: str) -> None:
         self.certificate, self.ca = certificate, ca
         self.keys = TicketKeys(period=1, lifetime=20)
         self.listener = self.context()
@@ -53,24 +55,24 @@ class Load:
         self.client = ssl.create_default_context(cafile=ca)
         self.stopping = threading.Event()
 
-    def context(self):
+    def context(self) -> ssl.SSLContext:
         ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         ctx.load_cert_chain(self.certificate)
         return ctx
 
-    def serve(self):
+    def serve(self) -> None:
         self.serve_from(self.listener)
 
-    def plain(self):
+    def plain(self) -> None:
         self.serve_from(self.untouched)
 
-    def serve_from(self, listener):
-        session = None
+    def serve_from(self, listener: ssl.SSLContext) -> None:
+        session: Optional[ssl.SSLSession] = None
         while not self.stopping.is_set():
             ends = shake(pair(listener, self.client, session=session))
             session = ends.client.session
 
-    def change(self):
+    def change(self) -> None:
         """Without an SSL, nor an SSL_CTX, that is made or freed: OpenSSL locks its own then."""
         hosts = HostMap()
         number = 0
@@ -83,7 +85,7 @@ class Load:
             if number % 10 == 0:
                 self.hosts.install(self.listener)
 
-    def switched(self):
+    def switched(self) -> Pair:
         """A connection that was switched to a host's context, which is taken out of the map."""
         ctx = self.context()
         hosts = HostMap({NAME: Host(ctx, b"host")})
@@ -91,24 +93,24 @@ class Load:
         hosts.install(listener)
         return shake(pair(listener, self.client))
 
-    def idle_keys(self):
+    def idle_keys(self) -> list[object]:
         return [TicketKeys(), TicketKeys(period=1, lifetime=20), HostMap({NAME: b"host"})]
 
-    def idle_contexts(self):
+    def idle_contexts(self) -> list[object]:
         ctx = self.context()
         TicketKeys().install(ctx)
         HostMap({NAME: self.context(), "b.test": b"host"}).install(ctx)
         return [ctx, self.switched(), *self.idle_keys()]
 
-    def idle_plain(self):
+    def idle_plain(self) -> list[object]:
         return [self.context()]
 
 
-def idle(make, stopping):
+def idle(make: Callable[[], object], stopping: threading.Event) -> threading.Thread:
     """A thread that has something of its own, and waits."""
     own, ready = threading.local(), threading.Event()
 
-    def wait():
+    def wait() -> None:
         own.has = make()
         ready.set()
         stopping.wait()
@@ -119,7 +121,7 @@ def idle(make, stopping):
     return thread
 
 
-def place_of(pid):
+def place_of(pid: int) -> str:
     """Where a process that hangs is: a library and a function."""
     try:
         ran = subprocess.run(["gdb", "-batch", "-p", str(pid), "-ex", f"python exec({WHERE!r})", "-ex", "bt"],
@@ -132,11 +134,11 @@ def place_of(pid):
     return "unknown: " + ran.stderr[-500:]
 
 
-def is_openssls(place):
+def is_openssls(place: str) -> bool:
     return "libcrypto" in place or "libssl" in place
 
 
-def end_of(pid):
+def end_of(pid: int) -> Optional[str]:
     """None, or where the process hangs, which is ended."""
     handle = os.pidfd_open(pid)
     ended = select.select([handle], [], [], PATIENCE)[0]
@@ -149,24 +151,25 @@ def end_of(pid):
     return place if place or status == 0 else f"ended with {os.waitstatus_to_exitcode(status)}"
 
 
-def forked():
+def forked() -> Optional[str]:
     child = os.fork()
     if child == 0:
         os._exit(0)
     return end_of(child)
 
 
-def forked_in_a_thread():
-    places = []
+def forked_in_a_thread() -> Optional[str]:
+    places: list[Optional[str]] = []
     thread = threading.Thread(target=lambda: places.append(forked()))
     thread.start()
     thread.join()
     return places[0]
 
 
-def forked_by_multiprocessing():
+def forked_by_multiprocessing() -> Optional[str]:
     process = multiprocessing.get_context("fork").Process(target=int)
     process.start()
+    assert process.pid is not None
     process.join(PATIENCE)
     if process.exitcode is not None:
         return None if process.exitcode == 0 else f"ended with {process.exitcode}"
@@ -176,11 +179,12 @@ def forked_by_multiprocessing():
     return place
 
 
-def forked_by_subprocess():
+def forked_by_subprocess() -> Optional[str]:
     """The parent waits for the child's preexec_fn: another thread looks after it."""
-    before, done, places = children(), threading.Event(), []
+    before, done = children(), threading.Event()
+    places: list[str] = []
 
-    def look():
+    def look() -> None:
         if not done.wait(PATIENCE):
             for pid in children() - before:
                 places.append(place_of(pid))
@@ -197,14 +201,14 @@ def forked_by_subprocess():
     return places[0] if places else None
 
 
-def children():
+def children() -> set[int]:
     """The processes of this one that have not ended."""
     with open(f"/proc/self/task/{threading.main_thread().native_id}/children") as file:
         return {int(pid) for pid in file.read().split()}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> bool:
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("certificate")
     parser.add_argument("ca")
     parser.add_argument("--forks", type=int, default=1000)
@@ -218,8 +222,9 @@ def main():
     threads += [threading.Thread(target=getattr(load, chosen.load)) for _ in range(2)]
     for thread in threads[1:]:
         thread.start()
-    ways = 17 * [forked] + [forked_in_a_thread, forked_by_multiprocessing, forked_by_subprocess]
-    hung = Counter()
+    ways: list[Callable[[], Optional[str]]] = [
+        *17 * [forked], forked_in_a_thread, forked_by_multiprocessing, forked_by_subprocess]
+    hung: Counter[str] = Counter()
     begun = time.monotonic()
     try:
         for number in range(chosen.forks):

@@ -3,20 +3,21 @@
 import os
 import signal
 import warnings
+from collections.abc import Callable
 
 
-def forked():
+def forked() -> int:
     """As os.fork(), which warns where there are threads."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return os.fork()
 
 
-def in_a_fork(work):
+def in_a_fork(work: Callable[[], object]) -> bool:
     """Whether a forked process comes to its end, and what it does is true."""
     child = forked()
     if child == 0:
-        done = False
+        done: object = False
         try:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(20)

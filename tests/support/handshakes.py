@@ -1,7 +1,8 @@
 """TLS connections inside one thread, over memory BIOs."""
 
 import ssl
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Optional
 
 import libssl
 
@@ -13,7 +14,8 @@ class Pair(NamedTuple):
     client: ssl.SSLObject
 
 
-def pair(server_ctx, client_ctx, *, session=None, name="a.test"):
+def pair(server_ctx: ssl.SSLContext, client_ctx: ssl.SSLContext, *, session: Optional[ssl.SSLSession] = None,
+         name: Optional[str] = "a.test") -> Pair:
     """A server's and a client's end, connected, before the handshake."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     server = server_ctx.wrap_bio(to_server, to_client, server_side=True)
@@ -21,7 +23,7 @@ def pair(server_ctx, client_ctx, *, session=None, name="a.test"):
     return Pair(server, client)
 
 
-def shake(ends):
+def shake(ends: Pair) -> Pair:
     """Do the handshake, and have the client read the tickets of TLS 1.3."""
     waiting = [ends.client, ends.server]
     for _ in range(10):
@@ -36,7 +38,7 @@ def shake(ends):
     return ends
 
 
-def read_nothing(end):
+def read_nothing(end: ssl.SSLObject) -> None:
     try:
         end.read()
     except ssl.SSLWantReadError:
@@ -44,7 +46,7 @@ def read_nothing(end):
     raise AssertionError("data where none was sent")
 
 
-def close(ends):
+def close(ends: Pair) -> None:
     """Close in order: up to some CPython 3.13, a dropped connection takes its session along."""
     for end in ends:
         try:
@@ -53,7 +55,8 @@ def close(ends):
             pass
 
 
-def connect(server_ctx, client_ctx, *, session=None, name="a.test", before=None):
+def connect(server_ctx: ssl.SSLContext, client_ctx: ssl.SSLContext, *, session: Optional[ssl.SSLSession] = None,
+            name: Optional[str] = "a.test", before: Optional[Callable[[Pair], object]] = None) -> Pair:
     """One whole connection; `before` is called with its two ends before the handshake."""
     ends = pair(server_ctx, client_ctx, session=session, name=name)
     if before is not None:
@@ -64,10 +67,11 @@ def connect(server_ctx, client_ctx, *, session=None, name="a.test", before=None)
     return ends
 
 
-def resumes(server_ctx, client_ctx, session, **options):
-    return connect(server_ctx, client_ctx, session=session, **options).server.session_reused
+def resumes(server_ctx: ssl.SSLContext, client_ctx: ssl.SSLContext, session: Optional[ssl.SSLSession], *,
+            name: Optional[str] = "a.test", before: Optional[Callable[[Pair], object]] = None) -> bool:
+    return connect(server_ctx, client_ctx, session=session, name=name, before=before).server.session_reused
 
 
-def id_context(ends):
+def id_context(ends: Pair) -> bytes:
     """The id context of the server's session."""
     return libssl.session_id_context(ends.server)

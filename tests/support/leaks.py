@@ -8,6 +8,8 @@ import gc
 import resource
 import ssl
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import handshakes
 import session_leaks
@@ -19,12 +21,12 @@ SEEDED = 48  # bytes a round: about what pysidctx keeps on a connection
 NOISE = 1 << 17  # bytes
 
 
-def resident():
+def resident() -> int:
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * resource.getpagesize()
 
 
-def main(case, certificate, ca, *flags):
+def main(case: str, certificate: str, ca: str, *flags: str) -> bool:
     server_ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server_ctx.load_cert_chain(certificate)
     server_ctx.load_verify_locations(ca)
@@ -34,20 +36,21 @@ def main(case, certificate, ca, *flags):
     malloc = ctypes.CDLL(None).malloc
     sid_ctxs = [bytes([number]) * (number % 33) for number in range(256)]
 
-    def call(number):
+    def call(number: int) -> None:
         sid_ctx = sid_ctxs[number % 256]
         pysidctx.set_session_id_context(server_ctx, sid_ctx)
         pysidctx.set_session_id_context(connection, bytearray(sid_ctx))
 
-    def refused(number):
-        for target, sid_ctx in ((server_ctx, b"x" * 33), (object(), b"x"), (connection, "x")):
+    def refused(number: int) -> None:
+        wrong: list[tuple[Any, Any]] = [(server_ctx, b"x" * 33), (object(), b"x"), (connection, "x")]
+        for target, sid_ctx in wrong:
             try:
                 pysidctx.set_session_id_context(target, sid_ctx)
             except (TypeError, ValueError):
                 continue
             raise AssertionError("not refused")
 
-    def new_objects(number):
+    def new_objects(number: int) -> None:
         ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         pysidctx.set_session_id_context(ctx, sid_ctxs[number % 256])
         one = ctx.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
@@ -55,11 +58,11 @@ def main(case, certificate, ca, *flags):
         if flags:
             malloc(SEEDED)
 
-    def connections(number):
+    def connections(number: int) -> None:
         pysidctx.set_session_id_context(server_ctx, sid_ctxs[number % 256])
         handshakes.connect(server_ctx, client_ctx)
 
-    def fingerprints(number):
+    def fingerprints(number: int) -> None:
         pysidctx.context_fingerprint(server_ctx)
         pysidctx.derive_session_id_context("shop", str(number))
 
@@ -68,11 +71,11 @@ def main(case, certificate, ca, *flags):
     if case == "routed connections":
         hosts.install(routed)
 
-    def lookups(number):
+    def lookups(number: int) -> None:
         assert hosts.match(f"host{number}.w.test") == "*.w.test"
         assert hosts.match(f"host{number}.test") is None
 
-    def changes(number):
+    def changes(number: int) -> None:
         ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         hosts["a.test"] = ctx
         hosts.update({f"host{more}.test": ctx for more in range(20)})
@@ -86,7 +89,7 @@ def main(case, certificate, ca, *flags):
         if number % 50 == 0:  # each context and its map are a cycle
             gc.collect()
 
-    def routed_connections(number):
+    def routed_connections(number: int) -> None:
         name = ("a.test", "localhost")[number % 2]
         handshakes.connect(routed if name == "a.test" else server_ctx, client_ctx, name=name)
         if number % 100 == 0:
@@ -106,7 +109,7 @@ def main(case, certificate, ca, *flags):
     return all(grows(case, work, rounds) for _ in range(3))
 
 
-def grows(case, work, rounds):
+def grows(case: str, work: Callable[[int], object], rounds: int) -> bool:
     before = resident()
     for number in range(rounds):
         work(number)

@@ -5,9 +5,12 @@ import ctypes
 import re
 import ssl
 import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, Optional, Union
 
 # Symbols of a library that the named file has loaded are found by its handle too.
+Connection = Union[ssl.SSLObject, ssl.SSLSocket]
 _library = ctypes.CDLL(getattr(_ssl, "__file__", None))
 
 SSL_MAX_SID_CTX_LENGTH = 32
@@ -22,7 +25,7 @@ TLSEXT_NAMETYPE_host_name = 0
 X509_V_FLAG_NO_CHECK_TIME = 0x200000
 
 
-def _function(name, result, *arguments):
+def _function(name: str, result: Any, *arguments: Any) -> Any:
     function = _library[name]
     function.restype = result
     function.argtypes = arguments
@@ -105,19 +108,24 @@ ERR_get_error = _function("ERR_get_error", ctypes.c_ulong)
 _HEAD = object.__basicsize__
 
 
-def pointer(target):
+def pointer(target: Union[ssl.SSLContext, Connection]) -> int:
     """The SSL_CTX* or SSL* of an ssl object."""
     if isinstance(target, ssl.SSLContext):
-        return ctypes.c_void_p.from_address(id(target) + _HEAD).value
-    return _place_of_pointer(target).value
+        return _address(ctypes.c_void_p.from_address(id(target) + _HEAD))
+    return _address(_place_of_pointer(target))
 
 
-def _place_of_pointer(connection):
+def _address(place: ctypes.c_void_p) -> int:
+    assert place.value is not None
+    return place.value
+
+
+def _place_of_pointer(connection: Any) -> ctypes.c_void_p:
     return ctypes.c_void_p.from_address(
         id(connection._sslobj) + _HEAD + ctypes.sizeof(ctypes.c_void_p))
 
 
-def duplicate(connection):
+def duplicate(connection: Connection) -> None:
     """Put a copy that SSL_dup() makes in the place of a connection's SSL."""
     place = _place_of_pointer(connection)
     original, copy = place.value, SSL_dup(place.value)
@@ -129,38 +137,40 @@ def duplicate(connection):
     SSL_free(original)
 
 
-def session_id_context(connection):
+def session_id_context(connection: Connection) -> bytes:
     """The id context of a connection's session."""
     length = ctypes.c_uint()
     data = SSL_SESSION_get0_id_context(SSL_get_session(pointer(connection)), length)
     return ctypes.string_at(data, length.value)
 
 
-def acknowledged_name(client):
+def acknowledged_name(client: Connection) -> Optional[bytes]:
     """The name that the server acknowledged: OpenSSL files it in the client's session then."""
-    return SSL_SESSION_get0_hostname(SSL_get_session(pointer(client)))
+    name: Optional[bytes] = SSL_SESSION_get0_hostname(SSL_get_session(pointer(client)))
+    return name
 
 
-def set_server_name(client, name):
+def set_server_name(client: Connection, name: Optional[bytes]) -> None:
     """Have a client send any bytes for a name, but NUL, in its next ClientHello; None for none."""
     assert SSL_ctrl(
         pointer(client), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name) == 1
 
 
-def verify_callback(function):
+def verify_callback(function: Callable[[int], int]) -> Any:
     """For SSL_CTX_set_verify(), which does not keep it: called with OpenSSL's verdict."""
     return _VERIFY_CALLBACK(lambda ok, store_ctx: function(ok))
 
 
-def file_of(library):
+def file_of(library: str) -> str:
     """The file of the interpreter's libssl or libcrypto."""
     linked = subprocess.run(["ldd", _ssl.__file__], capture_output=True, text=True, check=True)
+    path: str
     (path,) = re.findall(rf"{library}\S* => (\S+)", linked.stdout)
     return path
 
 
 @contextmanager
-def session_from(der):
+def session_from(der: bytes) -> Iterator[int]:
     """An SSL_SESSION* for as long as the block lasts."""
     session = d2i_SSL_SESSION(None, ctypes.c_char_p(der), len(der))
     assert session
@@ -170,13 +180,13 @@ def session_from(der):
         SSL_SESSION_free(session)
 
 
-def der_of(session):
+def der_of(session: int) -> bytes:
     data = ctypes.create_string_buffer(i2d_SSL_SESSION(session, None))
     i2d_SSL_SESSION(session, ctypes.c_char_p(ctypes.addressof(data)))
     return data.raw
 
 
-def master_key(der):
+def master_key(der: bytes) -> bytes:
     """The secret in a session."""
     with session_from(der) as session:
         data = ctypes.create_string_buffer(64)
@@ -184,47 +194,47 @@ def master_key(der):
         return data.raw[:length]
 
 
-def ticket(der):
+def ticket(der: bytes) -> bytes:
     """What the server encrypted."""
     return _bytes_in(der, SSL_SESSION_get0_ticket)
 
 
-def ticket_appdata(der):
+def ticket_appdata(der: bytes) -> bytes:
     """What the server filed in its ticket for itself."""
     return _bytes_in(der, SSL_SESSION_get0_ticket_appdata)
 
 
-def _bytes_in(der, getter):
+def _bytes_in(der: bytes, getter: Callable[..., object]) -> bytes:
     with session_from(der) as session:
         data, length = ctypes.c_void_p(), ctypes.c_size_t()
         getter(session, data, length)
         return ctypes.string_at(data, length.value)
 
 
-def changed(der, setter, value):
+def changed(der: bytes, setter: Callable[..., object], value: object) -> bytes:
     """A session after a call of one of OpenSSL's setters."""
     with session_from(der) as session:
         setter(session, value)
         return der_of(session)
 
 
-def set_session(connection, der):
+def set_session(connection: Connection, der: bytes) -> None:
     """As CPython does for its own SSLSession."""
     with session_from(der) as session:
         assert SSL_set_session(pointer(connection), session) == 1
 
 
-def set_session_cache_off(context):
+def set_session_cache_off(context: ssl.SSLContext) -> None:
     SSL_CTX_ctrl(pointer(context), SSL_CTRL_SET_SESS_CACHE_MODE, SSL_SESS_CACHE_OFF, None)
 
 
-def mark_not_resumable(connection):
+def mark_not_resumable(connection: Connection) -> None:
     """As OpenSSL does with the session of a connection that fails."""
-    ssl = pointer(connection)
-    SSL_CTX_remove_session(SSL_get_SSL_CTX(ssl), SSL_get_session(ssl))
+    ssl_pointer = pointer(connection)
+    SSL_CTX_remove_session(SSL_get_SSL_CTX(ssl_pointer), SSL_get_session(ssl_pointer))
 
 
-def queued_reasons():
+def queued_reasons() -> list[int]:
     """The reasons in OpenSSL's error queue of this thread, which is empty afterwards."""
     reasons = []
     while code := ERR_get_error():

@@ -5,6 +5,8 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
 
 import pytest
 
@@ -20,22 +22,22 @@ COMPILING = {"CYTHON_CACHE_DIR": str(ROOT / "build" / "cython-cache"), **os.envi
 UNOPTIMIZED = dict(COMPILING, CFLAGS="-O0")
 
 
-def lack(what):
+def lack(what: str) -> NoReturn:
     """Skip the test, saying what is missing; in CI, where it should be there, fail it."""
     if os.environ.get("CI"):
         pytest.fail(what)
     pytest.skip(what)
 
 
-def program(name, package):
+def program(name: str, package: str) -> str:
     """The path of a program."""
-    path = shutil.which(name) or shutil.which(name, path=Path(sys.executable).parent)
+    path = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
     if path is None:
         lack(f"the program {name} is missing: install {package}")
     return path
 
 
-def module(name, package):
+def module(name: str, package: str) -> ModuleType:
     """An imported module of another library."""
     try:
         return importlib.import_module(name)

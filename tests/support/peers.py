@@ -1,40 +1,25 @@
 """TLS servers that others wrote, with two hosts, started on loopback for the tests; and their client."""
 
 import re
-import signal
 import socket
 import subprocess
-import time
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Optional, Union
 
 import trustme
 from machine import program
-from server_programs import free_port, stop
 from servers import TIMEOUT
+
+from loopback import nginx as nginx_server
+from loopback.processes import free_port, start, stop, wait_until
 
 A, B = "a.test", "b.test"
 FLAGS = {"TLS 1.2": ["-tls1_2"], "TLS 1.2 without tickets": ["-tls1_2", "-no_ticket"],
          "TLS 1.3": ["-tls1_3"]}
 REQUEST = b"GET / HTTP/1.0\r\n\r\n"
 
-NGINX = """
-daemon off; worker_processes 4; pid {folder}/pid; error_log stderr; {user}
-events {{}}
-http {{
-    access_log off; client_body_temp_path {folder}/1; proxy_temp_path {folder}/2;
-    fastcgi_temp_path {folder}/3; uwsgi_temp_path {folder}/4; scgi_temp_path {folder}/5;
-    ssl_protocols TLSv1.2 TLSv1.3; {settings}
-    {servers}
-}}
-"""
-NGINX_SERVER = """
-    server {{
-        listen 127.0.0.1:{port} ssl; server_name {name}; {settings}
-        ssl_certificate {name}.pem; ssl_certificate_key {name}.pem;
-        location / {{ return 200 "{name}"; }}
-    }}
-"""
 HAPROXY = """
 global
     nbthread 2
@@ -49,61 +34,58 @@ frontend both
 """
 
 
-def write_certificates(folder):
+def write_certificates(folder: Path) -> None:
     """One for each host, one for both, one for clients, and the CA of them all."""
     ca = trustme.CA(key_type=trustme.KeyType.ECDSA)
-    ca.cert_pem.write_to_path(folder / "ca.pem")
+    ca.cert_pem.write_to_path(str(folder / "ca.pem"))
     for name, names in {"a.test": [A], "b.test": [B], "both": [A, B], "client": ["client@a.test"]}.items():
         ca.issue_cert(*names, key_type=trustme.KeyType.ECDSA).private_key_and_cert_chain_pem.write_to_path(
-            folder / f"{name}.pem")
+            str(folder / f"{name}.pem"))
 
 
-def nginx(folder, port, *, settings="", names=(A,), host_settings=None):
-    host_settings = host_settings or {}
-    servers = "".join(NGINX_SERVER.format(port=port, name=name, settings=host_settings.get(name, ""))
-                      for name in names)
-    user = "user root;" if Path("/proc/self").stat().st_uid == 0 else ""
-    (folder / "nginx.conf").write_text(
-        NGINX.format(folder=folder, user=user, settings=settings, servers=servers))
-    return [program("nginx", "nginx-light"), "-p", folder, "-c", folder / "nginx.conf"]
+def nginx(folder: Path, port: int, *, settings: str = "", names: Sequence[str] = (A,), certificate: str = "",
+          host_settings: Optional[Mapping[str, str]] = None) -> list[str]:
+    """With a host of each name; `certificate` names the one that all of them have."""
+    hosts = [nginx_server.host(port, name, f"{certificate or name}.pem", answer=name,
+                               settings=(host_settings or {}).get(name, "")) for name in names]
+    return nginx_server.command(program("nginx", "nginx-light"), folder, hosts, settings=settings)
 
 
-def haproxy(folder, port, *, settings=""):
+def haproxy(folder: Path, port: int, *, settings: str = "") -> list[str]:
     (folder / "haproxy.cfg").write_text(HAPROXY.format(folder=folder, port=port, settings=settings))
-    return [program("haproxy", "haproxy"), "-db", "-f", folder / "haproxy.cfg"]
+    return [program("haproxy", "haproxy"), "-db", "-f", str(folder / "haproxy.cfg")]
 
 
-def s_server(folder, port, *options):
+def s_server(folder: Path, port: int, *options: str) -> list[str]:
     return [program("openssl", "openssl"), "s_server", "-accept", str(port), "-quiet", "-www", "-cert",
-            folder / "a.test.pem", *options]
+            str(folder / "a.test.pem"), *options]
 
 
 class Peer:
     """A program that serves on a port, as a context manager."""
 
-    def __init__(self, make, folder, *arguments, **options):
+    def __init__(self, make: Callable[..., list[str]], folder: Path, *arguments: object, **options: object) -> None:
         self.folder, self.port = folder, free_port()
         self.command = make(folder, self.port, *arguments, **options)
 
-    def __enter__(self):
-        with open(self.folder / "log", "ab") as output:
-            self.process = subprocess.Popen(
-                [*map(str, self.command)], cwd=self.folder, stdout=output, stderr=output,
-                stdin=subprocess.DEVNULL, start_new_session=True)
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and self.process.poll() is None:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT):
-                return self
-            time.sleep(0.05)
-        stop(self.process)
-        raise AssertionError(f"{self.command} do not answer:\n{(self.folder / 'log').read_text()}")
+    def __enter__(self) -> "Peer":
+        self.process = start(self.command, self.folder)
+        try:
+            wait_until(self.greet, self.process, self.folder)
+        except BaseException:
+            stop(self.process)
+            raise
+        return self
 
-    def __exit__(self, *error):
-        self.process.send_signal(signal.SIGTERM)
+    def __exit__(self, kind: Optional[type[BaseException]], error: Optional[BaseException],
+                 traceback: Optional[TracebackType]) -> None:
         stop(self.process)
 
+    def greet(self) -> None:
+        socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT).close()
 
-def s_client(port, way, name, *options):
+
+def s_client(port: int, way: str, name: str, *options: Union[str, Path]) -> str:
     """What `openssl s_client` says of a connection: New or Reused."""
     said = subprocess.run(
         [program("openssl", "openssl"), "s_client", "-connect", f"127.0.0.1:{port}", "-servername", name,
@@ -113,7 +95,7 @@ def s_client(port, way, name, *options):
     return found.group(1).decode() if found else "refused"
 
 
-def resumed_elsewhere(folder, port, way, made, offered, tries):
+def resumed_elsewhere(folder: Path, port: int, way: str, made: str, offered: str, tries: int) -> bool:
     """Whether one of so many offers of a session to another name is taken, says `openssl s_client`."""
     file = folder / "session.pem"
     file.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """The documentation as the tests read it: README.md and the other pages, their blocks of code, and the examples."""
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from machine import ROOT
 
@@ -22,14 +22,14 @@ BLOCKS = [Block(page, *found) for page, text in PAGES.items()
 EXAMPLES = {path.name: path.read_text() for path in sorted((ROOT / "examples").iterdir()) if path.suffix == ".py"}
 
 
-def blocks(language):
+def blocks(language: str) -> list[str]:
     return [block.code for block in BLOCKS if block.language == language]
 
 
-def names_in_docs(name):
+def names_in_docs(name: str) -> dict[str, Any]:
     """What the one block, or example, defines that has the class or function `name`."""
     (code,) = [code for code in (*blocks("python"), *EXAMPLES.values())
                if re.search(rf"^(class|def) {name}\b", code, re.MULTILINE)]
-    names = {}
+    names: dict[str, Any] = {}
     exec(code, names)
     return names

@@ -7,14 +7,18 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from types import TracebackType
+from typing import NamedTuple, Optional, Protocol, Union
 
+import trustme
 from machine import program
 from readme import EXAMPLES
 from servers import TIMEOUT
+
+from loopback.processes import free_port, start, stop, wait_until
 
 VISITS = 40
 IGNORE_UNEXPECTED_EOF = 1 << 7  # SSL_OP_IGNORE_UNEXPECTED_EOF
@@ -29,32 +33,36 @@ GUNICORN = EXAMPLES["gunicorn.conf.py"]
 class Program(NamedTuple):
     """How a server is started: the files of its example by name, and its arguments."""
 
-    files: dict
-    arguments: tuple
-    plain_files: dict  # the same without pysidctx
-    plain_arguments: tuple = ()
+    files: dict[str, str]
+    arguments: tuple[str, ...]
+    plain_files: dict[str, str]  # the same without pysidctx
+    plain_arguments: tuple[str, ...] = ()
     needs_secret: bool = False
     processes: int = 1  # on one port; one is enough where that has four workers
     reloads: bool = False
 
 
-def of_gunicorn(configuration, *options, plain=(), app="app:wsgi"):
+def of_gunicorn(configuration: str, *options: str, plain: tuple[str, ...] = (), app: str = "app:wsgi") -> Program:
     arguments = ("-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "4", "--certfile",
                  "server.pem", "--log-level", "warning", app)
     return Program({"gunicorn.conf.py": configuration}, (*arguments, *options),
                    {"gunicorn.conf.py": ""}, (*arguments, *options, *plain), reloads=True)
 
 
-def of_script(*names, ours, plain="", **options):
+def of_script(*names: str, ours: str, plain: str = "", needs_secret: bool = False, processes: int = 1,
+              reloads: bool = False) -> Program:
     """Examples, of which the last one is started; without `ours` for comparison."""
     files = {name: EXAMPLES[name] for name in names}
-    plain = {name: re.sub(ours, plain, code) for name, code in files.items()}
-    assert plain != files
-    return Program(files, (names[-1],), plain, (names[-1],), **options)
+    without = {name: re.sub(ours, plain, code) for name, code in files.items()}
+    assert without != files
+    return Program(files, (names[-1],), without, (names[-1],), needs_secret, processes, reloads)
 
 
-SEPARATE = {"ours": r"pysidctx\.resumable\(ctx, keys\)", "plain": "ctx", "needs_secret": True,
-            "processes": 4}
+def separate(*names: str) -> Program:
+    """Examples without workers of their own: as many processes, each with keys from the secret."""
+    return of_script(*names, ours=r"pysidctx\.resumable\(ctx, keys\)", plain="ctx", needs_secret=True, processes=4)
+
+
 PROGRAMS = {
     "gunicorn": of_gunicorn(GUNICORN),
     "gunicorn gthread": of_gunicorn(GUNICORN, "--threads", "4"),
@@ -66,61 +74,62 @@ PROGRAMS = {
                          reloads=True),
     "hypercorn": of_script("serve_hypercorn.py", ours=r"ssl_context_factory\(self, (.*)\)",
                            plain=r"\1()", needs_secret=True),
-    "aiohttp": of_script("serve_aiohttp.py", **SEPARATE),
-    "asyncio": of_script("serve_asyncio.py", **SEPARATE),
-    "uvloop": of_script("serve_asyncio.py", "serve_uvloop.py", **SEPARATE),
-    "threads": of_script("serve_threads.py", **SEPARATE),
+    "aiohttp": separate("serve_aiohttp.py"),
+    "asyncio": separate("serve_asyncio.py"),
+    "uvloop": separate("serve_asyncio.py", "serve_uvloop.py"),
+    "threads": separate("serve_threads.py"),
 }
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]
 
 
 class Running:
     """A server that answers on a port: a context manager, whose processes have groups of their own."""
 
-    def __init__(self, found, folder, port, *, plain=False, arguments=None, files=None, secret=None,
-                 certificate, tls=True):
-        self.found, self.folder, self.port = found, folder, port
+    def __init__(self, found: Program, folder: Path, *, plain: bool = False, arguments: Optional[Sequence[str]] = None,
+                 files: Optional[dict[str, str]] = None, secret: Union[Path, str, None] = None,
+                 certificate: trustme.LeafCert, tls: bool = True) -> None:
+        self.found, self.folder, self.port = found, folder, free_port()
         self.arguments = arguments or (found.plain_arguments if plain else found.arguments)
         self.files = files or (found.plain_files if plain else found.files)
         self.certificate, self.tls = certificate, tls
         self.environment = {name: value for name, value in os.environ.items()
                             if name not in ("CI", "PYSIDCTX_SECRET_FILE")}
-        self.environment.update(PORT=str(port), PYTHONPATH=str(folder))
+        self.environment.update(PORT=str(self.port), PYTHONPATH=str(folder))
         if secret is not None:
             self.environment["PYSIDCTX_SECRET_FILE"] = str(secret)
         self.log = folder / "log"
-        self.processes = []
+        self.processes: "list[subprocess.Popen[bytes]]" = []
 
-    def __enter__(self):
+    def __enter__(self) -> "Running":
         self.folder.mkdir()
         for name, text in {"app.py": EXAMPLES["app.py"], **self.files}.items():
             (self.folder / name).write_text(text)
-        self.certificate.private_key_and_cert_chain_pem.write_to_path(self.folder / "server.pem")
+        self.certificate.private_key_and_cert_chain_pem.write_to_path(str(self.folder / "server.pem"))
         try:
             for _ in range(self.found.processes):
                 self.processes.append(self.started())
-            wait_for(self)
+            wait_until(self.greet, self.processes[-1], self.folder)
         except BaseException:
-            self.__exit__()
+            self.stop()
             raise
         return self
 
-    def __exit__(self, *error):
-        for process in self.processes:
-            stop(process)
+    def __exit__(self, kind: Optional[type[BaseException]], error: Optional[BaseException],
+                 traceback: Optional[TracebackType]) -> None:
+        self.stop()
 
-    def started(self):
-        with open(self.log, "ab") as output:
-            return subprocess.Popen(
-                [sys.executable, *(argument.format(port=self.port) for argument in self.arguments)],
-                cwd=self.folder, env=self.environment, stdout=output, stderr=output,
-                start_new_session=True)
+    def started(self) -> "subprocess.Popen[bytes]":
+        return start([sys.executable, *(argument.format(port=self.port) for argument in self.arguments)],
+                     self.folder, self.environment)
 
-    def restart(self):
+    def greet(self) -> None:
+        """Connect, and shake hands where it is TLS."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT) as plain:
+            if self.tls:
+                ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE
+                ctx.wrap_socket(plain, server_hostname="a.test").close()
+
+    def restart(self) -> None:
         """Replace the workers: all by SIGHUP, where the server does that; else each process."""
         if self.found.reloads:
             self.processes[0].send_signal(signal.SIGHUP)
@@ -129,42 +138,27 @@ class Running:
             stop(process)
             self.processes[place] = self.started()
 
-
-def wait_for(server):
-    """Until its port answers."""
-    deadline = time.monotonic() + 30
-    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE
-    while time.monotonic() < deadline and server.processes[-1].poll() is None:
-        with suppress(OSError):
-            with socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT) as plain:
-                if not server.tls:
-                    return
-                with ctx.wrap_socket(plain, server_hostname="a.test"):
-                    return
-        time.sleep(0.05)
-    raise AssertionError(f"{server.arguments} do not answer:\n{server.log.read_text()}")
+    def stop(self) -> None:
+        for process in self.processes:
+            stop(process)
 
 
-def ask(port):
+def ask(port: int) -> bytes:
     """What a server without TLS answers."""
     with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as plain:
         plain.sendall(REQUEST)
         return b"".join(iter(lambda: plain.recv(4096), b""))
 
 
-def stop(process):
-    for sent, timeout in ((signal.SIGTERM, 5), (signal.SIGKILL, None)):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, sent)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout)
+class Client(Protocol):
+    def visit(self, port: int) -> tuple[bool, int]:
+        """Whether it was resumed, and by which process; ConnectionError if that ends meanwhile."""
 
 
 class PythonClient:
     """Comes back with the last session it got."""
 
-    def __init__(self, ca_file, version, chain=None):
+    def __init__(self, ca_file: Path, version: ssl.TLSVersion, chain: Optional[Path] = None) -> None:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.context.load_verify_locations(ca_file)
         self.context.minimum_version = self.context.maximum_version = version
@@ -173,16 +167,15 @@ class PythonClient:
         self.context.options |= IGNORE_UNEXPECTED_EOF
         if chain is not None:
             self.context.load_cert_chain(chain)
-        self.session = None
+        self.session: Optional[ssl.SSLSession] = None
 
-    def visit(self, port):
-        """Whether it was resumed, and by which process; ConnectionError if that ends meanwhile."""
+    def visit(self, port: int) -> tuple[bool, int]:
         with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as plain:
             with self.context.wrap_socket(plain, server_hostname="a.test",
                                           session=self.session) as client:
                 client.sendall(REQUEST)
                 said = b"".join(iter(lambda: client.recv(4096), b""))
-                self.session, resumed = client.session, client.session_reused
+                self.session, resumed = client.session, bool(client.session_reused)
                 with suppress(OSError):
                     client.unwrap()
                 return resumed, process_in(said)
@@ -191,13 +184,13 @@ class PythonClient:
 class ProgramClient:
     """The same with `openssl s_client`."""
 
-    def __init__(self, ca_file, version, folder):
+    def __init__(self, ca_file: Path, version: ssl.TLSVersion, folder: Path) -> None:
         self.arguments = [program("openssl", "openssl"), "s_client", "-servername", "a.test", "-CAfile",
-                          ca_file, FLAGS[version], "-ign_eof"]
+                          str(ca_file), FLAGS[version], "-ign_eof"]
         self.file = folder / f"{version.name}.session"
 
-    def visit(self, port):
-        offered = ["-sess_in", self.file] if self.file.exists() else []
+    def visit(self, port: int) -> tuple[bool, int]:
+        offered = ["-sess_in", str(self.file)] if self.file.exists() else []
         said = subprocess.run(
             [*self.arguments, "-connect", f"127.0.0.1:{port}", *offered, "-sess_out", self.file],
             input=REQUEST, capture_output=True, timeout=TIMEOUT).stdout
@@ -205,20 +198,20 @@ class ProgramClient:
         return kind == b"Reused", process_in(said)
 
 
-def process_in(said):
+def process_in(said: bytes) -> int:
     found = re.search(rb"process (\d+)", said)
     if found is None:
         raise ConnectionError(f"the server said {said!r}")
     return int(found.group(1))
 
 
-def visits(client, ports, count=VISITS, *, first=False):
+def visits(client: Client, ports: Sequence[int], count: int = VISITS, *, first: bool = False) -> tuple[int, set[int]]:
     """How many visits were resumed, of all but the first or with it, and by which processes."""
     seen = [client.visit(ports[number % len(ports)]) for number in range(count)]
     return sum(resumed for resumed, _ in seen[0 if first else 1:]), {process for _, process in seen}
 
 
-def new_secret(folder):
+def new_secret(folder: Path) -> Path:
     path = Path(folder, "tickets.secret")
     subprocess.run([sys.executable, "-m", "pysidctx", "secret", path], check=True, stdout=subprocess.DEVNULL)
     return path

@@ -5,8 +5,9 @@ import json
 import socket
 import ssl
 import threading
-from contextlib import contextmanager, suppress
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any, NamedTuple, Optional, Protocol, TypeVar
 
 import libssl
 from handshakes import close, pair, shake
@@ -16,6 +17,10 @@ from pysidctx import Session
 
 TIMEOUT = 60  # seconds, where several suites share a slow machine
 
+T = TypeVar("T")
+Address = tuple[str, int]
+Contexts = Mapping[str, ssl.SSLContext]  # that may serve a connection, by name
+
 
 class Visit(NamedTuple):
     """What a connection was like, for its server and for its client."""
@@ -23,16 +28,16 @@ class Visit(NamedTuple):
     resumed: bool
     id_context: bytes
     served_by: str      # the name that the server has for the SSL_CTX
-    client_names: list  # in the client's certificate, as the server sees it
-    server_names: list
-    session: ssl.SSLSession
+    client_names: list[str]  # in the client's certificate, as the server sees it
+    server_names: list[str]
+    session: Optional[ssl.SSLSession]
 
 
-def names_in(certificate):
+def names_in(certificate: Optional[Mapping[str, Any]]) -> list[str]:
     return [name for _, name in (certificate or {}).get("subjectAltName", ())]
 
 
-def report(connection, contexts):
+def report(connection: libssl.Connection, contexts: Contexts) -> bytes:
     """What a server has to say to its client, about a connection after its handshake.
 
     `contexts` has the contexts that may serve it, by name.
@@ -46,14 +51,14 @@ def report(connection, contexts):
     ]).encode()
 
 
-def visited(client, told):
-    resumed, id_context, *others = json.loads(told)
+def visited(client: libssl.Connection, told: bytes) -> Visit:
+    resumed, id_context, served_by, client_names = json.loads(told)
     assert client.session_reused == resumed
-    return Visit(resumed, bytes.fromhex(id_context), *others, names_in(client.getpeercert()),
+    return Visit(resumed, bytes.fromhex(id_context), served_by, client_names, names_in(client.getpeercert()),
                  client.session)
 
 
-def visit(address, client_ctx, name, session=None):
+def visit(address: Address, client_ctx: ssl.SSLContext, name: str, session: Optional[ssl.SSLSession] = None) -> Visit:
     """Connect, hear the server's report and close in order; SSLError where it refuses."""
     with socket.create_connection(address, timeout=TIMEOUT) as plain, client_ctx.wrap_socket(
         plain, server_hostname=name, session=session, suppress_ragged_eofs=False
@@ -63,7 +68,8 @@ def visit(address, client_ctx, name, session=None):
         return seen
 
 
-def offer(address, client_ctx, session=None, name="a.test"):
+def offer(address: Address, client_ctx: ssl.SSLContext, session: Optional[Session] = None, name: str = "a.test"
+          ) -> tuple[bool, Session]:
     """Connect, offering a Session; whether the server resumed it, and the connection's Session."""
     with socket.create_connection(address, timeout=TIMEOUT) as plain, client_ctx.wrap_socket(
         plain, server_hostname=name, do_handshake_on_connect=False, suppress_ragged_eofs=False
@@ -78,7 +84,7 @@ def offer(address, client_ctx, session=None, name="a.test"):
         return resumed, mine
 
 
-def answer(plain, listener, contexts):
+def answer(plain: socket.socket, listener: ssl.SSLContext, contexts: Contexts) -> None:
     plain.settimeout(TIMEOUT)
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     # A handshake that fails does so for the client too, which is asked what has come of it.
@@ -89,9 +95,9 @@ def answer(plain, listener, contexts):
 
 
 @contextmanager
-def accepting(serve):
+def accepting(serve: Callable[[socket.socket], object]) -> Iterator[Address]:
     """The address where a thread accepts connections and calls `serve` with each."""
-    def accept():
+    def accept() -> None:
         with suppress(OSError):  # that it was shut down
             while True:
                 connection, _ = listening.accept()
@@ -107,20 +113,25 @@ def accepting(serve):
             thread.join()
 
 
-# Each way is a context manager, made of a listener and of the contexts by name, that gives a
-# function like visit() without an address.
+class Visiting(Protocol):
+    """visit() without an address."""
+
+    def __call__(self, client_ctx: ssl.SSLContext, name: str, session: Optional[ssl.SSLSession] = None, /) -> Visit: ...
+
+
+# Each way is a context manager, made of a listener and of the contexts by name, that gives a Visiting.
 
 @contextmanager
-def blocking_socket(listener, contexts):
+def blocking_socket(listener: ssl.SSLContext, contexts: Contexts) -> Iterator[Visiting]:
     with accepting(lambda plain: answer(plain, listener, contexts)) as address:
         yield lambda *client: visit(address, *client)
 
 
 @contextmanager
-def thread_per_connection(listener, contexts):
-    threads = []
+def thread_per_connection(listener: ssl.SSLContext, contexts: Contexts) -> Iterator[Visiting]:
+    threads: list[threading.Thread] = []
 
-    def serve(plain):
+    def serve(plain: socket.socket) -> None:
         threads.append(threading.Thread(target=answer, args=(plain, listener, contexts)))
         threads[-1].start()
 
@@ -131,8 +142,8 @@ def thread_per_connection(listener, contexts):
 
 
 @contextmanager
-def memory_bio(listener, contexts):
-    def visit(client_ctx, name, session=None):
+def memory_bio(listener: ssl.SSLContext, contexts: Contexts) -> Iterator[Visiting]:
+    def visit(client_ctx: ssl.SSLContext, name: str, session: Optional[ssl.SSLSession] = None) -> Visit:
         ends = pair(listener, client_ctx, session=session, name=name)
         try:
             shake(ends)
@@ -148,17 +159,17 @@ def memory_bio(listener, contexts):
 
 
 @contextmanager
-def on_loop(loop, listener, contexts):
-    async def answer(reader, writer):
+def on_loop(loop: asyncio.AbstractEventLoop, listener: ssl.SSLContext, contexts: Contexts) -> Iterator[Visiting]:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(report(writer.get_extra_info("ssl_object"), contexts))
         writer.close()
         await writer.wait_closed()
 
-    async def stop():
+    async def stop() -> None:
         server.close()
         await server.wait_closed()
 
-    def run(coroutine):
+    def run(coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result(TIMEOUT)
 
     thread = threading.Thread(target=loop.run_forever)
@@ -174,11 +185,11 @@ def on_loop(loop, listener, contexts):
         loop.close()
 
 
-def with_asyncio(listener, contexts):
+def with_asyncio(listener: ssl.SSLContext, contexts: Contexts) -> AbstractContextManager[Visiting]:
     return on_loop(asyncio.new_event_loop(), listener, contexts)
 
 
-def with_uvloop(listener, contexts):
+def with_uvloop(listener: ssl.SSLContext, contexts: Contexts) -> AbstractContextManager[Visiting]:
     return on_loop(module("uvloop", "uvloop").new_event_loop(), listener, contexts)
 
 

@@ -3,13 +3,16 @@
 import os
 import ssl
 import tempfile
+from collections.abc import Callable
+from typing import Any, cast
 
 import handshakes
 
 from pysidctx import Error, Session
 
 
-def refusals(session, client_ctx, server_ctx):
+def refusals(session: Session, client_ctx: ssl.SSLContext, server_ctx: ssl.SSLContext
+             ) -> tuple[Callable[[], object], ...]:
     """Calls that fail, at every stage that there is."""
     der, pem = session.to_der(), session.to_pem()
     finished = handshakes.shake(handshakes.pair(server_ctx, client_ctx))
@@ -19,7 +22,7 @@ def refusals(session, client_ctx, server_ctx):
         lambda: Session.from_der(der + b"x", id_context=None),
         lambda: Session.from_der(der, id_context=b"another"),
         lambda: Session.from_der(der, id_context=None, host="b.test"),
-        lambda: Session.from_der(1, id_context=None),
+        lambda: Session.from_der(cast(Any, 1), id_context=None),
         lambda: Session.from_pem(pem[:-40], id_context=None),
         lambda: Session.from_pem(pem + pem, id_context=None),
         lambda: Session.of(finished.client, host="b.test"),
@@ -31,7 +34,8 @@ def refusals(session, client_ctx, server_ctx):
     )
 
 
-def cases(server_ctx, client_ctx):
+def cases(server_ctx: ssl.SSLContext, client_ctx: ssl.SSLContext
+          ) -> dict[str, tuple[Callable[[int], None], int]]:
     """Functions of a round's number, and how many rounds, by their names."""
     ends = handshakes.shake(handshakes.pair(server_ctx, client_ctx))
     connection, session = ends.client, Session.of(ends.client)
@@ -42,12 +46,12 @@ def cases(server_ctx, client_ctx):
     unchecked = Session.of(handshakes.connect(server_ctx, stranger_ctx).client)
     failing = refusals(session, client_ctx, server_ctx)
 
-    def round_trips(number):
+    def round_trips(number: int) -> None:
         der, pem = written[number % 10]
         assert Session.from_der(der, id_context=None).to_der() == der
         assert Session.from_pem(pem, id_context=None).to_pem() == pem
 
-    def uses(number):
+    def uses(number: int) -> None:
         moved = Session.of(connection).with_id_context(b"%d" % number)
         ends = handshakes.pair(server_ctx, client_ctx)
         for one in (session, moved):
@@ -55,14 +59,14 @@ def cases(server_ctx, client_ctx):
         for one in (moved, unchecked):
             one.to_der(), repr(one), hash(one), one == session, one.peer_certificate, one.timeout
 
-    def files(number):
+    def files(number: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             # Not by pathlib, which interns names, in a table that grows by leaps.
             path = os.path.join(folder, "session.pem")
             session.save(path)
             Session.load(path, id_context=None, host="a.test")
 
-    def refused(number):
+    def refused(number: int) -> None:
         for call in failing:
             try:
                 call()

@@ -5,24 +5,26 @@ import os
 import secrets
 import ssl
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import tickets
 from authorities import Authority
 
-from pysidctx import TicketKeys, resumable
+from pysidctx import Session, TicketKeys, resumable
 
 LATER = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)
 
 
-def key_file(folder, name):
+def key_file(folder: "tempfile.TemporaryDirectory[str]", name: str) -> Path:
     path = Path(folder.name, name)
     path.touch(0o600)
     path.write_bytes(secrets.token_bytes(80))
     return path
 
 
-def refusals(ctx, path):
+def refusals(ctx: ssl.SSLContext, path: Path) -> tuple[Callable[[], object], ...]:
     return (
         lambda: TicketKeys(period=0),
         lambda: TicketKeys.from_secret(b"short"),
@@ -30,18 +32,20 @@ def refusals(ctx, path):
         lambda: TicketKeys.from_files([os.devnull]),
         lambda: TicketKeys.from_secret_file(path.parent),
         lambda: TicketKeys().uninstall(ctx),
-        lambda: resumable(ctx, None),
+        lambda: resumable(ctx, cast(Any, None)),
     )
 
 
-def cases(server_ctx, client_ctx, certificate, ca):
+def cases(server_ctx: ssl.SSLContext, client_ctx: ssl.SSLContext, certificate: str, ca: str
+          ) -> dict[str, tuple[Callable[[int], None], int]]:
     folder = tempfile.TemporaryDirectory()
     paths = key_file(folder, "one"), key_file(folder, "other")
     refused = refusals(server_ctx, paths[0])
     rotating = TicketKeys(period=1, lifetime=30)
-    last = []
+    last: list[Session] = []
 
-    def keys(number, folder=folder):  # which lasts as long as its object
+    # The folder lasts as long as its object.
+    def keys(number: int, folder: "tempfile.TemporaryDirectory[str]" = folder) -> None:
         ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         filed = TicketKeys.from_files(paths)
         for made in (TicketKeys(), filed, TicketKeys.from_secret_file(paths[0])):
@@ -55,7 +59,7 @@ def cases(server_ctx, client_ctx, certificate, ca):
             return
         raise AssertionError("not refused")
 
-    def visits(number):
+    def visits(number: int) -> None:
         rotating.install(server_ctx)
         _, session = tickets.visit(server_ctx, client_ctx, last.pop() if last else None)
         if number % 8:
@@ -66,13 +70,14 @@ def cases(server_ctx, client_ctx, certificate, ca):
     demanding, known = verifying(folder, certificate, ca)
     rotating.install(demanding)
 
-    def verified(number):
+    def verified(number: int) -> None:
         tickets.visit(demanding, known)
 
     return {"ticket keys": (keys, 4_000), "tickets": (visits, 3_000), "verified clients": (verified, 1_500)}
 
 
-def verifying(folder, certificate, ca):
+def verifying(folder: "tempfile.TemporaryDirectory[str]", certificate: str, ca: str
+              ) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """A server's context that looks clients up in a revocation list, and a client's that is let in."""
     root = Authority(ends=LATER)
     trusted, client = Path(folder.name, "trusted.pem"), Path(folder.name, "client.pem")

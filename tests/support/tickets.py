@@ -1,24 +1,27 @@
 """Tickets as they go over the wire: taken apart by another library, and put into clients' sessions."""
 
+import ssl
 import time
+from collections.abc import Callable, Iterator
+from typing import Optional
 
 import libssl
 from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from handshakes import close, pair, shake
+from handshakes import Pair, close, pair, shake
 
 from pysidctx import Session
 
 TICKET = 0xAA  # the field of ssl_asn1.c that holds a client's ticket
 
 
-def key_of_period(secret, number):
+def key_of_period(secret: bytes, number: int) -> bytes:
     """The 80 bytes that TicketKeys.from_secret() says it derives."""
     return HKDF(hashes.SHA256(), 80, b"pysidctx ticket keys 1", number.to_bytes(8, "big")).derive(secret)
 
 
-def opened(ticket, name, hmac_key, aes_key):
+def opened(ticket: bytes, name: bytes, hmac_key: bytes, aes_key: bytes) -> bytes:
     """The session in a ticket, in DER."""
     sealed, tag = ticket[:-32], ticket[-32:]
     assert sealed[:16] == name
@@ -31,7 +34,7 @@ def opened(ticket, name, hmac_key, aes_key):
     return padded[:-padded[-1]]
 
 
-def sealed(der, name, hmac_key, aes_key, iv=bytes(16)):
+def sealed(der: bytes, name: bytes, hmac_key: bytes, aes_key: bytes, iv: bytes = bytes(16)) -> bytes:
     """The reverse."""
     filling = 16 - len(der) % 16
     cipher = Cipher(algorithms.AES(aes_key), modes.CBC(iv)).encryptor()
@@ -41,7 +44,7 @@ def sealed(der, name, hmac_key, aes_key, iv=bytes(16)):
     return text + tag.finalize()
 
 
-def encoded(tag, content):
+def encoded(tag: int, content: bytes) -> bytes:
     length = len(content)
     if length < 128:
         return bytes([tag, length]) + content
@@ -49,7 +52,7 @@ def encoded(tag, content):
     return bytes([tag, 128 | size]) + length.to_bytes(size, "big") + content
 
 
-def fields(der):
+def fields(der: bytes) -> Iterator[tuple[int, bytes]]:
     """The tag and content of each field, as long as no tag takes more than a byte."""
     while der:
         tag, length, der = der[0], der[1], der[2:]
@@ -60,7 +63,7 @@ def fields(der):
         der = der[length:]
 
 
-def with_ticket(session, ticket):
+def with_ticket(session: Session, ticket: bytes) -> Session:
     """A copy of a client's Session with another ticket."""
     ((_, content),) = fields(session.to_der())
     changed = b"".join(
@@ -68,7 +71,8 @@ def with_ticket(session, ticket):
     return Session.from_der(encoded(0x30, changed), id_context=session.id_context, host="a.test")
 
 
-def visit(server_ctx, client_ctx, session=None, before=None):
+def visit(server_ctx: ssl.SSLContext, client_ctx: ssl.SSLContext, session: Optional[Session] = None,
+          before: Optional[Callable[[Pair], object]] = None) -> tuple[bool, Session]:
     """A connection that offers a Session; whether it was resumed, and the Session of its client."""
     ends = pair(server_ctx, client_ctx)
     if session is not None:
@@ -84,7 +88,7 @@ def visit(server_ctx, client_ctx, session=None, before=None):
     return resumed, made
 
 
-def sleep_into_period(period, part=0.1):
+def sleep_into_period(period: float, part: float = 0.1) -> None:
     """Until that part of the next period has passed."""
     now = time.time()
     time.sleep((now // period + 1 + part) * period - now)

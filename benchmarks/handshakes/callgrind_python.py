@@ -1,7 +1,9 @@
 """Handshakes of Python's ssl with each way of choosing an id context: what valgrind runs.
 
-`python -m benchmarks.callgrind_python VERSION LOOPS HOSTS [HOSTS ...]`. The instructions of the servers go to
-one dump for each side, full and resumed, under a name that is [side, resumed] as JSON.
+`python -m benchmarks.handshakes.callgrind_python VERSION LOOPS HOSTS [HOSTS ...]`
+
+The instructions of the servers go to one dump for each side, full and resumed, under a name that is
+[side, resumed] as JSON.
 """
 
 import gc
@@ -11,7 +13,7 @@ import sys
 from itertools import product
 
 from benchmarks import native
-from benchmarks.handshake import Case, Certificates, Maps, Side, sides_of
+from benchmarks.handshakes.handshake import Case, Certificates, Maps, Side, sides_of
 
 
 def main(version: str, loops: int, sizes: tuple[int, ...]) -> None:

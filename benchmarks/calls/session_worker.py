@@ -1,6 +1,7 @@
-"""What writing and reading a session costs: a pyperf script, run by `benchmarks.session`."""
+"""What writing and reading a session costs: a pyperf script, run by `benchmarks.calls.session`."""
 
 import ssl
+from collections.abc import Callable
 
 import pyperf
 import trustme
@@ -45,13 +46,13 @@ def sessions() -> dict[str, pysidctx.Session]:
 
 
 def main() -> None:
-    runner = pyperf.Runner(program_args=("-m", "benchmarks.session_worker"))
+    runner = pyperf.Runner(program_args=("-m", "benchmarks.calls.session_worker"))
     bare = native.load("session_c")
 
-    def loop(title, function, der):
+    def loop(title: str, function: Callable[[int, bytes], float], der: bytes) -> None:
         runner.bench_time_func(title, lambda loops: function(MANY * loops, der), inner_loops=MANY)
 
-    def call(title, statement, **names):
+    def call(title: str, statement: str, **names: object) -> None:
         runner.timeit(title, [statement] * MANY, inner_loops=MANY, globals=names)
 
     for kind, session in sessions().items():

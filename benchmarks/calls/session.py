@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from benchmarks import rounds
-from benchmarks import session_worker as worker
+from benchmarks.calls import rounds
+from benchmarks.calls import session_worker as worker
+from benchmarks.calls.rounds import Ratio
 from benchmarks.report import Part
-from benchmarks.rounds import Ratio
 
 RATIOS = tuple(
     Ratio(worker.name(figure, kind), (worker.name(baseline, kind),), wanted)

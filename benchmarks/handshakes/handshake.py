@@ -20,9 +20,10 @@ import trustme
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import callgrind, native
-from benchmarks.handshakes import VERSIONS, server_time
-from benchmarks.hostmap_handshakes import SID_CTX, looked_up
+from benchmarks import native
+from benchmarks.handshakes import callgrind
+from benchmarks.handshakes.hostmap_handshakes import SID_CTX, looked_up
+from benchmarks.handshakes.server_time import VERSIONS, server_time
 from benchmarks.report import Part, spread, table, verdict
 from pysidctx import HostMap, TicketKeys, resumable, set_session_id_context
 

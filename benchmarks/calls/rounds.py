@@ -16,10 +16,8 @@ import pyperf
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks import native
+from benchmarks import ROOT, native
 from benchmarks.report import spread, table, verdict
-
-ROOT = Path(__file__).resolve().parent.parent
 
 Round = dict[str, float]  # seconds by the names that the script gives
 
@@ -37,11 +35,11 @@ class Ratio(NamedTuple):
 
 
 def measure(script: str, effort: Sequence[str]) -> pyperf.BenchmarkSuite:
-    """One round of the module `benchmarks.<script>`."""
+    """One round of the module `benchmarks.calls.<script>`."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, "round.json")
         subprocess.run(
-            [sys.executable, "-m", f"benchmarks.{script}", "--quiet", "--processes=1",
+            [sys.executable, "-m", f"benchmarks.calls.{script}", "--quiet", "--processes=1",
              "--warmups=1", *effort, f"--output={result}"],
             check=True, cwd=ROOT, stdout=subprocess.DEVNULL,
         )
@@ -75,14 +73,12 @@ def run(script: str, asked: Sequence[Ratio], target: Path, quick: bool, loops: i
     native.build()
     effort = ["--values=2", f"--loops={max(loops // 20, 1)}"] if quick else [
         "--values=3", f"--loops={loops}"]
-    total = None
-    rounds = []
+    suites = []
     for _ in track(range(1 if quick else 5), description=target.stem, transient=True):
-        suite = measure(script, effort)
-        rounds.append(medians(suite))
-        if total is None:
-            total = suite
-        else:
-            total.add_runs(suite)
+        suites.append(measure(script, effort))
+    rounds = [medians(suite) for suite in suites]
+    total, *others = suites
+    for suite in others:
+        total.add_runs(suite)
     total.dump(str(target), replace=True)
     return [costs(rounds), ratios(rounds, asked)]

@@ -1,5 +1,6 @@
-"""HTTPS in Python without a framework: `python -m benchmarks.programs.own KIND WORKERS PORT HOW`, in a folder.
+"""HTTPS in Python without a framework.
 
+`python -m benchmarks.connections.programs.own KIND WORKERS PORT HOW` runs in a folder with server.pem.
 KIND is threads (one for each connection), asyncio or uvloop. HOW is plain, or keys: resumable(); each: an id
 context set on each connection; map: a HostMap of a million. Each worker makes its own context, as those of
 gunicorn, uvicorn and hypercorn do; one that is made before the fork would share its ticket keys.

@@ -1,7 +1,9 @@
 """Resumed handshakes without Python on both sides: what valgrind runs.
 
-`python -m benchmarks.callgrind_worker VERSION SIDE CERTIFICATE LOOPS`. SIDE is a number of hosts, whose HostMap
-the listener has; TicketKeys; or ssl, for OpenSSL's own ticket keys. CERTIFICATE is client, or none.
+`python -m benchmarks.handshakes.callgrind_worker VERSION SIDE CERTIFICATE LOOPS`
+
+SIDE is a number of hosts, whose HostMap the listener has; TicketKeys; or ssl, for OpenSSL's own ticket keys.
+CERTIFICATE is client, or none.
 """
 
 import random
@@ -9,8 +11,8 @@ import ssl
 import sys
 
 from benchmarks import native
-from benchmarks.callgrind import KEYS
-from benchmarks.handshake import Case, Certificates, Maps, in_map
+from benchmarks.handshakes.callgrind import KEYS
+from benchmarks.handshakes.handshake import Case, Certificates, Maps, in_map
 from pysidctx import TicketKeys
 
 

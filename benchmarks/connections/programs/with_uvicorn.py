@@ -1,4 +1,7 @@
-"""uvicorn, as `python -m benchmarks.programs.with_uvicorn WORKERS PORT plain|keys` in a folder with app.py."""
+"""uvicorn, started in a folder with app.py and server.pem.
+
+`python -m benchmarks.connections.programs.with_uvicorn WORKERS PORT plain|keys`
+"""
 
 import sys
 

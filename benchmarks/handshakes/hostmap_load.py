@@ -1,6 +1,6 @@
 """Loads names into a HostMap by one update(), in a process of its own; prints what that took, as JSON.
 
-    python -m benchmarks.hostmap_load NAMES contexts|"id contexts"
+    python -m benchmarks.handshakes.hostmap_load NAMES contexts|"id contexts"
 """
 
 import json

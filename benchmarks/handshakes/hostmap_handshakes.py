@@ -6,7 +6,7 @@ import ssl
 import trustme
 
 from benchmarks import native
-from benchmarks.handshakes import server_time
+from benchmarks.handshakes.server_time import server_time
 from pysidctx import Host, HostMap
 
 # The baseline has a servername callback: where there is none, OpenSSL looks for certificates that go

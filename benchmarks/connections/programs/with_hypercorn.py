@@ -1,4 +1,7 @@
-"""hypercorn, as `python -m benchmarks.programs.with_hypercorn WORKERS PORT plain|keys` in a folder with app.py."""
+"""hypercorn, started in a folder with app.py and server.pem.
+
+`python -m benchmarks.connections.programs.with_hypercorn WORKERS PORT plain|keys`
+"""
 
 import ssl
 import sys

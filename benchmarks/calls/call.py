@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from benchmarks import call_worker as worker
-from benchmarks import rounds
+from benchmarks.calls import call_worker as worker
+from benchmarks.calls import rounds
+from benchmarks.calls.rounds import Ratio
 from benchmarks.report import Part
-from benchmarks.rounds import Ratio
 
 RATIOS = (
     Ratio(worker.CONTEXT, (worker.EMPTY, worker.OPENSSL_CTX), 1.25),

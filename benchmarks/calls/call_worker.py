@@ -1,13 +1,15 @@
-"""What one call costs: a pyperf script, run round by round by `benchmarks.call`."""
+"""What one call costs: a pyperf script, run round by round by `benchmarks.calls.call`."""
 
 import socket
 import ssl
+from collections.abc import Callable
+from typing import Union
 
 import pyperf
 
 import pysidctx
 from benchmarks import native
-from benchmarks.calls import MANY, SID_CTX, call, calls
+from benchmarks.calls.timing import MANY, SID_CTX, call, calls
 
 EMPTY = "empty Cython function"
 OPENSSL_CTX = "SSL_CTX_set_session_id_context()"
@@ -25,9 +27,11 @@ ATTRIBUTE_SOCKET = "Python's look-up of SSLSocket._sslobj alone"
 OBJECT = "set_session_id_context(SSLObject)"
 SOCKET = "set_session_id_context(SSLSocket)"
 
+Connection = Union[ssl.SSLObject, ssl.SSLSocket]
+
 
 def main() -> None:
-    runner = pyperf.Runner(program_args=("-m", "benchmarks.call_worker"))
+    runner = pyperf.Runner(program_args=("-m", "benchmarks.calls.call_worker"))
     call_c, call_cython = map(native.load, ("call_c", "call_cython"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     maker = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -35,10 +39,12 @@ def main() -> None:
     connection = maker.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
     left, right = socket.socketpair()
     wrapped = maker.wrap_socket(left, server_side=True, do_handshake_on_connect=False)
-    for target in (context, connection, wrapped, *contexts):
+    targets: list[Union[ssl.SSLContext, Connection]] = [context, connection, wrapped, *contexts]
+    for target in targets:
         pysidctx.set_session_id_context(target, SID_CTX)
 
-    def loop(name, function, connection=connection):
+    def loop(name: str, function: Callable[[int, ssl.SSLContext, Connection, bytes], float],
+             connection: Connection = connection) -> None:
         runner.bench_time_func(
             name, lambda loops: function(MANY * loops, context, connection, SID_CTX),
             inner_loops=MANY)

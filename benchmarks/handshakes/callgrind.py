@@ -21,12 +21,12 @@ from typing import NamedTuple, Optional, TypeVar
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import native
+from benchmarks import ROOT, native
 from benchmarks.report import table, verdict
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
-ROOT = Path(__file__).resolve().parent.parent
 WANTED = {"TLS 1.2": 0.7, "TLS 1.3": 0.2}  # percent
 SERVER = "server_step"
 OF_A_MAP = "listener_on_client_hello", "server_names_on_server_name"
@@ -103,7 +103,7 @@ def count_python(version: str, sizes: tuple[int, ...], loops: int) -> Optional[S
 
 def valgrind(out: Path, options: list[str], module: str, *arguments: str) -> None:
     subprocess.run(["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}",
-                    *options, sys.executable, "-m", f"benchmarks.{module}", *arguments], cwd=ROOT,
+                    *options, sys.executable, "-m", f"benchmarks.handshakes.{module}", *arguments], cwd=ROOT,
                    # Hashes decide how long look-ups in dicts take.
                    env=dict(os.environ, PYTHONHASHSEED="0"), check=True, capture_output=True)
 

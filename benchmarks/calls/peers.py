@@ -6,10 +6,10 @@ were found beforehand.
 
 from pathlib import Path
 
-from benchmarks import peers_worker as worker
-from benchmarks import rounds
+from benchmarks.calls import peers_worker as worker
+from benchmarks.calls import rounds
+from benchmarks.calls.rounds import Ratio
 from benchmarks.report import Part
-from benchmarks.rounds import Ratio
 
 MISSING = "M2Crypto is missing here: `make bench` installs it, with what builds it."
 
@@ -19,8 +19,8 @@ def run(results: Path, quick: bool) -> Part:
     ratios = [Ratio(worker.PYOPENSSL, (worker.CONTEXT,), 20, at_least=True),
               Ratio(worker.CTYPES, (worker.CONTEXT,)), Ratio(worker.CTYPES_CONNECTION, (worker.CONNECTION,)),
               Ratio(worker.CFFI, (worker.CONTEXT,))]
-    if worker.SSL is not None:
+    if worker.HAS_M2CRYPTO:
         ratios += [Ratio(worker.M2CRYPTO, (worker.CONTEXT,)),
                    Ratio(worker.M2CRYPTO_CONNECTION, (worker.CONNECTION,))]
     tables = rounds.run("peers_worker", ratios, results / "peers.json", quick, loops=400)
-    return Part("peers", __doc__, tables, notes=() if worker.SSL is not None else (MISSING,))
+    return Part("peers", __doc__, tables, notes=() if worker.HAS_M2CRYPTO else (MISSING,))

@@ -19,12 +19,19 @@ from typing import NamedTuple
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import native
-from benchmarks.handshakes import VERSIONS
-from benchmarks.hostmap_handshakes import LOOKED_UP, PLAIN, SWITCHED, Clients, Servers, in_map, switched_in_map
+from benchmarks import ROOT, native
+from benchmarks.handshakes.hostmap_handshakes import (
+    LOOKED_UP,
+    PLAIN,
+    SWITCHED,
+    Clients,
+    Servers,
+    in_map,
+    switched_in_map,
+)
+from benchmarks.handshakes.server_time import VERSIONS
 from benchmarks.report import Part, spread, table, verdict
 
-ROOT = Path(__file__).resolve().parent.parent
 SWITCH = "SSL_set_SSL_CTX() alone"
 
 Figures = dict[str, list[float]]  # one for each round
@@ -111,7 +118,7 @@ class Measured:
     def load(self) -> None:
         for kind in ("id contexts", "contexts"):
             ran = subprocess.run(
-                [sys.executable, "-m", "benchmarks.hostmap_load", str(self.effort.sizes[-1]), kind],
+                [sys.executable, "-m", "benchmarks.handshakes.hostmap_load", str(self.effort.sizes[-1]), kind],
                 cwd=ROOT, check=True, capture_output=True, text=True)
             for name, value in json.loads(ran.stdout).items():
                 self.add(self.loading.setdefault(kind, {}), name, value)

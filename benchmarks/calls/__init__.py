@@ -1,0 +1,1 @@
+"""What single calls cost: of setting an id context, by pysidctx and by others, and of writing and reading sessions."""

@@ -1,0 +1,1 @@
+"""How many connections a second real servers take, with pysidctx and without."""

@@ -1,0 +1,168 @@
+"""Real servers at the highest rate they take: connections a second, CPU, resumption, latency.
+
+Each server twice, with pysidctx and without, and nginx beside them; every connection is a new one, and a
+share of the clients comes back. The clients, in C and without the GIL, load one server after the other in
+turns. On loopback, with RSA-2048 where nothing else is said; all shares with the most workers alone.
+
+Where the clients take a large share of the processors, the server could do more: its CPU time a connection tells
+how much. threads, asyncio and uvloop answer any request with the same bytes, without parsing it, and make their
+contexts in each worker, as frameworks do; plain, one that is made before the fork shares its ticket keys.
+uvicorn has uvloop and h11 here, hypercorn asyncio. gunicorn makes a context for each connection, and with
+pysidctx's hook one for all: it gains where nobody comes back, too. What choosing an id context costs is lost in
+the noise of a busy machine: `handshake` counts its instructions.
+"""
+
+import inspect
+import json
+import os
+import random
+import ssl
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import trustme
+import uvicorn
+from rich.progress import Progress
+
+from benchmarks import ROOT, native
+from benchmarks.connections.cases import AGAIN, EACH, MAP, NGINX, OURS, PLAIN, RSA, Case, Kind, Rounds
+from benchmarks.connections.load import CLIENTS, Load
+from benchmarks.connections.programs.own import HOSTS
+from benchmarks.connections.servers import APP, DEMANDING, HOOK, NGINX_PROGRAM, Running, settle, started
+from benchmarks.connections.tables import cost, drawn, gains, plotted, yardstick
+from benchmarks.handshakes.handshake import CERTIFICATES
+from benchmarks.handshakes.server_time import VERSIONS
+from benchmarks.report import Part
+
+SERVERS = ("threads", "asyncio", "uvloop", "gunicorn", "uvicorn", "hypercorn")
+HAS_FACTORY = "ssl_context_factory" in inspect.signature(uvicorn.run).parameters
+OLD_UVICORN = "This uvicorn has no ssl_context_factory, as from 0.47 on, and is left out."
+OTHERS = Kind("RSA-2048", True), Kind("ECDSA P-256"), Kind("ECDSA P-256", True)
+
+
+class Effort(NamedTuple):
+    servers: tuple[str, ...]
+    workers: tuple[int, ...]   # of which the last is measured with every share
+    shares: tuple[int, ...]
+    rounds: int
+    connections: int           # in a turn, at least
+    seconds: float             # of a turn, about
+    cost_rounds: int
+    cost_seconds: float
+    kinds: tuple[Kind, ...]    # measured with gunicorn, besides RSA
+
+
+FULL = Effort(SERVERS, (1, 2, 4), (0, 50, 90, 100), 3, 96, 0.12, 12, 0.12, OTHERS)
+QUICK = Effort(("uvloop",), (2,), (0, 100), 1, 16, 0, 1, 0, OTHERS[2:])
+
+
+class Bench:
+    """The folder and the clients' contexts for servers of one kind."""
+
+    def __init__(self, folder: Path, pool: ThreadPoolExecutor, chance: random.Random, kind: Kind = RSA) -> None:
+        self.folder, self.pool, self.chance, self.kind = folder, pool, chance, kind
+        folder.mkdir()
+        ca = trustme.CA(key_type=CERTIFICATES[kind.key])
+        ca.cert_pem.write_to_path(str(folder / "ca.pem"))
+        self.issued = [ca.issue_cert(name, key_type=CERTIFICATES[kind.key])
+                       for name in ("localhost", "client@localhost")]
+        self.issued[0].private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
+        demands = DEMANDING if kind.client_certificate else ""
+        for name, text in (("app.py", APP), ("hook.py", HOOK + demands), ("none.py", demands)):
+            (folder / name).write_text(text)
+        (folder / "ticket.key").write_bytes(os.urandom(80))
+        subprocess.run([sys.executable, "-m", "pysidctx", "secret", folder / "secret"], cwd=ROOT, check=True,
+                       stdout=subprocess.DEVNULL)
+        self.contexts = {version: self.client_context(version) for version in VERSIONS}
+
+    def client_context(self, version: str) -> ssl.SSLContext:
+        ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        ctx.minimum_version = ctx.maximum_version = VERSIONS[version]
+        ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE  # it is the servers that are to work
+        if self.kind.client_certificate:
+            self.issued[1].configure_cert(ctx)
+        return ctx
+
+    @contextmanager
+    def sides(self, server: str, workers: int, hows: dict[str, str]) -> Iterator[dict[str, Running]]:
+        with ExitStack() as stack:
+            running = {name: stack.enter_context(started(
+                NGINX if name == NGINX else server, workers, how, self.folder)) for name, how in hows.items()}
+            settle(list(running.values()))
+            yield running
+
+    def measure(self, running: dict[str, Running], version: str, returning: int, rounds: int,
+                connections: int, seconds: float, hosts: int = 0) -> Rounds:
+        loads = {name: Load(self.contexts[version], server, self.pool, self.folder, hosts)
+                 for name, server in running.items()}
+        # The first turn does what is done once, and tells how many make a turn as long as the others'.
+        counts = {name: max(connections, int(load.turn(6 * CLIENTS, returning).rate * seconds))
+                  for name, load in loads.items()}
+        made = []
+        for _ in range(rounds):
+            order = list(loads)
+            self.chance.shuffle(order)
+            made.append({name: loads[name].turn(counts[name], returning) for name in order})
+        return made
+
+
+def run(results: Path, quick: bool) -> Part:
+    """Measure; the figures of each round go to `connections.json` in `results`."""
+    native.build()
+    effort = QUICK if quick else FULL
+    measured: dict[Case, Rounds] = {}
+    costs: dict[str, Rounds] = {}
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(CLIENTS) as pool, \
+            Progress(transient=True) as bar:
+        chance = random.Random(0)
+        bench = Bench(Path(folder, "RSA"), pool, chance)
+        others = [Bench(Path(folder, str(kind)), pool, chance, kind) for kind in effort.kinds]
+        servers = [server for server in effort.servers if server != "uvicorn" or HAS_FACTORY]
+        turns = [*product([bench], servers, effort.workers), *product(others, ["gunicorn"], effort.workers)]
+        line = bar.add_task("connections", total=len(turns) + 1)
+        for place, server, workers in turns:
+            measured.update(compared(place, server, workers, effort))
+            bar.advance(line)
+            write(results, measured, costs)
+        costs.update(chosen(bench, effort))
+        bar.advance(line)
+    write(results, measured, costs)
+    tables = [drawn(measured), gains(measured), yardstick(measured), cost(costs)]
+    return Part("connections", __doc__, tables, plotted(results, measured), () if HAS_FACTORY else (OLD_UVICORN,))
+
+
+def compared(bench: Bench, server: str, workers: int, effort: Effort) -> dict[Case, Rounds]:
+    """A server with pysidctx and without, and nginx where the server is to be held against it."""
+    hows = {PLAIN: "plain", OURS: "keys", **({NGINX: ""} if NGINX_PROGRAM and bench.kind == RSA else {})}
+    shares = effort.shares if bench.kind == RSA and workers == effort.workers[-1] else (100,)
+    with bench.sides(server, workers, hows) as running:
+        return {Case(server, workers, version, returning, bench.kind): bench.measure(
+            running, version, returning, effort.rounds, effort.connections, effort.seconds)
+            for version, returning in product(VERSIONS, shares)}
+
+
+def chosen(bench: Bench, effort: Effort) -> dict[str, Rounds]:
+    """What choosing id contexts costs."""
+    hows = {PLAIN: "plain", AGAIN: "plain", EACH: "each", MAP: "map"}
+    with bench.sides("threads", 1, hows) as running:
+        return {f"{version}, {returning} % come back": bench.measure(
+            running, version, returning, effort.cost_rounds, effort.connections, effort.cost_seconds, HOSTS)
+            for version, returning in product(VERSIONS, (0, 100))}
+
+
+def write(results: Path, measured: dict[Case, Rounds], costs: dict[str, Rounds]) -> None:
+    (results / "connections.json").write_text(json.dumps({
+        "servers": [{**case._asdict(), "kind": str(case.kind), "rounds": as_json(rounds)}
+                    for case, rounds in measured.items()],
+        "cost": {name: as_json(rounds) for name, rounds in costs.items()}}, indent=1))
+
+
+def as_json(rounds: Rounds) -> list[dict[str, dict[str, Any]]]:
+    return [{name: turn._asdict() for name, turn in each.items()} for each in rounds]

@@ -1,0 +1,1 @@
+"""What handshakes cost a server, without sockets: its time, and its instructions."""
