@@ -112,8 +112,9 @@ def make_server_ctx(ca, certificate):
 
 @pytest.fixture
 def make_client_ctx(ca, client_certificate):
-    def make(version=None, *, certificate=True):
+    def make(version=None, *, certificate=True, check_hostname=True):
         ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        ctx.check_hostname = check_hostname
         ca.configure_trust(ctx)
         if certificate:
             client_certificate.configure_cert(ctx)

@@ -58,9 +58,7 @@ def listener(make_server_ctx, hosts):
 
 @pytest.fixture
 def client_ctx(make_client_ctx, version):
-    ctx = make_client_ctx(version)
-    ctx.check_hostname = False
-    return ctx
+    return make_client_ctx(version, check_hostname=False)
 
 
 @pytest.fixture

@@ -16,9 +16,7 @@ from pysidctx import Host, HostMap
 @pytest.fixture
 def client_ctx(make_client_ctx):
     """Takes any certificate: which one was served is asked afterwards."""
-    ctx = make_client_ctx()
-    ctx.check_hostname = False
-    return ctx
+    return make_client_ctx(check_hostname=False)
 
 
 class TestMapping:

@@ -19,9 +19,7 @@ CPYTHON = b"Python\0"
 @pytest.fixture
 def client_ctx(make_client_ctx):
     """Takes any certificate: which one was served is asked afterwards."""
-    ctx = make_client_ctx()
-    ctx.check_hostname = False
-    return ctx
+    return make_client_ctx(check_hostname=False)
 
 
 @pytest.fixture
@@ -90,8 +88,7 @@ class TestRouting:
     def test_unmatched_names_and_none_have_id_contexts_of_their_own(
         self, listener, make_client_ctx, own
     ):
-        client_ctx = make_client_ctx(ssl.TLSVersion.TLSv1_3)
-        client_ctx.check_hostname = False
+        client_ctx = make_client_ctx(ssl.TLSVersion.TLSv1_3, check_hostname=False)
         if own is not None:
             set_session_id_context(listener, own)
         HostMap({"a.test": own or b"x"}).install(listener)
@@ -101,8 +98,7 @@ class TestRouting:
                 derive_session_id_context(f"pysidctx {kind}", base, demands(listener)))
 
     def test_up_to_tls_1_2_what_is_not_exact_is_bound_to_its_name(self, listener, make_client_ctx):
-        client_ctx = make_client_ctx(ssl.TLSVersion.TLSv1_2)
-        client_ctx.check_hostname = False
+        client_ctx = make_client_ctx(ssl.TLSVersion.TLSv1_2, check_hostname=False)
         set_session_id_context(listener, b"own")
         HostMap({"*.w.test": b"wild", "a.test": b"exact"}).install(listener)
         asked = demands(listener)

@@ -97,8 +97,7 @@ def test_a_map_changed_a_hundred_thousand_times(make_server_ctx, make_client_ctx
     changing = Changing(make_server_ctx, rng)
 
     def shake_hands(stopping):
-        client_ctx = make_client_ctx()
-        client_ctx.check_hostname = False
+        client_ctx = make_client_ctx(check_hostname=False)
         client_ctx.set_alpn_protocols(["context0", "context1", "context2"])
         choose = random.Random(rng.random())
         while not stopping():

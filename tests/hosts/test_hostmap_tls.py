@@ -52,13 +52,7 @@ def hosts(contexts, listener):
 
 @pytest.fixture
 def client_ctx(make_client_ctx, version):
-    return client_of(make_client_ctx, version)
-
-
-def client_of(make_client_ctx, version):
-    client_ctx = make_client_ctx(version)
-    client_ctx.check_hostname = False
-    return client_ctx
+    return make_client_ctx(version, check_hostname=False)
 
 
 def served_by(ends):
@@ -115,7 +109,7 @@ def test_a_host_of_no_tickets_in_number_gives_none(
 ):
     contexts["a.test"].num_tickets = 0
     hosts.install(listener)
-    client_ctx = client_of(make_client_ctx, ssl.TLSVersion.TLSv1_3)
+    client_ctx = make_client_ctx(ssl.TLSVersion.TLSv1_3, check_hostname=False)
     session = connect(listener, client_ctx, name=host).client.session
     assert session.has_ticket == given
     assert resumes(listener, client_ctx, session, name=host) == given
@@ -226,7 +220,7 @@ def retried(listener, hosts, make_client_ctx):
     def make(name):
         listener.set_ecdh_curve("secp384r1")  # for which no client sends a key share unasked
         hosts.install(listener)
-        client_ctx = client_of(make_client_ctx, ssl.TLSVersion.TLSv1_3)
+        client_ctx = make_client_ctx(ssl.TLSVersion.TLSv1_3, check_hostname=False)
         ends = pair(listener, client_ctx, name=name)
         for end in (ends.client, ends.server):
             with pytest.raises(ssl.SSLWantReadError):
@@ -263,7 +257,7 @@ def renegotiating(contexts, listener, hosts, make_client_ctx):
             for ctx in contexts.values():
                 ctx.options |= libssl.SSL_OP_ALLOW_CLIENT_RENEGOTIATION
         hosts.install(listener)
-        client_ctx = client_of(make_client_ctx, ssl.TLSVersion.TLSv1_2)
+        client_ctx = make_client_ctx(ssl.TLSVersion.TLSv1_2, check_hostname=False)
         ends = shake(pair(listener, client_ctx, name=name))
         assert libssl.SSL_renegotiate(libssl.pointer(ends.client))
         return ends

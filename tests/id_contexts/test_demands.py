@@ -43,9 +43,7 @@ def hosts(listener, host, request):
 def make_client(make_client_ctx):
     """A client that takes any server's certificate."""
     def make(version, *, certificate=False):
-        ctx = make_client_ctx(version, certificate=certificate)
-        ctx.check_hostname = False
-        return ctx
+        return make_client_ctx(version, certificate=certificate, check_hostname=False)
 
     return make
 

@@ -108,8 +108,7 @@ def free_places(name):
 @pytest.fixture
 def make_client(make_client_ctx, version):
     def make(**options):
-        client_ctx = make_client_ctx(version, **options)
-        client_ctx.check_hostname = False
+        client_ctx = make_client_ctx(version, check_hostname=False, **options)
         # CPython 3.9 sets it where OpenSSL 3 has it.
         client_ctx.options &= ~IGNORE_UNEXPECTED_EOF
         return client_ctx

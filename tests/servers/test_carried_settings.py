@@ -14,11 +14,6 @@ from pysidctx import HostMap, TicketKeys
 from pysidctx.servers import SSLContextFactory, carried_settings, current_context
 
 
-@pytest.fixture(autouse=True)
-def look_at_once(monkeypatch):
-    monkeypatch.setattr(current_context.CurrentContext, "LOOK", 0.0)
-
-
 class Server:
     """One that keeps the context that its hook has returned."""
 

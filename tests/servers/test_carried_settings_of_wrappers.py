@@ -8,7 +8,6 @@ from tickets import visit
 
 from pysidctx import HostMap, TicketKeys
 from pysidctx.servers import SSLContextFactory
-from pysidctx.servers.current_context import CurrentContext
 
 
 class Wrapping(ssl.SSLContext):
@@ -25,11 +24,6 @@ class Wrapping(ssl.SSLContext):
 
     def wrap_socket(self, *arguments, **options):
         return self.inner.wrap_socket(*arguments, **options)
-
-
-@pytest.fixture(autouse=True)
-def look_at_once(monkeypatch):
-    monkeypatch.setattr(CurrentContext, "LOOK", 0.0)
 
 
 def test_a_host_map_and_keys(pem_files, make_server_ctx, make_client_ctx):

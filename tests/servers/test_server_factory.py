@@ -46,11 +46,6 @@ def factory():
     return SSLContextFactory(TicketKeys())
 
 
-@pytest.fixture(autouse=True)
-def look_at_once(monkeypatch):
-    monkeypatch.setattr(servers.CurrentContext, "LOOK", 0.0)
-
-
 def certificate_of(ctx, client_ctx):
     return connect(ctx, client_ctx).client.getpeercert(True)
 

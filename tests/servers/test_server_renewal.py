@@ -16,7 +16,6 @@ from trustme import CA, KeyType
 
 from pysidctx import TicketKeys
 from pysidctx.servers import SSLContextFactory
-from pysidctx.servers.current_context import CurrentContext
 
 DAY = datetime.timedelta(days=1)
 
@@ -32,11 +31,6 @@ def revocation_list(ca, *certificates):
         made = made.add_revoked_certificate(
             x509.RevokedCertificateBuilder().serial_number(number).revocation_date(now).build())
     return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-
-@pytest.fixture(autouse=True)
-def look_at_once(monkeypatch):
-    monkeypatch.setattr(CurrentContext, "LOOK", 0.0)
 
 
 @pytest.fixture

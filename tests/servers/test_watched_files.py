@@ -12,13 +12,7 @@ from tickets import visit
 
 from pysidctx import TicketKeys
 from pysidctx.servers import SSLContextFactory, watched_files
-from pysidctx.servers.current_context import CurrentContext
 from pysidctx.servers.watched_files import FilesRead, WatchedFile
-
-
-@pytest.fixture(autouse=True)
-def look_at_once(monkeypatch):
-    monkeypatch.setattr(CurrentContext, "LOOK", 0.0)
 
 
 @pytest.fixture

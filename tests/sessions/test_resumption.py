@@ -169,9 +169,7 @@ def test_spellings_of_one_host(server_ctx, make_client_ctx, made, used):
 
 def test_an_international_name(server_ctx, make_client_ctx):
     def client_ctx():
-        ctx = make_client_ctx()
-        ctx.check_hostname = False
-        return ctx
+        return make_client_ctx(check_hostname=False)
     session = session_of(server_ctx, client_ctx(), name="b\u00fccher.test")
     assert session.hostname == "xn--bcher-kva.test"
     again = Session.from_der(session.to_der(), id_context=None, host="B\u00fccher.test")

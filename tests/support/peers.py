@@ -64,9 +64,10 @@ def s_server(folder: Path, port: int, *options: str) -> list[str]:
 class Peer:
     """A program that serves on a port, as a context manager."""
 
-    def __init__(self, make: Callable[..., list[str]], folder: Path, *arguments: object, **options: object) -> None:
+    def __init__(self, make: Callable[..., Sequence[object]], folder: Path, *arguments: object,
+                 **options: object) -> None:
         self.folder, self.port = folder, free_port()
-        self.command = make(folder, self.port, *arguments, **options)
+        self.command = [*map(str, make(folder, self.port, *arguments, **options))]
 
     def __enter__(self) -> "Peer":
         self.process = start(self.command, self.folder)

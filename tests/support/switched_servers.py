@@ -24,9 +24,7 @@ class Servers:
             ca.issue_cert(name, key_type=trustme.KeyType.ECDSA).configure_cert(ctx)
 
     def client(self, version: Optional[ssl.TLSVersion] = None, **options: Any) -> ssl.SSLContext:
-        ctx = self.make_client_ctx(version, **options)
-        ctx.check_hostname = False
-        return ctx
+        return self.make_client_ctx(version, check_hostname=False, **options)
 
     def pair(self, client_ctx: Optional[ssl.SSLContext] = None, **options: Any) -> Pair:
         """The ends of a connection to the host."""

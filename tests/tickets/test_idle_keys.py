@@ -10,11 +10,6 @@ IDLE = 500
 
 
 @pytest.fixture
-def client_ctx(make_client_ctx, version):
-    return make_client_ctx(version)
-
-
-@pytest.fixture
 def session(make_server_ctx, client_ctx):
     """Of another worker, which has the same keys; here they have not been used yet."""
     ctx = make_server_ctx()

@@ -11,11 +11,6 @@ from tickets import visit
 from pysidctx import HostMap, TicketKeys, resumable, set_session_id_context
 
 
-@pytest.fixture
-def client_ctx(make_client_ctx, version):
-    return make_client_ctx(version)
-
-
 def switching_to(other, only=None):
     def switch(connection, name, ctx):
         if only is None or name == only:

@@ -10,11 +10,6 @@ from tickets import visit
 from pysidctx import TicketKeys, resumable
 
 
-@pytest.fixture
-def client_ctx(make_client_ctx, version):
-    return make_client_ctx(version)
-
-
 def test_resumable(two, client_ctx, make_server_ctx):
     keys = TicketKeys()
     for ctx in two:

@@ -4,16 +4,10 @@ import secrets
 import threading
 import time
 
-import pytest
 from forks import in_a_fork
 from tickets import visit
 
 from pysidctx import TicketKeys
-
-
-@pytest.fixture
-def client_ctx(make_client_ctx, version):
-    return make_client_ctx(version)
 
 
 def test_threads_while_keys_change(two, client_ctx, key_file):

@@ -17,11 +17,6 @@ HOUR = 3600
 FOR_EVER = 2 ** 64 - 1
 
 
-@pytest.fixture
-def client_ctx(make_client_ctx, version):
-    return make_client_ctx(version)
-
-
 def halves(data, hmac_first=True):
     """The three parts of a key of 48 or 80 bytes: name, for HMAC, for AES."""
     half = (len(data) - 16) // 2
