@@ -6,11 +6,10 @@ import subprocess
 
 import pytest
 from machine import program
+from server_programs import FLAGS
 from servers import TIMEOUT, accepting, answer, offer
 
 from pysidctx import Session, SessionError, WrongContextError, set_session_id_context
-
-FLAGS = {ssl.TLSVersion.TLSv1_2: "-tls1_2", ssl.TLSVersion.TLSv1_3: "-tls1_3"}
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """TLS servers that others wrote, with two hosts, started on loopback for the tests; and their client."""
 
-import re
 import socket
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +8,7 @@ from typing import Optional, Union
 
 import trustme
 from machine import program
+from server_programs import connection_of_s_client
 from servers import TIMEOUT
 
 from loopback import nginx as nginx_server
@@ -18,7 +17,6 @@ from loopback.processes import free_port, start, stop, wait_until
 A, B = "a.test", "b.test"
 FLAGS = {"TLS 1.2": ["-tls1_2"], "TLS 1.2 without tickets": ["-tls1_2", "-no_ticket"],
          "TLS 1.3": ["-tls1_3"]}
-REQUEST = b"GET / HTTP/1.0\r\n\r\n"
 
 HAPROXY = """
 global
@@ -87,13 +85,8 @@ class Peer:
 
 
 def s_client(port: int, way: str, name: str, *options: Union[str, Path]) -> str:
-    """What `openssl s_client` says of a connection: New or Reused."""
-    said = subprocess.run(
-        [program("openssl", "openssl"), "s_client", "-connect", f"127.0.0.1:{port}", "-servername", name,
-         "-ign_eof", *FLAGS[way], *options],
-        input=REQUEST, capture_output=True, timeout=TIMEOUT).stdout
-    found = re.search(rb"^(New|Reused), TLS", said, re.MULTILINE)
-    return found.group(1).decode() if found else "refused"
+    """What `openssl s_client` says of a connection: New, Reused or refused."""
+    return connection_of_s_client(port, name, *FLAGS[way], *options)[0]
 
 
 def resumed_elsewhere(folder: Path, port: int, way: str, made: str, offered: str, tries: int) -> bool:

@@ -185,17 +185,22 @@ class ProgramClient:
     """The same with `openssl s_client`."""
 
     def __init__(self, ca_file: Path, version: ssl.TLSVersion, folder: Path) -> None:
-        self.arguments = [program("openssl", "openssl"), "s_client", "-servername", "a.test", "-CAfile",
-                          str(ca_file), FLAGS[version], "-ign_eof"]
+        self.options = ["-CAfile", str(ca_file), FLAGS[version]]
         self.file = folder / f"{version.name}.session"
 
     def visit(self, port: int) -> tuple[bool, int]:
         offered = ["-sess_in", str(self.file)] if self.file.exists() else []
-        said = subprocess.run(
-            [*self.arguments, "-connect", f"127.0.0.1:{port}", *offered, "-sess_out", self.file],
-            input=REQUEST, capture_output=True, timeout=TIMEOUT).stdout
-        (kind,) = re.findall(rb"^(New|Reused), TLS", said, re.MULTILINE)
-        return kind == b"Reused", process_in(said)
+        kind, said = connection_of_s_client(port, "a.test", *self.options, *offered, "-sess_out", self.file)
+        return kind == "Reused", process_in(said)
+
+
+def connection_of_s_client(port: int, name: str, *options: Union[str, Path]) -> tuple[str, bytes]:
+    """What it was: New, Reused or refused; and all that it printed."""
+    said = subprocess.run(
+        [program("openssl", "openssl"), "s_client", "-connect", f"127.0.0.1:{port}", "-servername", name, "-ign_eof",
+         *options], input=REQUEST, capture_output=True, timeout=TIMEOUT).stdout
+    found = re.search(rb"^(New|Reused), TLS", said, re.MULTILINE)
+    return found.group(1).decode() if found else "refused", said
 
 
 def process_in(said: bytes) -> int:
