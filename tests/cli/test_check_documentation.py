@@ -64,7 +64,7 @@ def test_fields():
 def test_checks():
     (row,) = re.findall(r"^\| `check` \|(.*)\|$", TEXT, re.MULTILINE)
     assert re.findall(r"`([^`]+)`", row) == SCHEMA["finding"]["properties"]["check"]["examples"]
-    code = "".join(path.read_text() for path in (ROOT / "pysidctx" / "cli").glob("*.py"))
+    code = "".join(path.read_text() for path in (ROOT / "pysidctx" / "cli" / "check").glob("*.py"))
     assert set(re.findall(r'Finding\(\s*"([a-z-]+)"', code)) == set(re.findall(r"`([^`]+)`", row))
 
 

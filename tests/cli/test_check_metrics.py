@@ -140,7 +140,7 @@ def test_an_audit_that_is_stopped_leaves_no_success_standing(path, number):
 
 def test_a_fault_in_the_report_leaves_no_success_standing(make_server_ctx, path):
     left_by_yesterday(path)
-    code = ("import sys; from pysidctx.__main__ import main; from pysidctx.cli import report_metrics;"
+    code = ("import sys; from pysidctx.__main__ import main; from pysidctx.cli.check import report_metrics;"
             "report_metrics.of_report = lambda *_: 1 // 0; main(sys.argv[1:])")
     with serving(make_server_ctx()) as port:
         done = subprocess.run(

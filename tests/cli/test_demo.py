@@ -101,7 +101,7 @@ def test_it_prints_json():
 
 def test_a_fault_with_pysidctx_ends_in_1():
     """Where its server is a plain one."""
-    ran = run(code="import sys; from pysidctx.__main__ import main; from pysidctx.cli import demo;"
+    ran = run(code="import sys; from pysidctx.__main__ import main; from pysidctx.cli.demo import command as demo;"
                    "demo.KINDS[demo.OURS] = 'plain'; demo.SECONDS = 0.5; sys.exit(main(['demo']))")
     assert ran.returncode == 1
     assert "FAULT with pysidctx: " in ran.stdout
@@ -149,7 +149,7 @@ def wait_until(done):
 
 def test_a_narrow_terminal_keeps_the_figures():
     """And there are some where the time is too short for them."""
-    ran = run(code="import sys; from pysidctx.__main__ import main; from pysidctx.cli import demo;"
+    ran = run(code="import sys; from pysidctx.__main__ import main; from pysidctx.cli.demo import command as demo;"
                    "demo.SECONDS = 0; sys.exit(main(['demo']))", env=dict(os.environ, COLUMNS="40"))
     assert ran.returncode == 0
     assert "let in without certificate" in ran.stdout and "ratio, by turns" in ran.stdout

@@ -42,8 +42,10 @@ class Output:
                 raise Unreachable(
                     f"--{name}: {path!r} cannot be written: name a file in a folder that you may write to")
             try:
-                self.formats[name] = importlib.import_module(f"pysidctx.cli.{FORMATS[name]}")
+                self.formats[name] = importlib.import_module(f"pysidctx.cli.check.{FORMATS[name]}")
             except ModuleNotFoundError as error:
+                if error.name is None or error.name.startswith("pysidctx"):
+                    raise
                 raise Unreachable(
                     f"--{name} needs the package {error.name}: python -m pip install 'pysidctx[cli]'") from None
 

@@ -1,0 +1,52 @@
+"""The command `check` in this process, and contexts for the servers that it audits."""
+
+import json
+import ssl
+
+import pytest
+import trustme
+from tls_servers import tls_server
+
+from pysidctx.__main__ import main
+
+
+@pytest.fixture
+def run(capsys):
+    """The command in this process: its exit code, and what it printed."""
+    def run(*arguments):
+        code = main(["check", *map(str, arguments)])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+    return run
+
+
+@pytest.fixture
+def server(server_ctx):
+    with tls_server(server_ctx) as port:
+        yield port
+
+
+@pytest.fixture
+def found(run):
+    """What the audit of a port says, by check and grade."""
+    def found(port, *arguments):
+        code, out, err = run(f"127.0.0.1:{port}", *arguments, "--json")
+        assert err == ""
+        said = json.loads(out)
+        assert code == bool(said.get("faults")) or "error" in said or not said["finished"]
+        return said
+    return found
+
+
+@pytest.fixture
+def of_name(ca):
+    """A context with a certificate of its own."""
+    def made(*names, keys=None, verify=ssl.CERT_NONE):
+        ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        ca.issue_cert(*names, key_type=trustme.KeyType.ECDSA).configure_cert(ctx)
+        ca.configure_trust(ctx)
+        ctx.verify_mode = verify
+        if keys is not None:
+            keys.install(ctx)
+        return ctx
+    return made
