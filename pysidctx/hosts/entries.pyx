@@ -126,13 +126,20 @@ cdef class Hosts:
                 raise TypeError("a host is served by an ssl.SSLContext, an id context in bytes, or "
                                 f"Host(context, session_id_context), not by {described(value)}")
             length = copy_explicit(sid_ctx, value)
-        if held is not NULL and held.entries == 0:  # it was not in the map yet
-            self.warn_where_installed(held)
         if not entry_init(entry, host_key(), held, explicit_id, sid_ctx, length, pattern.text,
                           pattern.length):
             raise MemoryError("no memory for a host")
-        if held is not NULL:
-            held.entries += 1
+        if held is NULL:
+            return 0
+        held.entries += 1
+        if held.entries == 1:  # it was not in the map yet
+            # Counted before, because this runs Python code: another thread may change the map meanwhile, and
+            # let contexts without entries go.
+            try:
+                self.warn_where_installed(held)
+            except BaseException:
+                self.discard(entry)
+                raise
         return 0
 
     cdef void discard(self, const host_entry *entry) noexcept:

@@ -2,13 +2,14 @@
 
 import gc
 import threading
+import warnings
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from handshakes import connect, id_context
 
-from pysidctx import Host, HostMap
+from pysidctx import Host, HostMap, TicketKeys
 
 
 @pytest.mark.parametrize("lose", [
@@ -72,3 +73,25 @@ def test_whatever_is_installed_is_alive(make_server_ctx, client_ctx):
             HostMap({"a.test": b"map"}).install(listener)
             ended.result()
             assert id_context(connect(listener, client_ctx)) == b"map"
+
+
+def test_a_warning_may_change_the_map(make_server_ctx, client_ctx):
+    """Warnings run Python code, and let other threads run, before the entry is in the map."""
+    listener, host = make_server_ctx(), make_server_ctx()
+    hosts = HostMap()
+    hosts.install(listener)
+    TicketKeys().install(host)  # without effect, because the listener has none
+    told = []
+
+    def change(message, *rest):
+        told.append(str(message))
+        hosts["b.test"] = b"other"
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = change
+        hosts["a.test"] = host
+    assert len(told) == 1
+    assert hosts["a.test"] is host
+    connect(listener, client_ctx)
+    assert hosts.stats().matched == 1
