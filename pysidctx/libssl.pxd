@@ -329,7 +329,6 @@ cdef extern from "openssl/ssl.h" nogil:
 
     SSL_SESSION *SSL_SESSION_new()
     SSL_SESSION *SSL_SESSION_dup(SSL_SESSION *src)
-    int SSL_SESSION_up_ref(SSL_SESSION *ses)
     void SSL_SESSION_free(SSL_SESSION *session)
     const unsigned char *SSL_SESSION_get_id(const SSL_SESSION *s, unsigned int *len)
     const unsigned char *SSL_SESSION_get0_id_context(const SSL_SESSION *s, unsigned int *len)
