@@ -10,7 +10,7 @@ from pysidctx.tickets.ticket_keys import TicketKeys
 from libc.stdint cimport uintptr_t
 
 from pysidctx.handles cimport SSL_CTX_from, server_context
-from pysidctx.handshake.inert cimport warn_without_certificate
+from pysidctx.handshake.inert cimport contexts_serving, warn_without_certificate
 from pysidctx.handshake.listener cimport Listener, listener_of
 from pysidctx.id_contexts.derivation cimport LABEL_RESUMABLE
 from pysidctx.id_contexts.setters cimport copy_sid_ctx
@@ -65,7 +65,9 @@ def resumable(ctx, keys, *, id_context=None, exact_id_context=None):
                         "TicketKeys.from_secret_file(path)")
     name, exact = checked_id_contexts(id_context, exact_id_context)
     sid_ctx = derived_id_context(used, name) if exact is None else exact
-    warn_without_certificate(used, target, "so that its handshakes fail: call load_cert_chain() before resumable()")
+    if used in contexts_serving(used):
+        warn_without_certificate(used, target, "so that its handshakes fail: call load_cert_chain() before "
+                                 "resumable()")
     # Before the keys: with them and the former id context, sessions might cross.
     set_session_id_context(used, sid_ctx)
     keys.install(used)

@@ -4,7 +4,8 @@ cdef class Rerouted:
     """What is kept among the attributes of an SSLContext whose connections are switched to other contexts."""
     cdef list serving(self)
 
-cdef int warn_without_tickets(object context, SSL_CTX *ctx) except -1
+cdef list contexts_serving(object context)
+cdef int warn_without_tickets(object context) except -1
 cdef int warn_of_host(SSL_CTX *listener, SSL_CTX *host) except -1
 cdef int warn_without_certificate(object context, SSL_CTX *ctx, str consequence) except -1
 cdef int warn_of_clients(object context, SSL_CTX *ctx) except -1

@@ -24,14 +24,19 @@ cdef class Rerouted:
         raise NotImplementedError
 
 
-cdef int warn_without_tickets(object context, SSL_CTX *ctx) except -1:
+cdef int warn_without_tickets(object context) except -1:
     """Where ticket keys are to be installed on `context`, and its connections issue no tickets."""
+    for serving in contexts_serving(context):
+        warn_of_no_tickets(SSL_CTX_of(serving))
+    return 0
+
+
+cdef list contexts_serving(object context):
+    """The SSLContexts that serve connections of `context`: itself, or those that they are switched to."""
     for kept in list(getattr(context, "__dict__", {}).values()):
         if isinstance(kept, Rerouted):
-            for serving in (<Rerouted> kept).serving():
-                warn_of_no_tickets(SSL_CTX_of(serving))
-            return 0
-    return warn_of_no_tickets(ctx)
+            return (<Rerouted> kept).serving()
+    return [context]
 
 
 cdef int warn_of_host(SSL_CTX *listener, SSL_CTX *host) except -1:

@@ -269,7 +269,7 @@ cdef class TicketKeys:
         """
         used = unwrapped(ctx)
         cdef SSL_CTX *target = server_context(used, "ticket keys are installed on")
-        warn_without_tickets(used, target)
+        warn_without_tickets(used)
         with cython.critical_section(used):
             use_keyring(target, self.ring)
 

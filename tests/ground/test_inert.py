@@ -121,6 +121,16 @@ def test_resumable_without_a_certificate(install):
         install(bare())
 
 
+def test_resumable_on_a_listener_that_serves_by_its_hosts_alone(server_ctx):
+    listener, hosts = bare(), HostMap({"a.test": server_ctx})
+    hosts.unmatched = "reject"
+    hosts.install(listener)
+    resumable(listener, TicketKeys())
+    hosts.unmatched = "serve"
+    with pytest.warns(RuntimeWarning, match="no certificate"):
+        resumable(listener, TicketKeys())
+
+
 @pytest.mark.parametrize("value", [lambda ctx: ctx, lambda ctx: Host(ctx, b"a")])
 def test_a_host_without_a_certificate(value):
     ctx = bare()
