@@ -99,6 +99,17 @@ def test_a_session_that_gets_where_a_certificate_is_asked_for(found, make_server
     assert not said["faults"]
 
 
+def test_a_name_that_makes_no_session_is_told(found, make_server_ctx, tmp_path, client_certificate):
+    pem = tmp_path / "client.pem"
+    client_certificate.private_key_and_cert_chain_pem.write_to_path(pem)
+    said = "made no session that could be offered"
+    with tls_server(hosted(make_server_ctx(), make_server_ctx(verify=ssl.CERT_REQUIRED))) as port:
+        (finding,) = [each for each in found(port, *BOTH)["findings"] if said in each["seen"]]
+        assert (finding["check"], finding["grade"], finding["name"]) == ("names", "note", B)
+        assert "--client-cert" in finding["do"]
+        assert not told(found(port, *BOTH, "--client-cert", pem), said)
+
+
 def test_a_name_that_is_refused_hides_nothing(found, make_server_ctx):
     with tls_server(hosted(make_server_ctx(), make_server_ctx(verify=ssl.CERT_REQUIRED), "reject")) as port:
         said = found(port, "--name", "typo.test", *BOTH)

@@ -42,7 +42,7 @@ def findings(evidence: Evidence, options: Options) -> list[Finding]:
     for way in sorted(evidence.returning, key=lambda way: way.version):
         made += [*resumption(way, evidence), *tickets(way, evidence)]
         made += [*names(way, evidence), *moves(way, evidence)]
-    return made + list(limits(evidence, options))
+    return made + [*without_sessions(evidence, options), *limits(evidence, options)]
 
 
 def own(evidence: Evidence) -> Iterator[Finding]:
@@ -261,6 +261,21 @@ def names(way: Way, evidence: Evidence) -> Iterator[Finding]:
         yield carried(way, crossing, hosts[crossing.offered], shown, spared)._replace(
             name=crossing.offered, made_for=crossing.made, resumed=int(crossing.seen is not None),
             tried=crossing.tries)
+
+
+def without_sessions(evidence: Evidence, options: Options) -> Iterator[Finding]:
+    """Names that gave the audit no session which it could have offered to the others."""
+    if len(options.names) < 2 or evidence.unfinished:
+        return
+    offering = {crossing.made for found in evidence.crossings.values() for crossing in found}
+    for name in options.names:
+        shut = [host for hosts in evidence.hosts.values() for host in hosts
+                if host.name == name and host.demands and not (host.with_certificate and host.with_certificate.admitted)]
+        if shut and name not in offering:
+            yield Finding(
+                "names", None, NOTE, "made no session that could be offered to other names",
+                "nobody gets in without a client's certificate: whether its sessions cross is not known",
+                "name one with --client-cert" + " that it accepts" * any(host.refuses_ours for host in shut), name=name)
 
 
 def is_apart(crossing: Crossing) -> bool:
