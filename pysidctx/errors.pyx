@@ -6,8 +6,8 @@ from pysidctx.libssl cimport ERR_clear_error, ERR_error_string_n, ERR_peek_last_
 class Error(Exception):
     """Base class of pysidctx's own exceptions.
 
-    Raised itself only where a call to OpenSSL failed for a reason of its own, such as memory
-    that ran out; the message ends with OpenSSL's words for it.
+    Raised itself only if a call to OpenSSL failed for another reason than the arguments, such as memory
+    that ran out. The message ends with OpenSSL's reason.
     """
 
 
@@ -20,7 +20,7 @@ class LibraryMismatchError(Error, ImportError):
 
 
 class SessionError(Error):
-    """What was given is not one session, or the session is none to resume in this way.
+    """The input is not a session, or the session cannot be resumed on this connection.
 
     The message says why, and what to do; a full handshake is always possible.
     """
@@ -29,7 +29,7 @@ class SessionError(Error):
 class WrongContextError(Error):
     """A session has another session id context than the one that was expected.
 
-    An application must not take in a session that was made for another one, see
+    An application must not resume a session that was made for another one: see
     SSL_CTX_set_session_id_context(3). The message shows both id contexts.
     """
 

@@ -75,7 +75,8 @@ cdef int file_given_host(SSL_SESSION *session, object host) except -1:
     filed = host_of(session)
     if filed is not None and not is_same(filed, name):
         raise SessionError(
-            f"this session was made for {filed}, not for {host}: say that host, or none")
+            f"this session was made for {filed}, not for {host}: pass host={filed!r}, or "
+            "leave host= out")
     file_host(session, name)
     return note_checked(session, True)
 
@@ -85,7 +86,7 @@ cdef str as_server_hostname(object host):
     if not isinstance(host, str):
         raise TypeError(f"host must be a str, not {type(host).__name__}")
     if not host or "\0" in host:
-        raise ValueError(f"{host!r} is not a host's name: say the server_hostname")
+        raise ValueError(f"{host!r} is not a host name: pass the server_hostname of the connection")
     return host.encode("idna").decode()
 
 

@@ -37,7 +37,7 @@ from pysidctx.sessions.peer cimport (
 
 ctypedef SSL_SESSION *(*reader)(const unsigned char *data, Py_ssize_t length) except NULL
 
-# Large enough for many times of what a ticket and certificates take.
+# Many times the size of a session with a ticket and certificates.
 SESSION_FILE = private_files.Content("a session", SessionError, 1 << 20, ", or say shared=True")
 
 # Sessions are made with it, and it is known here alone.
@@ -48,39 +48,13 @@ cdef object made_here = object()
 cdef class Session:
     """A TLS session outside of its connection: to keep, to write, and to resume later.
 
-    Made by `Session.of()`, `Session.from_der()`, `Session.from_pem()` and `Session.load()`. It never
-    changes, so any thread may use it at any time. Sessions are equal where their ids and their id
-    contexts are; one without an id equals itself alone.
+    `Session.of()`, `Session.from_der()`, `Session.from_pem()` and `Session.load()` return one. It never
+    changes, so any thread may use it at any time. Two sessions are equal if their ids and their id
+    contexts are equal; one without an id is equal only to itself.
 
-    Whoever knows the secret in it can take part in the connections that it is resumed on.
-    `to_der()`, `to_pem()` and `save()` are the only ways out of it: `repr()` shows no secret, there is
-    no pickling, and its memory is wiped when it is freed.
-
-    id
-        bytes, 0 to 32: the session id; with a ticket, a client's is the SHA-256 of that. Empty in
-        TLS 1.3 until the first ticket has come, and on a server that has issued a ticket of TLS 1.2.
-    id_context
-        bytes, 0 to 32: the session id context of the connection that made it.
-    protocol
-        str, such as "TLSv1.3", as `SSLSocket.version()` has it.
-    cipher
-        str: OpenSSL's name of the cipher suite, as `SSLSocket.cipher()` has it.
-    time
-        datetime in UTC, to the second: when it was made, or its ticket arrived.
-    timeout
-        timedelta: for how long after that it may be resumed.
-    has_ticket
-        bool: whether there is a ticket, which servers give to clients.
-    ticket_lifetime_hint
-        int, seconds: for how long the server keeps the ticket valid; 0 where it did not say.
-    resumable
-        bool: whether a client could resume it: there is a ticket or an id, and OpenSSL has not marked
-        it as not resumable because its connection failed.
-    peer_certificate
-        bytes: the peer's certificate in DER; None where it showed none.
-    hostname
-        str: the name of the host that it was made for; None where that is not known. Handed on from
-        the full handshake, whatever host it was resumed on.
+    Anyone who knows its secret can read and forge what is sent on connections that resume it. The secret
+    leaves a Session only by `to_der()`, `to_pem()` and `save()`: `repr()` does not show it, a Session
+    cannot be pickled, and its memory is wiped when it is freed.
     """
 
     cdef SSL_SESSION *session  # the owner of one reference; never changed once the Session is handed out
@@ -254,7 +228,7 @@ cdef class Session:
         conn
             An `ssl.SSLSocket` or `ssl.SSLObject` of a client before its handshake, of any SSLContext
             (`wrap_socket()` of a connected socket with do_handshake_on_connect=False). Not of
-            asyncio, whose handshake begins at once: see the README.
+            asyncio, whose handshake begins at once: see "asyncio and uvloop" in docs/sessions.md.
         any_host
             True takes the session whatever host it was made for, and whether or not the name was
             checked: where one service is known to have all these names.
@@ -275,48 +249,65 @@ cdef class Session:
 
     @property
     def id(self):
+        """bytes, 0 to 32: the session id. If a client's session has a ticket, it is the SHA-256 of the ticket. It is empty
+        in TLS 1.3 until the first ticket has arrived, and on a server that has issued a ticket of TLS 1.2.
+        """
         cdef unsigned int length
         cdef const unsigned char *data = SSL_SESSION_get_id(self.session, &length)
         return <bytes> data[:length]
 
     @property
     def id_context(self):
+        """bytes, 0 to 32: the session id context of the connection that the session was made on."""
         return id_context_of(self.session)
 
     @property
     def protocol(self):
+        """str, such as "TLSv1.3", as `SSLSocket.version()` returns it."""
         return protocol_of(self.session)
 
     @property
     def cipher(self):
+        """str: the name of the cipher suite, as `SSLSocket.cipher()` returns it."""
         return SSL_CIPHER_get_name(SSL_SESSION_get0_cipher(self.session)).decode()
 
     @property
     def time(self):
+        """datetime in UTC, to the second: when the session was made, or its ticket arrived."""
         return datetime.fromtimestamp(SSL_SESSION_get_time(self.session), timezone.utc)
 
     @property
     def timeout(self):
+        """timedelta: how long after `time` the session may be resumed."""
         return timedelta(seconds=SSL_SESSION_get_timeout(self.session))
 
     @property
     def has_ticket(self):
+        """bool: whether the session has a ticket, which servers give to clients."""
         return bool(SSL_SESSION_has_ticket(self.session))
 
     @property
     def ticket_lifetime_hint(self):
+        """int, in seconds: how long the server keeps the ticket valid; 0 if it did not say."""
         return SSL_SESSION_get_ticket_lifetime_hint(self.session)
 
     @property
     def resumable(self):
+        """bool: whether a client could resume the session: it has a ticket or an id, and OpenSSL has not marked it as
+        not resumable because its connection failed.
+        """
         return bool(SSL_SESSION_is_resumable(self.session))
 
     @property
     def peer_certificate(self):
+        """bytes: the peer's certificate in DER; None if it showed none."""
         return certificate_of(self.session)
 
     @property
     def hostname(self):
+        """str: the name of the host that the session was made for; None if that is not known. It stays that of the full
+        handshake, whatever host the session was resumed on.
+        """
         return host_of(self.session)
 
     def __eq__(self, other):
@@ -334,7 +325,7 @@ cdef class Session:
                 f"id_context={self.id_context} hostname={self.hostname!r} resumable={self.resumable}>")
 
     def __reduce__(self):
-        raise TypeError("a Session is not pickled, because its secret would be in the pickle: write "
+        raise TypeError("a Session cannot be pickled, because its secret would be in the pickle: write "
                         "it with to_der() or save() where it is safe")
 
 
