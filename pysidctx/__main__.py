@@ -94,8 +94,8 @@ def imported(name: str) -> Optional[ModuleType]:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("pysidctx"):
             raise
-        print(f"pysidctx {name} needs the package {error.name}: python -m pip install 'pysidctx[cli]'",
-              file=sys.stderr)
+        print(f"pysidctx {name} needs the package {error.name}: install the extra `cli` (python -m pip install '.[cli]' "
+              "in a checkout)", file=sys.stderr)
         return None
 
 

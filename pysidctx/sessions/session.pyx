@@ -249,8 +249,8 @@ cdef class Session:
 
     @property
     def id(self):
-        """bytes, 0 to 32: the session id. If a client's session has a ticket, it is the SHA-256 of the ticket. It is empty
-        in TLS 1.3 until the first ticket has arrived, and on a server that has issued a ticket of TLS 1.2.
+        """bytes, 0 to 32: the session id. If a client's session has a ticket, it is the SHA-256 of the ticket. It is
+        empty in TLS 1.3 until the first ticket has arrived, and on a server that has issued a ticket of TLS 1.2.
         """
         cdef unsigned int length
         cdef const unsigned char *data = SSL_SESSION_get_id(self.session, &length)
@@ -293,8 +293,8 @@ cdef class Session:
 
     @property
     def resumable(self):
-        """bool: whether a client could resume the session: it has a ticket or an id, and OpenSSL has not marked it as
-        not resumable because its connection failed.
+        """bool: whether a client could resume the session: it has a ticket or an id, and OpenSSL has not marked it
+        as not resumable because its connection failed.
         """
         return bool(SSL_SESSION_is_resumable(self.session))
 
@@ -305,8 +305,8 @@ cdef class Session:
 
     @property
     def hostname(self):
-        """str: the name of the host that the session was made for; None if that is not known. It stays that of the full
-        handshake, whatever host the session was resumed on.
+        """str: the name of the host that the session was made for; None if that is not known. It stays that of the
+        full handshake, whatever host the session was resumed on.
         """
         return host_of(self.session)
 
