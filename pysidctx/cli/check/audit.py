@@ -273,9 +273,10 @@ class Audit:
                 refusals.append(seen.refusal)
             if seen.resumed:
                 resumed += 1
-                fresh = bool(fresh) or any(ticket.data not in known for ticket in seen.tickets)
+                if not seen.ended:
+                    fresh = bool(fresh) or any(ticket.data not in known for ticket in seen.tickets)
+                    client = client._replace(brief=not seen.tickets)  # they do not come: that was seen
                 known |= {ticket.data for ticket in seen.tickets}
-                client = client._replace(brief=not seen.tickets)  # they do not come: that was seen
                 # Else the same again: where workers take turns, the one that made it will come.
                 session = seen.session or session
         return Returning(
