@@ -68,8 +68,8 @@ def test_what_is_missing_is_named(tmp_path, command, package):
     (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError('none', name={package!r})")
     ran = run(*command, cwd=tmp_path)
     assert ran.returncode == 2
-    assert ran.stderr == (f"pysidctx {command[0]} needs the package {package}: python -m pip install "
-                          "'pysidctx[cli]'\n")
+    assert ran.stderr == (f"pysidctx {command[0]} needs the package {package}: install the extra `cli` "
+                          "(python -m pip install '.[cli]' in the checkout)\n")
 
 
 @pytest.mark.parametrize("command", ["check", "demo", "info", "secret", "session"])
