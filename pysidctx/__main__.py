@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import NamedTuple, Optional
 
 from pysidctx import __version__
+from pysidctx.cli import EXTRA
 
 
 class Command(NamedTuple):
@@ -94,8 +95,7 @@ def imported(name: str) -> Optional[ModuleType]:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("pysidctx"):
             raise
-        print(f"pysidctx {name} needs the package {error.name}: install the extra `cli` (python -m pip install '.[cli]' "
-              "in a checkout)", file=sys.stderr)
+        print(f"pysidctx {name} needs the package {error.name}: {EXTRA}", file=sys.stderr)
         return None
 
 

@@ -197,10 +197,36 @@ def test_a_file_that_cannot_be_written(make_server_ctx, tmp_path, name, option):
     assert f"{option}: " in done.stderr and "cannot be written" in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("page", ["/nonexistent/page.html", "/dev/full"])
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_page_that_cannot_be_written_is_no_success(make_server_ctx, path, page, options):
+    left_by_yesterday(path)
+    with serving(make_server_ctx()) as port:
+        done = ran(port, "--name", A, "--html", page, "--metrics", path, *options)
+    assert done.returncode == 2 and samples(path.read_text())["success",] == 0
+    assert page in done.stderr or page in done.stdout
+    if options:
+        said = json.loads(done.stdout)
+        assert "error" in said if page.startswith("/nonexistent") else said["finished"]
+    else:
+        assert ("faults: 0" in done.stdout) == (page == "/dev/full")
+
+
+def test_metrics_that_cannot_be_written_hide_no_report(make_server_ctx, tmp_path):
+    with serving(make_server_ctx()) as port:
+        done = ran(port, "--name", A, "--html", tmp_path / "page.html", "--metrics", "/dev/full", "--json")
+        failed = ran(1, "--html", tmp_path / "failed.html", "--metrics", "/dev/full", "--json")
+    assert done.returncode == 2 and json.loads(done.stdout)["finished"]
+    assert failed.returncode == 2 and "cannot be reached" in json.loads(failed.stdout)["error"]
+    for each in (done, failed):
+        assert "--metrics: '/dev/full' cannot be written" in each.stderr
+    assert (tmp_path / "page.html").exists() and (tmp_path / "failed.html").exists()
+
+
 def test_without_prometheus_client(tmp_path):
     (tmp_path / "prometheus_client.py").write_text("raise ModuleNotFoundError('no', name='prometheus_client')")
     done = ran(1, "--metrics", tmp_path / "shop.prom", cwd=tmp_path)
-    assert done.returncode == 2 and "pysidctx[cli]" in done.stderr
+    assert done.returncode == 2 and "python -m pip install '.[cli]'" in done.stderr
     assert "cannot be reached" in ran(1, cwd=tmp_path).stderr  # and nothing else needs it
 
 

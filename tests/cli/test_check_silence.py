@@ -34,6 +34,16 @@ const server = tls.createServer({...of('a.test'), minVersion: process.argv[3]}, 
 server.addContext('b.test', tls.createSecureContext(of('b.test')));
 server.listen(+process.argv[2], '127.0.0.1');
 """
+NODE_THAT_CLOSES = """
+const tls = require('tls'), fs = require('fs');
+const of = name => ({key: fs.readFileSync(name + '.pem'), cert: fs.readFileSync(name + '.pem')});
+const server = tls.createServer({...of('a.test'), minVersion: 'TLSv1.3'}, connection => {
+    connection.on('error', () => {});
+    setTimeout(() => connection.destroy(), 20);
+});
+server.addContext('b.test', tls.createSecureContext(of('b.test')));
+server.listen(+process.argv[2], '127.0.0.1');
+"""
 NODE_HTTP2 = """
 const http2 = require('http2'), fs = require('fs');
 const pem = fs.readFileSync('a.test.pem');
@@ -135,6 +145,28 @@ def test_sessions_that_cross_behind_a_greeting(folder, said):
         for made, offered in ((A, B), (B, A))}
 
 
+def test_sessions_that_cross_before_the_server_closes(folder, said):
+    """Without a close_notify, soon after a resumed handshake, for which there are no new tickets."""
+    with Peer(node(NODE_THAT_CLOSES), folder) as peer:
+        assert s_client_resumes(folder, peer.port, A, B)
+        found = said(peer.port, "--name", A, "--name", B, "--connections", "4")
+    assert found["code"] == 1
+    assert {each["seen"] for each in found["findings"] if each["grade"] == "fault"} == {
+        f"a session made for {made} is resumed for {offered}, which has another certificate"
+        for made, offered in ((A, B), (B, A))}
+    assert seen(found, "resumption")["TLS 1.3"] == "3 of 3 returning connections were resumed"
+    assert "the same again" not in json.dumps(found)
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_a_connection_that_is_closed_is_refused_where_a_certificate_is_asked_for(server_ctx, asks):
+    server_ctx.verify_mode = ssl.CERT_OPTIONAL if asks else ssl.CERT_NONE
+    with without_tickets(server_ctx, lambda made: None) as port:
+        found = visit(Target("127.0.0.1", port, "127.0.0.1"), A, Client("TLS 1.3"))
+    assert (found.admitted, found.refusal, found.ended) == (
+        (False, "the connection was closed", "") if asks else (True, "", "the server closed the connection"))
+
+
 def test_the_visits_of_the_readme_to_a_server_that_greets(folder, monkeypatch, capsys):
     visits = names_in_docs("visit")["visit"]
     made, contexts, path = socket.create_connection, [], folder / "session.pem"
@@ -178,10 +210,11 @@ def pour(made):
 @pytest.mark.parametrize("talk, ended, timeout", [
     (lambda made: made.unwrap(), "the server closed the connection", 5),
     (lambda made: made.sendall(b"hello"), "the server closed the connection", 5),  # without a close_notify
+    (lambda made: None, "the server closed the connection", 5),
     (pour, f"{connection.MOST_DATA} bytes of data had", 5),
     (lambda made: made.recv(10), "the time for a connection was over", 0.5),
     (lambda made: made.recv(10), "", 5),
-], ids=["closes", "talks and closes", "pours", "in too little time", "in time"])
+], ids=["closes", "talks and closes", "breaks off", "pours", "in too little time", "in time"])
 def test_what_ended_the_reading_is_told(said, server_ctx, talk, ended, timeout):
     with without_tickets(server_ctx, talk) as port:
         found = said(port, "--name", A, "--timeout", timeout)

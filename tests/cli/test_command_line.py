@@ -69,7 +69,7 @@ def test_what_is_missing_is_named(tmp_path, command, package):
     ran = run(*command, cwd=tmp_path)
     assert ran.returncode == 2
     assert ran.stderr == (f"pysidctx {command[0]} needs the package {package}: install the extra `cli` "
-                          "(python -m pip install '.[cli]' in a checkout)\n")
+                          "(python -m pip install '.[cli]' in the checkout)\n")
 
 
 @pytest.mark.parametrize("command", ["check", "demo", "info", "secret", "session"])

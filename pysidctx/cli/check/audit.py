@@ -4,7 +4,8 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable
-from itertools import count, permutations, product
+from functools import lru_cache
+from itertools import permutations, product
 from typing import NamedTuple, Optional
 
 from pysidctx import Session
@@ -17,6 +18,8 @@ from pysidctx.cli.check.messages import Ticket
 TRIES = 12
 FEW_TRIES = 4
 SURE = 0.001  # how likely it may be, at most, that a result is luck
+LOADS = [percent / 100 for percent in range(5, 100)]  # of a worker, as shares of all connections
+ALL_COUNTS = 1.5  # by how much luck is likelier with any counts than with the likeliest ones
 # More handshakes with a name that seems to have another certificate: where machines have several, it may be
 # only this one that has.
 LOOKS = 6
@@ -273,9 +276,10 @@ class Audit:
                 refusals.append(seen.refusal)
             if seen.resumed:
                 resumed += 1
-                fresh = bool(fresh) or any(ticket.data not in known for ticket in seen.tickets)
+                if not seen.ended:
+                    fresh = bool(fresh) or any(ticket.data not in known for ticket in seen.tickets)
+                    client = client._replace(brief=not seen.tickets)  # they do not come: that was seen
                 known |= {ticket.data for ticket in seen.tickets}
-                client = client._replace(brief=not seen.tickets)  # they do not come: that was seen
                 # Else the same again: where workers take turns, the one that made it will come.
                 session = seen.session or session
         return Returning(
@@ -325,12 +329,12 @@ class Audit:
 
     def carried(self, client: Client, made: Optional[str], offered: Host, usual: Returning, much: bool,
                 at_home: bool, target: Optional[Target] = None) -> Crossing:
-        """Offer a session elsewhere, until it is taken, or so often that this is no luck if it `usual`ly is.
+        """Offer sessions elsewhere, until one is taken, or so often that this is no luck if they `usual`ly are.
 
         As often as may be, where `much` depends on it.
         """
         most = max(TRIES, self.options.connections)
-        wanted = most if much else min(most, tries(usual.resumed, usual.answered))
+        wanted = most if much else tries(usual.resumed, usual.answered, most)
         first = self.connect_twice(client, made)
         crossing = Crossing(str(made), target.address if target else str(offered.name), 0, None,
                             client.certificate is not None, first.certificate, at_home, "",
@@ -342,7 +346,7 @@ class Audit:
         # before the session was looked at; but the same alert again is meant.
         answers, silent = {"" if offered.seen.admitted else offered.seen.refusal}, 0
         for number in range(wanted + 2):
-            if number == wanted // 2:  # another one, if it comes to that: a server may have lost the first
+            if number:  # another one each time: else all of them may be of a worker that few connections reach
                 again = self.connect(client, made)
                 if again.session is not None:
                     session, crossing = again.session, crossing._replace(certificate=again.certificate)
@@ -362,16 +366,19 @@ class Audit:
         return crossing
 
 
+@lru_cache(None)
 def luck(resumed: int, answered: int, misses: int) -> float:
-    """How likely `misses` are, one after the other, of what is resumed as often as these counts say.
+    """How likely these counts and then `misses` are, at most, where workers share nothing that take any session.
 
-    Where some were not resumed, workers that share nothing take turns: the share that resumes is not known but
-    from the counts, by Laplace's rule of succession, and each miss adds to them. Where all were resumed, there
-    would be two such workers at least, and it took luck to meet one of them each time.
+    `resumed` of `answered` connections offered sessions of one worker; each miss offered one of whichever worker had
+    made it. Tried are loads of some workers with equal ones, beside many with next to none, which are the worst.
     """
-    if resumed == answered:
-        return 0.5 ** (answered + misses)
-    return math.prod((answered - resumed + 1 + miss) / (answered + 2 + miss) for miss in range(misses))
+    if not resumed:
+        return 1.0
+    return min(1.0, ALL_COUNTS * max(
+        workers * load * math.comb(answered, resumed) * load**resumed * (1 - load)**(answered - resumed)
+        * (1 - workers * load**2)**misses
+        for load in LOADS for workers in range(1, int(1 / load) + 1)))
 
 
 def unseen(shown: Shown) -> float:
@@ -379,8 +386,8 @@ def unseen(shown: Shown) -> float:
     return sum(times == 1 for times in shown.values()) / sum(shown.values()) if shown else 1.0
 
 
-def tries(resumed: int, answered: int) -> int:
+def tries(resumed: int, answered: int, most: int) -> int:
     """After how many misses, of sessions that are resumed so often, none is luck; few, if none is resumed."""
     if not resumed:
         return FEW_TRIES
-    return next(misses for misses in count(2) if luck(resumed, answered, misses) < SURE)
+    return next((misses for misses in range(2, most) if luck(resumed, answered, misses) < SURE), most)

@@ -30,6 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Audit, report, and return 1 for a fault, 2 if there is nothing to audit, 3 if it ended early, else 0."""
     output = Output(arguments)
     begun = time.monotonic()
+    report: Optional[Report] = None
     with output.told_of_failures():
         output.prepare()
         target, options, made = asked(arguments)
@@ -38,9 +39,10 @@ def run(arguments: argparse.Namespace) -> int:
         refuse_silence(target, options, evidence)
         report = Report(target, options, evidence, found(evidence, options))
         output.write(report)
-    if output.failure:
+    if report is not None:
+        output.tell(report)
+    if output.failure or report is None:
         return 2
-    output.tell(report)
     if report.fails_on(arguments.fail_on):
         return 1
     return UNFINISHED if evidence.unfinished else 0

@@ -135,7 +135,7 @@ def visit(target: Target, name: Optional[str], client: Client,
             if exchange.tls.version() == "TLSv1.3":
                 begin(exchange, name or str(target), client)
                 brief = client.brief and exchange.tls.session_reused
-                refusal, ended = settle(exchange, messages, min(SETTLE, LEAST_SETTLE + took) if brief else SETTLE)
+                refusal, ended = read_on(exchange, messages, min(SETTLE, LEAST_SETTLE + took) if brief else SETTLE)
             admitted = not refusal
             if not exchange.tls.session_reused and messages.certificate is None:  # it came compressed
                 messages.certificate = exchange.tls.getpeercert(True)
@@ -166,10 +166,12 @@ def begin(exchange: Exchange, host: str, client: Client) -> None:
             exchange.until_done(lambda: exchange.tls.write(said))
 
 
-def settle(exchange: Exchange, messages: Messages, seconds: float) -> tuple[str, str]:
+def read_on(exchange: Exchange, messages: Messages, seconds: float) -> tuple[str, str]:
     """See what comes of TLS 1.3 in the time after the handshake, be it tickets, data or a refusal.
 
-    Returns the refusal, and what ended this before tickets had all their time to come.
+    Returns the refusal, and what ended this before tickets had all their time to come. A connection that is closed
+    without an alert is refused only where the server has asked for a certificate, which it judges after the
+    client's handshake is done (RFC 8446, section 4.4.2.4); a resumed handshake has none.
     """
     end = time.monotonic() + seconds
     in_time, exchange.deadline = end <= exchange.deadline, min(exchange.deadline, end)
@@ -190,9 +192,9 @@ def settle(exchange: Exchange, messages: Messages, seconds: float) -> tuple[str,
     except TIMEOUTS:
         return "", "" if in_time or messages.tickets else "the time for a connection was over"
     except OSError as error:
-        if messages.alert or not (data or messages.tickets):
-            return messages.alert or reason(error), ""
-        return "", CLOSED
+        why = messages.alert or reason(error)
+        in_doubt = not (data or messages.tickets) and (messages.asked or why != CLOSED_EARLY)
+        return (why, "") if messages.alert or in_doubt else ("", CLOSED)
     return "", ""
 
 

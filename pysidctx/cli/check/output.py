@@ -7,10 +7,11 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Optional
 
+from pysidctx.cli import EXTRA
 from pysidctx.cli.check import whole_file
 from pysidctx.cli.check.report import Report
 from pysidctx.cli.check.report_text import show
@@ -18,7 +19,8 @@ from pysidctx.cli.check.summary import summary
 from pysidctx.cli.screen import Screen
 
 # The options that name files, and the modules that write them, which may need packages that are not there.
-FORMATS = {"html": "report_html", "metrics": "report_metrics"}
+# Metrics come first: they tell whoever watches the audits that one has failed.
+FORMATS = {"metrics": "report_metrics", "html": "report_html"}
 
 
 class Unreachable(Exception):
@@ -36,18 +38,20 @@ class Output:
         self.failure = ""  # why there is no report
 
     def prepare(self) -> None:
-        """Before any connection is made: Unreachable for a file that cannot be written."""
+        """Before any connection is made: Unreachable for files that cannot be written, once the others are ready."""
+        failures = []
         for name, path in self.files.items():
             if not whole_file.is_writable(path):
-                raise Unreachable(
-                    f"--{name}: {path!r} cannot be written: name a file in a folder that you may write to")
+                failures.append(f"--{name}: {path!r} cannot be written: name a file in a folder that you may write to")
+                continue
             try:
                 self.formats[name] = importlib.import_module(f"pysidctx.cli.check.{FORMATS[name]}")
             except ModuleNotFoundError as error:
                 if error.name is None or error.name.startswith("pysidctx"):
                     raise
-                raise Unreachable(
-                    f"--{name} needs the package {error.name}: python -m pip install 'pysidctx[cli]'") from None
+                failures.append(f"--{name} needs the package {error.name}: {EXTRA}")
+        if failures:
+            raise Unreachable("; ".join(failures))
 
     @contextmanager
     def told_of_failures(self) -> Iterator[None]:
@@ -57,7 +61,7 @@ class Output:
                 yield
         except Unreachable as error:
             if not self.arguments.json:
-                print(f"pysidctx check: {error}", file=sys.stderr)
+                self.complain(str(error))
             self.fail(str(error))
         except KeyboardInterrupt:
             self.fail("interrupted")
@@ -70,17 +74,39 @@ class Output:
             raise
 
     def fail(self, failure: str) -> None:
+        """Tell all that read the output; on standard error, of what cannot be told."""
         self.failure = failure
         for name, module in self.formats.items():
-            whole_file.write(self.files[name], module.of_failure(self.arguments.host, failure))
+            try:
+                whole_file.write(self.files[name], module.of_failure(self.arguments.host, failure))
+            except OSError as error:
+                self.complain(self.unwritten(name, error))
         if self.arguments.json:
             print(json.dumps({"target": self.arguments.host, "error": failure}))
 
     def write(self, report: Report) -> None:
-        """The files, before anything is printed: whoever reads that may have gone away."""
+        """The files, before anything is printed: whoever reads that may have gone away.
+
+        Each of them by itself: where one cannot be written, the metrics say so, and the report is printed all the same.
+        """
         made = {name: module.of_report(report, self.arguments.host) for name, module in self.formats.items()}
         for name, data in made.items():
-            whole_file.write(self.files[name], data)
+            try:
+                whole_file.write(self.files[name], data)
+            except OSError as error:
+                self.failure = self.unwritten(name, error)
+                self.complain(self.failure)
+        if self.failure and "metrics" in made:
+            metrics = self.formats["metrics"].of_report(report, self.arguments.host, False)
+            with suppress(OSError):  # which was told
+                whole_file.write(self.files["metrics"], metrics)
+
+    def unwritten(self, name: str, error: OSError) -> str:
+        return f"--{name}: {self.files[name]!r} cannot be written: {error.strerror or error}"
+
+    def complain(self, text: str) -> None:
+        if sys.stderr is not None:
+            print(f"pysidctx check: {text}", file=sys.stderr)
 
     def tell(self, report: Report) -> None:
         if self.arguments.json:

@@ -42,8 +42,9 @@ def of_run(target: str, success: bool) -> Metrics:
     return metrics
 
 
-def of_report(report: Report, target: str) -> bytes:
-    metrics = of_run(target, not report.evidence.unfinished)
+def of_report(report: Report, target: str, success: bool = True) -> bytes:
+    """`success`: False if another file of the same audit could not be written."""
+    metrics = of_run(target, success and not report.evidence.unfinished)
     metrics.put("duration_seconds", "How long the audit took.", report.evidence.seconds)
     metrics.put("connections", "How many connections the audit made.", report.evidence.connections)
     put_grades(metrics, report)

@@ -313,7 +313,7 @@ def carried(way: Way, crossing: Crossing, other: Host, shown: Shown, spared: boo
 
 
 def by_luck(crossing: Crossing) -> str:
-    return f"which may be luck: {crossing.tries} tries miss with a probability of {100 * crossing.luck:.2g}%"
+    return f"which may be luck: {crossing.tries} tries miss with a probability of up to {100 * crossing.luck:.2g}%"
 
 
 def told(crossing: Crossing) -> str:
