@@ -75,6 +75,14 @@ def pem_files(tmp_path, ca, certificate):
     return paths
 
 
+@pytest.fixture(scope="session")
+def files_of_hosts(ca):
+    """What the documentation's hosts load, by file name: their certificates with keys, and the CA of their clients."""
+    pem = {f"{name}.pem": ca.issue_cert(f"{name}.example", key_type=trustme.KeyType.ECDSA).private_key_and_cert_chain_pem
+           for name in ("shop", "bank")}
+    return {name: blob.bytes().decode() for name, blob in {**pem, "clients-ca.pem": ca.cert_pem}.items()}
+
+
 @pytest.fixture
 def key_file(tmp_path):
     """Writes a file that nobody else may read."""

@@ -42,14 +42,16 @@ def test_parts_of_examples(code):
 
 
 @pytest.mark.parametrize("code", [code for code in blocks("python") if code not in PARTS])
-def test_python(code, tmp_path, pem_files):
+def test_python(code, tmp_path, pem_files, files_of_hosts):
     assert pem_files[0] == tmp_path / "server.pem"
+    for name, pem in files_of_hosts.items():
+        (tmp_path / name).write_text(pem)
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True)
 
 
 def test_mypy(tmp_path):
-    """The examples beside each other, as those need it that import another one."""
-    files = {f"block_{number}.py": code for number, code in enumerate(blocks("python"))}
+    """The examples beside each other, as those need it that import another one; their parts are in them."""
+    files = {f"block_{number}.py": code for number, code in enumerate(blocks("python")) if code not in PARTS}
     files.update((name.replace(".conf", "_conf"), code) for name, code in EXAMPLES.items())
     for name, code in files.items():
         (tmp_path / name).write_text(code)
