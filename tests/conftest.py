@@ -78,9 +78,11 @@ def pem_files(tmp_path, ca, certificate):
 @pytest.fixture(scope="session")
 def files_of_hosts(ca):
     """What the documentation's hosts load, by file name: their certificates with keys, and the CA of their clients."""
-    pem = {f"{name}.pem": ca.issue_cert(f"{name}.example", key_type=trustme.KeyType.ECDSA).private_key_and_cert_chain_pem
-           for name in ("shop", "bank")}
-    return {name: blob.bytes().decode() for name, blob in {**pem, "clients-ca.pem": ca.cert_pem}.items()}
+    blobs = {"clients-ca.pem": ca.cert_pem}
+    for name in ("shop", "bank"):
+        issued = ca.issue_cert(f"{name}.example", key_type=trustme.KeyType.ECDSA)
+        blobs[f"{name}.pem"] = issued.private_key_and_cert_chain_pem
+    return {name: blob.bytes().decode() for name, blob in blobs.items()}
 
 
 @pytest.fixture
