@@ -6,7 +6,8 @@ import time
 import pytest
 import trustme
 from handshakes import VERSIONS
-from server_programs import VISITS, PythonClient, visits
+from readme import EXAMPLES
+from server_programs import PROGRAMS, VISITS, PythonClient, visits
 
 SHOP, BANK = "shop.example", "bank.example"
 
@@ -18,9 +19,21 @@ def client_file(tmp_path, client_certificate):
     return path
 
 
+@pytest.fixture(params=["gunicorn", "uvicorn"])
+def start_hosts(start, secret, request):
+    """The example, and uvicorn with the same hook."""
+    if request.param == "gunicorn":
+        return lambda: start("gunicorn hosts")
+    (name, code), = PROGRAMS["uvicorn"].files.items()
+    own = code.replace("from pysidctx.servers import ssl_context_factory", "from hook import ssl_context")
+    own = own.replace("ssl_context_factory=ssl_context_factory", "ssl_context_factory=ssl_context")
+    assert own.count("ssl_context_factory") == 1
+    return lambda: start("uvicorn", files={name: own, "hook.py": EXAMPLES["gunicorn_hosts.conf.py"]}, secret=secret)
+
+
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
-def test_sessions_stay_with_their_host_on_all_workers(start, pem_files, client_file, version):
-    with start("gunicorn hosts") as server:
+def test_sessions_stay_with_their_host_on_all_workers(start_hosts, pem_files, client_file, version):
+    with start_hosts() as server:
         known = {name: PythonClient(pem_files[1], version, client_file, name=name) for name in (SHOP, BANK, "a.test")}
         for client in known.values():
             resumed, processes = visits(client, [server.port])
@@ -39,13 +52,13 @@ def test_sessions_stay_with_their_host_on_all_workers(start, pem_files, client_f
             stranger.visit(server.port)
 
 
-def test_a_renewed_certificate_of_a_host(start, pem_files, tmp_path):
+def test_a_renewed_certificate_of_a_host(start_hosts, pem_files, tmp_path):
     """Which the server's own configuration does not name."""
     ca = trustme.CA(key_type=trustme.KeyType.ECDSA)
     ca.cert_pem.write_to_path(tmp_path / "renewed.pem")
     former, renewed = (PythonClient(path, ssl.TLSVersion.TLSv1_3, name=SHOP)
                        for path in (pem_files[1], tmp_path / "renewed.pem"))
-    with start("gunicorn hosts") as server:
+    with start_hosts() as server:
         visits(former, [server.port], 20)
         ca.issue_cert(SHOP, key_type=trustme.KeyType.ECDSA).private_key_and_cert_chain_pem.write_to_path(
             server.folder / "shop.pem")
