@@ -48,8 +48,9 @@ def test_sessions_stay_with_their_host_on_all_workers(start_hosts, pem_files, cl
         stranger = PythonClient(pem_files[1], version, name=SHOP)
         stranger.visit(server.port)
         stranger.name = BANK
-        with pytest.raises(OSError, match="(?i)certificate required|handshake failure"):
+        with pytest.raises(OSError):  # asyncio, and so uvicorn, discards the alert
             stranger.visit(server.port)
+        assert known[BANK].visit(server.port)[0]
 
 
 def test_a_renewed_certificate_of_a_host(start_hosts, pem_files, tmp_path):
