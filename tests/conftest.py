@@ -22,7 +22,8 @@ settings.load_profile("suite")
 # Those that build, install or run long come last, the longest of them first: whole files are
 # what several workers share among them, and nobody is to wait for one that began late.
 SLOW = ("test_leaks.py", "test_sanitizer.py", "test_benchmarks.py", "test_packaging.py", "test_readme.py",
-        "test_servers.py", "test_stubs.py", "test_demo.py", "test_hostmap_threads.py", "test_forks.py",
+        "test_servers.py", "test_hosts_of_workers.py", "test_stubs.py", "test_demo.py", "test_hostmap_threads.py",
+        "test_forks.py",
         "test_session_fuzz.py", "test_truststore.py", "test_server_limits.py", "test_setup.py", "test_c_interface.py",
         "test_isolation.py", "test_check_servers.py", "test_check_summaries.py", "test_check_report.py",
         "test_check_html.py", "test_check_metrics.py", "test_command_line.py", "test_event_loops.py", "test_lint.py",
@@ -73,6 +74,16 @@ def pem_files(tmp_path, ca, certificate):
     for blob, path in zip((certificate.private_key_and_cert_chain_pem, ca.cert_pem), paths):
         blob.write_to_path(path)
     return paths
+
+
+@pytest.fixture(scope="session")
+def files_of_hosts(ca):
+    """What the documentation's hosts load, by file name: their certificates with keys, and the CA of their clients."""
+    blobs = {"clients-ca.pem": ca.cert_pem}
+    for name in ("shop", "bank"):
+        issued = ca.issue_cert(f"{name}.example", key_type=trustme.KeyType.ECDSA)
+        blobs[f"{name}.pem"] = issued.private_key_and_cert_chain_pem
+    return {name: blob.bytes().decode() for name, blob in blobs.items()}
 
 
 @pytest.fixture

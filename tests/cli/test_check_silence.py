@@ -167,24 +167,50 @@ def test_a_connection_that_is_closed_is_refused_where_a_certificate_is_asked_for
         (False, "the connection was closed", "") if asks else (True, "", "the server closed the connection"))
 
 
-def test_the_visits_of_the_readme_to_a_server_that_greets(folder, monkeypatch, capsys):
-    visits = names_in_docs("visit")["visit"]
-    made, contexts, path = socket.create_connection, [], folder / "session.pem"
+@pytest.fixture
+def visits(monkeypatch):
+    """The documentation's visit() to a port, and the contexts that it makes."""
+    documented, contexts = names_in_docs("visit")["visit"], []
+    make, connect = ssl.SSLContext, socket.create_connection
 
-    def context():
-        contexts.append(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
-        contexts[-1].load_verify_locations(folder / "ca.pem")
-        return contexts[-1]
+    def visit_of(port, path, ca_file):
+        def context():
+            contexts.append(make(ssl.PROTOCOL_TLS_CLIENT))
+            contexts[-1].load_verify_locations(ca_file)
+            return contexts[-1]
 
-    monkeypatch.setattr(ssl, "create_default_context", context)
+        with monkeypatch.context() as patched:
+            patched.setattr(ssl, "create_default_context", context)
+            patched.setattr(socket, "create_connection",
+                            lambda where: connect(("127.0.0.1", port), timeout=TIMEOUT))
+            documented(A, path)
+
+    visit_of.contexts = contexts
+    return visit_of
+
+
+def test_the_visits_of_the_documentation_to_a_server_that_greets(folder, visits, capsys):
+    path = folder / "session.pem"
     with Peer(node(NODE_TLS, "TLSv1.3"), folder) as peer:
-        monkeypatch.setattr(socket, "create_connection",
-                            lambda where: made(("127.0.0.1", peer.port), timeout=TIMEOUT))
-        visits(A, path)
+        visits(peer.port, path, folder / "ca.pem")
         assert Session.load(path, id_context=b"shop/v1").resumable
-        visits(A, path)
+        visits(peer.port, path, folder / "ca.pem")
     assert capsys.readouterr().out.count("a full handshake") == 1
-    assert [ctx.session_stats()["hits"] for ctx in contexts] == [0, 1]
+    assert [ctx.session_stats()["hits"] for ctx in visits.contexts] == [0, 1]
+
+
+@pytest.mark.parametrize("verify", [ssl.CERT_NONE, ssl.CERT_REQUIRED], ids=["no tickets", "refused"])
+@pytest.mark.parametrize("greets", [True, False], ids=["greets", "closes"])
+def test_visits_that_bring_no_session_keep_the_one_before(make_server_ctx, pem_files, tmp_path, visits, verify, greets):
+    path, server_ctx = tmp_path / "session.pem", make_server_ctx()
+    with without_tickets(server_ctx, lambda made: made.recv(100) and made.sendall(b"hello")) as port:
+        server_ctx.num_tickets = 2
+        visits(port, path, pem_files[1])
+    kept = path.read_bytes()
+    server_ctx = make_server_ctx(verify=verify)
+    with without_tickets(server_ctx, lambda made: made.sendall(b"hello") if greets else made.unwrap()) as port:
+        visits(port, path, pem_files[1])
+    assert path.read_bytes() == kept
 
 
 @contextlib.contextmanager

@@ -40,6 +40,13 @@ def test_links_lead_somewhere(page, tracked_files):
         assert not anchor or anchor in anchors(PAGES[target]), link
 
 
+def test_the_helpers_of_tests_are_there():
+    helpers = re.findall(r"^\| ((?:`\w+\.py`(?:, )?)+) \|", PAGES["CONTRIBUTING.md"], re.MULTILINE)
+    files = re.findall(r"`(\w+\.py)`", "".join(helpers))
+    assert "handshakes.py" in files
+    assert set(files) <= {path.name for path in (ROOT / "tests" / "support").iterdir()}
+
+
 def test_every_page_is_reached_from_the_readme():
     reached, waiting = set(), ["README.md"]
     while waiting:

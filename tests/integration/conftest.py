@@ -21,14 +21,15 @@ def secret(tmp_path):
 
 
 @pytest.fixture
-def start(tmp_path, certificate):
+def start(tmp_path, certificate, files_of_hosts):
     """A server by the name of its example, as a context manager."""
     numbers = count()
 
     def starting(name, *, certificate=certificate, **options):
         if "uvicorn" in name:
             needs_the_hook()
-        return Running(PROGRAMS[name], tmp_path / f"{name} {next(numbers)}", certificate=certificate, **options)
+        return Running(PROGRAMS[name], tmp_path / f"{name} {next(numbers)}", certificate=certificate,
+                       pem_files=files_of_hosts, **options)
 
     return starting
 

@@ -1,6 +1,7 @@
 """The documentation as the tests read it: README.md and the other pages, their blocks of code, and the examples."""
 
 import re
+import shlex
 from typing import Any, NamedTuple
 
 from machine import ROOT
@@ -24,6 +25,17 @@ EXAMPLES = {path.name: path.read_text() for path in sorted((ROOT / "examples").i
 
 def blocks(language: str) -> list[str]:
     return [block.code for block in BLOCKS if block.language == language]
+
+
+def commands(code: str) -> list[list[str]]:
+    """Those of a block of the prompt, each with its arguments."""
+    lines = code.replace("\\\n", "").splitlines()
+    assert all(line.startswith("$ ") for line in lines), code
+    return [shlex.split(line[2:]) for line in lines]
+
+
+# They make a certificate, start a server with it, and audit that.
+(FIRST_STEPS,) = [code for code in blocks("console") if "$ openssl req" in code]
 
 
 def names_in_docs(name: str) -> dict[str, Any]:

@@ -66,6 +66,7 @@ def separate(*names: str) -> Program:
 PROGRAMS = {
     "gunicorn": of_gunicorn(GUNICORN),
     "gunicorn gthread": of_gunicorn(GUNICORN, "--threads", "4"),
+    "gunicorn hosts": of_gunicorn(EXAMPLES["gunicorn_hosts.conf.py"]),
     "gunicorn uvicorn": of_gunicorn(
         EXAMPLES["gunicorn_uvicorn.conf.py"], app="app:asgi", plain=("--worker-class", "uvicorn_worker.UvicornWorker")),
     "gunicorn aiohttp": of_gunicorn(
@@ -86,10 +87,10 @@ class Running:
 
     def __init__(self, found: Program, folder: Path, *, plain: bool = False, arguments: Optional[Sequence[str]] = None,
                  files: Optional[dict[str, str]] = None, secret: Union[Path, str, None] = None,
-                 certificate: trustme.LeafCert, tls: bool = True) -> None:
+                 certificate: trustme.LeafCert, pem_files: Optional[dict[str, str]] = None, tls: bool = True) -> None:
         self.found, self.folder, self.port = found, folder, free_port()
         self.arguments = arguments or (found.plain_arguments if plain else found.arguments)
-        self.files = files or (found.plain_files if plain else found.files)
+        self.files = {**(files or (found.plain_files if plain else found.files)), **(pem_files or {})}
         self.certificate, self.tls = certificate, tls
         self.environment = {name: value for name, value in os.environ.items()
                             if name not in ("CI", "PYSIDCTX_SECRET_FILE")}
@@ -158,7 +159,9 @@ class Client(Protocol):
 class PythonClient:
     """Comes back with the last session it got."""
 
-    def __init__(self, ca_file: Path, version: ssl.TLSVersion, chain: Optional[Path] = None) -> None:
+    def __init__(self, ca_file: Path, version: ssl.TLSVersion, chain: Optional[Path] = None, *,
+                 name: str = "a.test") -> None:
+        self.name = name
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.context.load_verify_locations(ca_file)
         self.context.minimum_version = self.context.maximum_version = version
@@ -171,7 +174,7 @@ class PythonClient:
 
     def visit(self, port: int) -> tuple[bool, int]:
         with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as plain:
-            with self.context.wrap_socket(plain, server_hostname="a.test",
+            with self.context.wrap_socket(plain, server_hostname=self.name,
                                           session=self.session) as client:
                 client.sendall(REQUEST)
                 said = b"".join(iter(lambda: client.recv(4096), b""))

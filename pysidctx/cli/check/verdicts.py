@@ -269,8 +269,8 @@ def without_sessions(evidence: Evidence, options: Options) -> Iterator[Finding]:
         return
     offering = {crossing.made for found in evidence.crossings.values() for crossing in found}
     for name in options.names:
-        shut = [host for hosts in evidence.hosts.values() for host in hosts
-                if host.name == name and host.demands and not (host.with_certificate and host.with_certificate.admitted)]
+        shut = [host for hosts in evidence.hosts.values() for host in hosts if host.name == name and host.demands
+                and not (host.with_certificate and host.with_certificate.admitted)]
         if shut and name not in offering:
             yield Finding(
                 "names", None, NOTE, "made no session that could be offered to other names",
