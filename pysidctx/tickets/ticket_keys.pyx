@@ -50,7 +50,7 @@ cdef object of_environment = object()
 
 @cython.final
 cdef class TicketKeys:
-    """The keys that a server's session tickets are encrypted with: who has them can resume each other's.
+    """The keys that encrypt session tickets. Processes that have the same keys resume each other's sessions.
 
     `TicketKeys()` are random: for one process, and for the workers that it forks afterwards.
     `TicketKeys.from_secret()` gives the same keys to all who know a secret; `from_secret_file()` reads
@@ -78,7 +78,7 @@ cdef class TicketKeys:
     where there are no random numbers. Any thread may use a TicketKeys at any time. Handshakes use the
     keys in C, without the GIL; they are wiped when nobody needs them any more, and never shown.
 
-    Whoever has the keys, or the secret, can take part in connections that are resumed with their
+    Anyone who has the keys, or the secret, can take part in connections that are resumed with their
     tickets; and in TLS 1.2, whose resumption exchanges no new keys, read recorded ones, with that in
     which the ticket was issued. Keep them as you keep the server's private key.
     """
@@ -245,7 +245,7 @@ cdef class TicketKeys:
             that were installed on it before are replaced. One TicketKeys may be installed on any number
             of contexts. Its session timeout (`SSL_CTX_set_timeout()`) becomes `lifetime`.
 
-        It counts for tickets that are made or read after the call. A connection keeps the keys of the
+        Takes effect for tickets that are issued or read after the call. A connection keeps the keys of the
         context that it was created with, whatever a `HostMap` switches it to.
         A session is resumed if its id context is the connection's, too: see
         `set_session_id_context()`, and `resumable()`, which does both.
@@ -261,8 +261,8 @@ cdef class TicketKeys:
         Raises TypeError for anything that is not an `ssl.SSLContext`; ValueError for a context of
         clients or of one version of TLS; `pysidctx.Error` where OpenSSL fails. Then nothing is changed.
         A RuntimeWarning says where the keys are without effect, because the context issues no tickets: its
-        options have OP_NO_TICKET, or its `num_tickets` is 0. Where a `HostMap` is installed, the contexts
-        count that serve.
+        options have OP_NO_TICKET, or its `num_tickets` is 0. With a `HostMap` installed, the contexts
+        that serve its clients are checked instead.
 
         Safe in any thread, with handshakes going on in others. It takes the context's callbacks for
         tickets: see SSL_CTX_set_tlsext_ticket_key_evp_cb(3) and SSL_CTX_set_session_ticket_cb(3).
