@@ -52,7 +52,7 @@ cdef class Session:
     changes, so any thread may use it at any time. Sessions are equal where their ids and their id
     contexts are; one without an id equals itself alone.
 
-    Whoever knows the secret in it can take part in the connections that it is resumed on.
+    Anyone who knows the secret in it can take part in the connections that it is resumed on.
     `to_der()`, `to_pem()` and `save()` are the only ways out of it: `repr()` shows no secret, there is
     no pickling, and its memory is wiped when it is freed.
 
@@ -254,7 +254,7 @@ cdef class Session:
         conn
             An `ssl.SSLSocket` or `ssl.SSLObject` of a client before its handshake, of any SSLContext
             (`wrap_socket()` of a connected socket with do_handshake_on_connect=False). Not of
-            asyncio, whose handshake begins at once: see the README.
+            asyncio, whose handshake begins at once: see docs/sessions.md.
         any_host
             True takes the session whatever host it was made for, and whether or not the name was
             checked: where one service is known to have all these names.
@@ -334,7 +334,7 @@ cdef class Session:
                 f"id_context={self.id_context} hostname={self.hostname!r} resumable={self.resumable}>")
 
     def __reduce__(self):
-        raise TypeError("a Session is not pickled, because its secret would be in the pickle: write "
+        raise TypeError("a Session cannot be pickled, because its secret would be in the pickle: write "
                         "it with to_der() or save() where it is safe")
 
 
