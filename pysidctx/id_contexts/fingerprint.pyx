@@ -61,7 +61,7 @@ def context_fingerprint(ctx):
        key or by SRP): the set of them
 
     Signature algorithms and the callbacks for pre-shared keys are not in it, because nothing lets
-    them be read; nor is `sni_callback`, whose doings have no number; nor what only C code can set
+    them be read; nor is `sni_callback`, whose behaviour cannot be hashed; nor what only C code can set
     and Python's `ssl` never does, such as a verify callback or a purpose. For contexts that differ
     in these, name the difference beside the fingerprint: `derive_session_id_context("psk",
     context_fingerprint(ctx))`.
