@@ -20,7 +20,7 @@ class LibraryMismatchError(Error, ImportError):
 
 
 class SessionError(Error):
-    """What was given is not one session, or the session is none to resume in this way.
+    """The input is not a session, or the session cannot be resumed on this connection.
 
     The message says why, and what to do; a full handshake is always possible.
     """
