@@ -47,7 +47,7 @@ def warn_of_unknown() -> None:
     for name in os.environ:
         if name.upper().startswith(PREFIX) and name not in VARIABLES:
             known = nearest(name)
-            warnings.warn(f"nobody reads the environment variable {name}: did you mean {known}? "
+            warnings.warn(f"unknown environment variable {name}: did you mean {known}? "
                           f"({VARIABLES[known].kind}; read by {VARIABLES[known].reader})",
                           RuntimeWarning, stacklevel=3)
 
