@@ -20,11 +20,12 @@ class Host(NamedTuple):
 
 
 Host.context.__doc__ = "An `ssl.SSLContext`, as HostMap takes it."
-Host.session_id_context.__doc__ = """A bytes-like object of 1 to 32 bytes.
+Host.session_id_context.__doc__ = (  # type: ignore[misc]
+    """A bytes-like object of 1 to 32 bytes.
 
 It is used unchanged, so sessions survive a change of the context's certificates, CAs or revocation lists, and
 their clients are not verified again. Choose another one then, or leave it to the HostMap to derive one.
-"""  # type: ignore[misc]
+""")
 
 
 class HostMapStats(NamedTuple):
