@@ -275,48 +275,59 @@ cdef class Session:
 
     @property
     def id(self):
+        """bytes, 0 to 32: the session id; on a client with a ticket, the SHA-256 of the ticket."""
         cdef unsigned int length
         cdef const unsigned char *data = SSL_SESSION_get_id(self.session, &length)
         return <bytes> data[:length]
 
     @property
     def id_context(self):
+        """bytes, 0 to 32: the session id context of the connection that made it."""
         return id_context_of(self.session)
 
     @property
     def protocol(self):
+        """str, such as "TLSv1.3", as `SSLSocket.version()` returns it."""
         return protocol_of(self.session)
 
     @property
     def cipher(self):
+        """str: OpenSSL's name of the cipher suite, as `SSLSocket.cipher()` returns it."""
         return SSL_CIPHER_get_name(SSL_SESSION_get0_cipher(self.session)).decode()
 
     @property
     def time(self):
+        """datetime in UTC, to the second: when it was made, or its ticket arrived."""
         return datetime.fromtimestamp(SSL_SESSION_get_time(self.session), timezone.utc)
 
     @property
     def timeout(self):
+        """timedelta: how long after `time` it may be resumed."""
         return timedelta(seconds=SSL_SESSION_get_timeout(self.session))
 
     @property
     def has_ticket(self):
+        """bool: whether there is a ticket, which servers give to clients."""
         return bool(SSL_SESSION_has_ticket(self.session))
 
     @property
     def ticket_lifetime_hint(self):
+        """int, in seconds: how long the server keeps the ticket valid; 0 if it did not say."""
         return SSL_SESSION_get_ticket_lifetime_hint(self.session)
 
     @property
     def resumable(self):
+        """bool: whether a client could resume it."""
         return bool(SSL_SESSION_is_resumable(self.session))
 
     @property
     def peer_certificate(self):
+        """bytes: the peer's certificate in DER; None if it sent none."""
         return certificate_of(self.session)
 
     @property
     def hostname(self):
+        """str: the name of the host that it was made for; None if that is not known."""
         return host_of(self.session)
 
     def __eq__(self, other):
