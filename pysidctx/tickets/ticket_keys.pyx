@@ -45,7 +45,13 @@ SECRET_FILE = private_files.Content("a secret", ValueError, MAX_SECRET, "", grou
 cdef object made_here = object()
 
 # No path: that of the environment variable. Not None, which may come from another variable that is not set.
-cdef object of_environment = object()
+class _OfEnvironment:
+
+    def __repr__(self):
+        return "$PYSIDCTX_SECRET_FILE"
+
+
+cdef object of_environment = _OfEnvironment()
 
 
 @cython.final
@@ -125,7 +131,8 @@ cdef class TicketKeys:
 
         Raises TypeError for a secret that is not bytes-like (a `str` has to be encoded) or not
         contiguous, ValueError for one that is too short or too long, and what `TicketKeys()` raises.
-        The secret is copied; the copy is wiped with the TicketKeys, your own is yours to wipe.
+        The secret is copied; the copy is wiped with the TicketKeys, your own is yours to wipe. Safe in any
+        thread.
         """
         cdef TicketKeys made = TicketKeys.__new__(TicketKeys, made_here)
         cdef Py_buffer view
@@ -155,7 +162,7 @@ cdef class TicketKeys:
 
         Raises OSError where it cannot be read, ValueError where it is not such a file, where others have
         access, and where the environment variable is not set or empty; TypeError for what is no path,
-        and what `from_secret()` raises. Messages name the file, never what is in it.
+        and what `from_secret()` raises. Messages name the file, never what is in it. Safe in any thread.
         """
         cdef TicketKeys made
         named = path is of_environment
@@ -196,7 +203,7 @@ cdef class TicketKeys:
 
         Raises TypeError for one path instead of several; ValueError for none, for two files with keys
         of one name, for a file of another size and for one that others have access to; OSError for
-        one that cannot be read. Messages name the file, never what is in it.
+        one that cannot be read. Messages name the file, never what is in it. Safe in any thread.
         """
         cdef TicketKeys made = TicketKeys.__new__(TicketKeys, made_here)
         if isinstance(paths, (str, bytes, os.PathLike)):
@@ -276,11 +283,12 @@ cdef class TicketKeys:
     def uninstall(self, ctx):
         """Have the connections that `ctx` creates use OpenSSL's own keys again.
 
-        Tickets that were made with these keys are not accepted any more. The session timeout becomes
-        what it was before `install()`.
+        Takes effect for tickets that are issued or read after the call: those made with these keys are no
+        longer accepted. The session timeout becomes what it was before `install()`.
 
         Raises TypeError for anything that is not an `ssl.SSLContext`, ValueError where these keys are
-        not installed, MemoryError. Safe in any thread, with handshakes going on in others.
+        not installed, MemoryError. Safe in any thread, while other threads do handshakes. See
+        SSL_CTX_set_tlsext_ticket_key_evp_cb(3).
         """
         used = unwrapped(ctx)
         cdef SSL_CTX *target = SSL_CTX_from(used)
