@@ -45,7 +45,7 @@ def resumable(ctx, keys, *, id_context=None, exact_id_context=None):
         another certificate, sessions from before are resumed, and nobody verifies their clients
         again until `lifetime` has passed. Choose another one whenever trust changes.
 
-    It counts from the next ClientHello on. Returns `ctx`.
+    Takes effect with the next ClientHello. Returns `ctx`.
 
     Raises TypeError for objects of other types; ValueError for a context of clients or of one version
     of TLS, for an id context that is empty or too long, for both of them, and where none can be derived
@@ -54,7 +54,7 @@ def resumable(ctx, keys, *, id_context=None, exact_id_context=None):
     before. A RuntimeWarning says where the context has no certificate, or issues no tickets. Safe in any
     thread, with handshakes going on in others.
 
-    See `TicketKeys.install()` and `set_session_id_context()`, which tell the rest.
+    See `TicketKeys.install()` and `set_session_id_context()`, which document the rest.
     """
     if isinstance(ctx, TicketKeys):
         raise TypeError("the arguments are swapped: call resumable(ctx, keys)")
@@ -78,8 +78,8 @@ cdef bytes derived_id_context(object ctx, bytes name):
     try:
         fingerprint = context_fingerprint(ctx)
     except ValueError as error:
-        raise ValueError(f"no id context can be derived for this context: {error}, with "
-                         "exact_id_context=") from None
+        raise ValueError(f"no id context can be derived for this context: {error}. "
+                         "Pass your own: exact_id_context=") from None
     named = () if name is None else (name,)
     return derive_session_id_context(<bytes> LABEL_RESUMABLE, fingerprint, *named)
 

@@ -17,7 +17,7 @@ cdef bytes fingerprint_of(const Demands *demands, object context):
     try:
         return fingerprint_under(demands, context)
     except ValueError as error:
-        raise ValueError(f"no id context can be derived for it: {error}. Then say it: "
+        raise ValueError(f"no id context can be derived for it: {error}. Pass your own: "
                          "Host(context, session_id_context)") from None
 
 

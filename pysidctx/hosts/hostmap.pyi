@@ -5,7 +5,7 @@ from typing import Literal, NoReturn, Optional, Union, overload
 from pysidctx._typing import Buffer
 from pysidctx.hosts.host import Host, HostMapStats
 
-# A Buffer, of 1 to 32 bytes, comes back as bytes.
+# A Buffer, of 1 to 32 bytes, is returned as bytes.
 _Served = Union[SSLContext, Host, Buffer]
 
 class HostMap(MutableMapping[str, _Served]):

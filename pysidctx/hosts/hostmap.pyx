@@ -40,73 +40,72 @@ _UNMATCHED = "serve", "reject"
 class HostMap(MutableMapping):
     """A mapping from host patterns to what serves them, for the connections of listening contexts.
 
-    Once installed on the `SSLContext` that a server makes its connections with, it is asked for
+    Install it on the `SSLContext` that a server makes its connections with. It is then consulted for
     every ClientHello, in C and without the GIL, before OpenSSL chooses a version and decides on
-    resumption. By the name that the client sends (RFC 6066, section 3) it sets the session id
-    context and, where a host has an `SSLContext` of its own, has the connection go on as one of
-    that: its certificates, its demands on client certificates, its ciphers, versions, options and
-    application protocols. The documentation has a table of what is carried over.
+    resumption. By the name that the client sends (RFC 6066, section 3) it sets the session id context.
+    If the host has its own `SSLContext`, it also switches the connection to that context: its
+    certificates, client verification, ciphers, versions, options and application protocols. A table in
+    the documentation (docs/hosts.md) lists what is carried over.
 
-    A key is a host name, or a wildcard as in certificates: `*.example.org` stands for names with
-    exactly one label more than `example.org`; an exact name wins over it. Capitals do not count, nor
-    does a dot at the end; keys come back without them. Names are at most 253 characters of letters,
-    digits, hyphens, underscores and dots, in labels of at most 63; international ones are written
+    A key is a host name, or a wildcard as in certificates: `*.example.org` matches names with exactly
+    one label more than `example.org`; an exact name takes precedence. Case does not matter; a trailing
+    dot is ignored. Keys are returned in lower case without it. Names are at most 253 characters of
+    letters, digits, hyphens, underscores and dots, in labels of at most 63; write international ones
     as A-labels.
 
     A value is one of:
 
     an `ssl.SSLContext` of PROTOCOL_TLS_SERVER
-        The connection goes on as one of that context, with the id context
+        The connection is switched to that context, with the id context
         `derive_session_id_context("pysidctx host", pattern, context_fingerprint(context))`.
     `Host(context, session_id_context)`
-        The same with an id context of your own, which stands alone: see `Host`.
+        The same with an id context of your own, which is used unchanged: see `Host`.
     a bytes-like object of 1 to 32 bytes
-        This id context, which stands alone, too; the context stays the listener's.
+        This id context, which is used unchanged, too, with the listener's context.
 
-    Complete a context before it goes into the map: the fingerprint is that of the moment, and
-    OpenSSL does not guard certificates, CAs and ciphers against changes while handshakes read them.
-    Instead of changing these later, put a new context in. Only `verify_mode` and `verify_flags` may
-    change at any time, of hosts' contexts and of listeners: where a connection verifies its client
-    otherwise than was said when its host was put in (for bytes: when the map was installed), another
-    id context is derived for it, so that sessions from before do not resume. An id context of your
-    own counts as it is again when it is put in again, or the map installed again: choose another
-    one then.
+    Complete a context before you put it into the map. The fingerprint is taken when the context is put
+    into the map, and OpenSSL does not protect certificates, CAs and ciphers against changes while
+    handshakes read them. To change these later, put a new context in. Only `verify_mode` and
+    `verify_flags` may change at any time, on hosts' contexts and on listeners: if a connection verifies
+    its client differently from when its host was put in (for bytes: when the map was installed),
+    another id context is derived for it, and sessions from before the change do not resume. If you put
+    a host with its own id context in again, or install the map again, that id context is used
+    unchanged; choose a new one.
 
-    A session is resumed where the id contexts are equal, so by default only under its own pattern.
-    Names that are not in the map have an id context of their own, and connections without a name
-    another one, derived from the listener's id context, or from its fingerprint where it has none.
-    Up to TLS 1.2, a session that was made under a wildcard, or under a name that is not in the
-    map, is besides bound to the very name (RFC 6066 forbids to resume it under another). An id
-    context that was set on the connection itself wins over all of them.
+    A session is resumed if the id contexts are equal, so by default only under its own pattern. Names
+    that are not in the map have their own id context, and connections without a name another one,
+    derived from the listener's id context, or from its fingerprint if it has none. Up to TLS 1.2, a
+    session made under a wildcard, or under a name that is not in the map, is also bound to that very
+    name (RFC 6066 forbids resuming it under another). An id context that was set on the connection
+    itself takes precedence over all of them.
 
-    The first ClientHello decides. A second one in the same connection, after a HelloRetryRequest or
-    in a renegotiation, that names another host ends it with the alert illegal_parameter; unless
-    `sni_callback` has made the connection one of a context that is in no map.
+    The first ClientHello decides. A later one in the same connection, after a HelloRetryRequest or in
+    a renegotiation, that names another host ends the connection with the alert illegal_parameter,
+    unless `sni_callback` has switched the connection to a context that is in no map.
 
-    A change has its effect on each ClientHello that is read after it; each one sees the map from
-    before or from after it, whole, also for `update()` and `clear()`. Connections keep the
-    context that they were given, for as long as they live; one that is stored on that context keeps
-    it for ever, as with `ssl` alone, where the garbage collector does not see it either. Any thread
-    may use a map at any time; iteration goes over the patterns that were there when it began, in no
-    particular order.
+    A change takes effect with the next ClientHello. Each ClientHello sees the whole map as it was
+    before or after the change, also for `update()` and `clear()`. Connections keep the context that
+    they were given as long as they live. If you store a connection on its own context, neither is ever
+    freed, as with `ssl` alone. Safe in any thread; iteration covers the patterns that were there when
+    it began, in no particular order.
 
     other
-        A mapping, or pairs, that it begins with: as for `update()`.
+        A mapping, or pairs, to begin with: as for `update()`.
 
-    Raises, from whatever puts entries in, and then nothing is changed:
+    Whatever puts entries in raises, and then nothing is changed:
 
     TypeError
-        A key that is not a str, a value that is none of the above.
+        A key is not a str, or a value is none of the above.
     ValueError
-        A key that is not a host name: an IP address, a misplaced wildcard, a name that is not
-        ASCII (the message has its A-label). An id context that is empty or too long. A context for
-        clients, or for one version of TLS by its PROTOCOL. A context without an id context of its
-        own whose fingerprint cannot be taken, see `context_fingerprint()`.
+        A key is not a host name: an IP address, a misplaced wildcard, a name that is not ASCII (the
+        message contains its A-label). An id context is empty or too long. A context is for clients, or
+        its PROTOCOL is for one version of TLS. The fingerprint of a context without an id context of
+        its own cannot be taken, see `context_fingerprint()`.
     MemoryError
-        No memory for it, or no random numbers.
+        Out of memory, or no random numbers.
 
-    A RuntimeWarning says where a context has no certificate; and where the map is installed, what of its
-    settings has no effect there, as `install()` does.
+    A RuntimeWarning says if a context has no certificate, and, if the map is installed, which of its
+    settings have no effect there, as `install()` does.
     """
 
     __slots__ = ("_hosts", "__weakref__")
@@ -124,10 +123,16 @@ class HostMap(MutableMapping):
         return found[0]
 
     def __setitem__(self, pattern, value):
+        """Put an entry in, or replace that of an equal pattern.
+
+        Raises what the class documents, and then nothing is changed. Takes effect with the next
+        ClientHello. Safe in any thread, while other threads do handshakes.
+        """
         cdef Hosts hosts = self._hosts
         hosts.put(pattern, value)
 
     def __delitem__(self, pattern):
+        """Remove an entry; KeyError if there is none. Effect and thread safety as for setting one."""
         cdef Hosts hosts = self._hosts
         if not hosts.remove(pattern):
             raise KeyError(pattern)
@@ -144,18 +149,19 @@ class HostMap(MutableMapping):
         return f"<{type(self).__name__} of {len(self)} hosts, unmatched={self.unmatched!r}>"
 
     def __reduce__(self):
-        raise TypeError("a HostMap cannot be pickled or copied as it is: HostMap(hosts) makes "
-                        "another with the same entries")
+        raise TypeError("a HostMap cannot be pickled or copied: HostMap(hosts) makes another one with "
+                        "the same entries")
 
     def update(self, other=(), /, **hosts):
-        """Put many entries in at once: each ClientHello sees all of them, or none yet.
+        """Put many entries in at once: each ClientHello sees all of them, or none.
 
         other
             A mapping, an object with `keys()`, or an iterable of pairs; keyword arguments are more
-            entries. Of equal patterns the last one counts.
+            entries. Of equal patterns, the last one is used.
 
-        Raises what setting one entry raises, and then none was put in. A context's fingerprint is
-        taken once for the whole call.
+        Raises what setting one entry raises, and then nothing is changed. The fingerprint of a context
+        is taken once for the whole call. Takes effect with the next ClientHello. Safe in any thread,
+        while other threads do handshakes.
         """
         cdef Hosts mine = self._hosts
         if is_context(other) or isinstance(other, (str, bytes)):
@@ -170,12 +176,16 @@ class HostMap(MutableMapping):
         mine.put_all(chain(items, hosts.items()))
 
     def clear(self):
-        """Remove all entries at once."""
+        """Remove all entries at once: each ClientHello sees all of them, or none.
+
+        Raises MemoryError, and then nothing is changed. Takes effect with the next ClientHello. Safe in
+        any thread, while other threads do handshakes.
+        """
         cdef Hosts hosts = self._hosts
         hosts.clear()
 
     def match(self, name):
-        """Return the pattern that serves the server name `name`, or None; as a ClientHello is routed.
+        """Return the pattern that serves the server name `name`, or None, as a ClientHello is routed.
 
         name
             A str, as a client would send it.
@@ -187,11 +197,11 @@ class HostMap(MutableMapping):
 
     @property
     def unmatched(self):
-        """What happens to a client that names no host of the map, or none at all.
+        """What happens to a client that names no host of the map, or sends no name.
 
-        "serve", at first: it is served by the listener's own context. "reject": its handshake ends
-        with the alert unrecognized_name (RFC 6066, section 3). A change counts from the next
-        ClientHello on. Setting anything else is a ValueError.
+        "serve" (the default): the listener's own context serves it. "reject": its handshake ends with
+        the alert unrecognized_name (RFC 6066, section 3). A change takes effect with the next
+        ClientHello. Any other value raises ValueError. Safe in any thread.
         """
         cdef Hosts hosts = self._hosts
         return _UNMATCHED[flag_load(&hosts.table.rejects_unmatched)]
@@ -204,17 +214,7 @@ class HostMap(MutableMapping):
         flag_store(&hosts.table.rejects_unmatched, _UNMATCHED.index(value))
 
     def stats(self):
-        """Return a HostMapStats: how many connections were routed, on all listeners together.
-
-        matched
-            Their host was found.
-        unmatched
-            They named no host of the map, or none, and were served by the listener's context.
-        rejected
-            The same, but their handshake ended with the alert unrecognized_name.
-        malformed
-            Their server_name extension was against RFC 6066, and their handshake ended with the
-            alert decode_error.
+        """Return a `HostMapStats`: how many connections were routed, on all listeners together.
 
         A connection counts once, when its first ClientHello is read. Safe in any thread.
         """
@@ -224,38 +224,37 @@ class HostMap(MutableMapping):
             HOSTS_MATCHED, HOSTS_UNMATCHED, HOSTS_REJECTED, HOSTS_MALFORMED)])
 
     def install(self, listener):
-        """Route every connection of `listener` whose first ClientHello is read from here on.
+        """Route the connections of `listener` whose first ClientHello is read after the call.
 
         listener
-            An `ssl.SSLContext` of PROTOCOL_TLS_SERVER, that a server makes its connections with.
-            It keeps the map alive. A map that was installed on it before is replaced, at once. One
-            map may be installed on any number of listeners, and a listener be among its hosts.
+            An `ssl.SSLContext` of PROTOCOL_TLS_SERVER that a server makes its connections with. It
+            keeps the map alive. A map that was installed on it before is replaced at once. A map may be
+            installed on any number of listeners, and a listener may be among its hosts.
 
-        Session tickets, the session cache and `set_ecdh_curve()` stay the listener's for all hosts.
-        Hosts with a context of their own have no pre-shared keys. Set `keylog_filename` while no
-        handshake is under way, on the listener first: where the context of a host logs and the
-        listener does not, CPython can end the process.
+        Session tickets, the session cache and `set_ecdh_curve()` of the listener apply to all hosts.
+        Hosts with a context of their own have no pre-shared keys. Set `keylog_filename` on the listener
+        first, and while no handshake is in progress: if the context of a host logs and the listener
+        does not, CPython can end the process.
 
-        `sni_callback` may be assigned before or after: it runs later, when all is decided. That of a
-        host's context is called for the host's connections, with this context as its third argument;
-        else the listener's is. Assign one to a host's context while none of its handshakes is under
-        way: a handshake that has begun calls the former, or that of the listener. A name in the map
-        is acknowledged to the client; so is every name where there is an `sni_callback` that lets it
-        pass. After None was assigned to `sni_callback`, which takes the acknowledgement away, install
-        the map again.
+        `sni_callback` may be assigned before or after: it runs later, when all is decided. If the
+        host's context has one, it is called for the host's connections, with that context as its third
+        argument; otherwise the listener's is. Assign one to a host's context while no handshake with
+        the host is in progress: a handshake that has begun calls the former one, or the listener's. A
+        name in the map is acknowledged to the client; so is every name if there is an `sni_callback`
+        that lets it pass. Assigning None to `sni_callback` takes the acknowledgement away: install the
+        map again afterwards.
 
-        Raises TypeError for anything that is not an `ssl.SSLContext`; ValueError for a context of
-        clients or of one version of TLS, and for one without an id context of its own whose
+        Raises TypeError for anything that is not an `ssl.SSLContext`; ValueError for a context for
+        clients or for one version of TLS, and for one without an id context of its own whose
         fingerprint cannot be taken (set an id context first); MemoryError. Then nothing is changed.
         A RuntimeWarning says what cannot be served as it is: the listener has no certificate for
-        clients that it is to serve, the map is empty and rejects all, or a host's context has ticket
-        keys, or a `keylog_filename`, and the listener has none, or issues no tickets where the listener
-        has ticket keys.
+        clients that it is to serve; the map is empty and rejects all; a host's context has ticket keys
+        or a `keylog_filename`, and the listener has none; or a host's context issues no tickets, and
+        the listener has ticket keys.
 
-        Safe in any thread, with handshakes going on in others. It takes OpenSSL's one ClientHello
-        callback of the listener and of each context in the map: see
-        SSL_CTX_set_client_hello_cb(3), which tells when it runs, and
-        SSL_CTX_set_tlsext_servername_callback(3).
+        Safe in any thread, while other threads do handshakes. It takes OpenSSL's only ClientHello
+        callback of the listener and of each context in the map: see SSL_CTX_set_client_hello_cb(3),
+        which documents when it runs, and SSL_CTX_set_tlsext_servername_callback(3).
         """
         cdef Hosts hosts = self._hosts
         listener = unwrapped(listener)
@@ -265,8 +264,7 @@ class HostMap(MutableMapping):
         cdef const unsigned char *fingerprint = NULL
         cdef bint installed
         if not hasattr(listener, "__dict__"):
-            raise TypeError("a HostMap is installed on an ssl.SSLContext, not on a bare "
-                            "_ssl._SSLContext")
+            raise TypeError("a HostMap is installed on an ssl.SSLContext, not on a bare _ssl._SSLContext")
         warn_of_unserved(hosts, listener, ctx)
         with cython.critical_section(listener):
             kept = listener_made(ctx)
@@ -285,14 +283,14 @@ class HostMap(MutableMapping):
         tell_about_names(listener)
 
     def uninstall(self, listener):
-        """Route the connections of `listener` no more: their ClientHellos read from here on.
+        """Stop routing the connections of `listener` whose first ClientHello is read after the call.
 
         listener
-            An `ssl.SSLContext` that this map is installed on. From here on its connections have
-            the id context that was set on it, else CPython's.
+            An `ssl.SSLContext` that this map is installed on. Its connections then have the id context
+            that was set on it, or else CPython's.
 
-        Raises TypeError for anything else, and ValueError where this map is not installed. Safe in
-        any thread, with handshakes going on in others.
+        Raises TypeError for anything else, and ValueError if this map is not installed on it. Safe in
+        any thread, while other threads do handshakes.
         """
         cdef Hosts hosts = self._hosts
         listener = unwrapped(listener)
@@ -398,14 +396,14 @@ cdef int warn_of_unserved(Hosts hosts, object listener, SSL_CTX *ctx) except -1:
     cdef bint rejects = flag_load(&hosts.table.rejects_unmatched)
     count, by_id_context, contexts = hosts.overview(listener)
     if rejects and count == 0:
-        warnings.warn('this HostMap is empty and its `unmatched` is "reject", so that every handshake on this '
+        warnings.warn('this HostMap is empty and its `unmatched` is "reject", so every handshake on this '
                       "listener fails: put hosts in before install()", RuntimeWarning)
-    lacking = ["with hosts that have an id context alone"] if by_id_context else []
+    lacking = ["with hosts that have only an id context"] if by_id_context else []
     if not rejects:
         lacking.append('with clients that name no host of the map (reject them by unmatched = "reject")')
     if lacking:
-        warn_without_certificate(listener, ctx, f"so that handshakes fail {' and '.join(lacking)}: call "
-                                 "load_cert_chain() of the listener before install()")
+        warn_without_certificate(listener, ctx, f"so handshakes fail {' and '.join(lacking)}: call load_cert_chain() "
+                                 "of the listener before install()")
     for context in contexts:
         warn_of_host(ctx, SSL_CTX_of(context))
     return 0
@@ -416,8 +414,7 @@ cdef bytes fingerprint_of_listener(const Demands *demands, object listener):
         return fingerprint_under(demands, listener)
     except ValueError as error:
         raise ValueError(f"no id context can be derived for names that are not in the map: {error}. "
-                         "Then set one on the listener first, with set_session_id_context()"
-                         ) from None
+                         "Set one on the listener first, with set_session_id_context()") from None
 
 
 cdef bint has_no_callback(object context) except -1:

@@ -31,57 +31,58 @@ MAX_SID_CTX_LENGTH = SSL_MAX_SID_CTX_LENGTH
 
 
 def set_session_id_context(target, sid_ctx):
-    """Set the session id context of `target`: which sessions it resumes, and marks its own with.
+    """Set the session id context of `target`: which sessions it resumes, and what it stores in its own.
 
-    A server resumes a session only where the session's id context equals the connection's, byte
-    for byte; otherwise the client gets a full handshake, not an error. A client whose connection
-    has another id context than the session it was given fails its handshake. So does, in TLS 1.3, a
-    client with an external pre-shared key (`SSLContext.set_psk_client_callback()`) and any id context
-    but an empty one: OpenSSL makes a session of that key, whose id context is empty.
+    A server resumes a session only if the id context of the session equals that of the connection,
+    byte for byte; otherwise the client gets a full handshake, not an error. A client whose connection
+    has another id context than the session that it offers fails its handshake when the server resumes.
+    In TLS 1.3, a client with an external pre-shared key (`SSLContext.set_psk_client_callback()`) fails
+    with any id context but an empty one, because OpenSSL makes a session of that key, whose id context
+    is empty.
 
     target
-        An `ssl.SSLContext`: counts for each of its servers' connections that reads its ClientHello
-        after the call, also on CPython 3.13 and later, whose `ssl` overwrites what the `SSLContext`
-        itself has; and for each client's connection of a `PROTOCOL_TLS_CLIENT` context that is
-        made after the call. (Clients of a context for both sides, such as `PROTOCOL_TLS`, get
-        a random one: set theirs on the connection. Where its `check_hostname` shows that it is for
-        clients, a RuntimeWarning says so.) Where a `HostMap` is installed on it, the
-        hosts have id contexts of their own, and those for other names are derived from this one.
-        Or an `ssl.SSLSocket` or `ssl.SSLObject` (or the `_ssl` object beneath any of them): counts
-        for this connection alone, and wins over what its `SSLContext` or its host has, whichever
-        was set first. Set it before the handshake: a server decides on resumption when it reads the
-        ClientHello, before `sni_callback` runs.
+        An `ssl.SSLContext`: applies to every server connection whose ClientHello is read after the
+        call, also on CPython 3.13 and later, whose `ssl` overwrites the id context of the `SSLContext`;
+        and to every client connection that a `PROTOCOL_TLS_CLIENT` context makes after the call.
+        (Clients of a context for both sides, such as `PROTOCOL_TLS`, get a random one: set theirs on
+        the connection. If the `check_hostname` of such a context shows that it is for clients, a
+        RuntimeWarning says so.) If a `HostMap` is installed on the context, its hosts have their own id
+        contexts, and those for other names are derived from this one.
+        Or an `ssl.SSLSocket` or `ssl.SSLObject`, or the `_ssl` object beneath either:
+        applies to this connection alone, and takes precedence over the id context of its `SSLContext`
+        or host, whichever was set first. Set it before the handshake: a server decides on resumption
+        when it reads the ClientHello, before `sni_callback` runs.
     sid_ctx
-        A bytes-like object of 0 to `MAX_SID_CTX_LENGTH` (32) bytes, of any value. With an empty
-        one, OpenSSL fails every attempt to resume on a server that verifies clients. It stands alone:
-        when the certificates, the CAs or the revocation lists of the `SSLContext` change, sessions
-        from before are resumed still, and nobody verifies their clients again. Where that must not
-        be, derive it from `context_fingerprint()`, and set it anew after each change.
+        A bytes-like object of 0 to `MAX_SID_CTX_LENGTH` (32) bytes, of any value. If it is empty,
+        OpenSSL fails every attempt to resume on a server that verifies clients. It is used unchanged,
+        so sessions survive a change of the certificates, CAs or revocation lists of the `SSLContext`,
+        and their clients are not verified again. To rule this out, derive it from
+        `context_fingerprint()`, and set it again after each change.
 
     Raises, and then nothing is changed:
 
     TypeError
-        `target` is not such an object, or belongs to a library with a libssl of its own;
-        `sid_ctx` is not bytes-like (a `str` has to be encoded) or not contiguous.
+        `target` is not such an object, or belongs to a library with its own libssl; `sid_ctx` is not
+        bytes-like (encode a `str`) or not contiguous.
     ValueError
-        `sid_ctx` is too long; `target` is a socket that is closed, unwrapped or not connected;
-        its handshake has begun, so that the call would come too late; `target` is an SSLContext
-        with methods of its own that do not show which context makes its connections.
+        `sid_ctx` is too long; `target` is a socket that is closed, unwrapped or not connected; its
+        handshake has begun, so the call comes too late; `target` is an SSLContext whose own methods do
+        not show which context makes its connections.
     MemoryError
-        No memory for it, or no random numbers.
+        Out of memory, or no random numbers.
 
-    On an `SSLContext` it is safe in any thread, with servers' handshakes going on in others: each
-    gets the id context from before the call or from after it, whole. Clients' connections are not
-    to be made in that very moment: OpenSSL might copy half of each, and fail to resume with it. A
-    connection belongs to the thread that uses it.
+    On an `SSLContext`, safe in any thread while other threads do server handshakes: each gets the
+    whole id context from before the call or from after it. Do not make client connections during the
+    call: OpenSSL might copy half of each id context, and fail to resume with it. Call it for a
+    connection in the thread that uses the connection.
 
-    An `SSLContext` may have another one make its connections, as truststore's does: the id context is
-    set on that one. Which it is, the `wrap_bio()` and `wrap_socket()` of a class that overrides them
-    show: each is called, with `ssl.MemoryBIO` objects and with a socket, for a connection that is not
-    used. This is so for all of pysidctx that takes an `SSLContext`.
+    An `SSLContext` can have another one make its connections, as truststore's does: the id context is
+    set on that one. If its class overrides `wrap_bio()` or `wrap_socket()`, pysidctx finds that context
+    by calling these methods, with `ssl.MemoryBIO` objects and with a socket, for connections that it
+    discards. This applies to every function of pysidctx that takes an `SSLContext`.
 
-    On an `SSLContext` it takes the one ClientHello callback (`SSL_CTX_set_client_hello_cb()`) that
-    OpenSSL has place for; Python itself does not use it. See SSL_CTX_set_session_id_context(3).
+    On an `SSLContext` it takes OpenSSL's only ClientHello callback (`SSL_CTX_set_client_hello_cb()`),
+    which Python itself does not use. See SSL_CTX_set_session_id_context(3).
     """
     cdef const unsigned char *data
     cdef unsigned char copied[SSL_MAX_SID_CTX_LENGTH]
@@ -194,15 +195,15 @@ cdef Py_ssize_t copy_sid_ctx(object sid_ctx, unsigned char *copied) except -1:
 cdef object too_long(Py_ssize_t length):
     return ValueError(
         f"the session id context is {length} bytes long, at most {MAX_SID_CTX_LENGTH} are "
-        "possible: shorten it with derive_session_id_context()")
+        "allowed: shorten it with derive_session_id_context()")
 
 
 cdef object refusal(int result):
     if result == PYSIDCTX_TOO_LATE:
         return ValueError(
-            "the handshake has begun and its session has its id context already: set it before "
-            "the handshake")
-    return MemoryError("no memory to keep the session id context in, or no random numbers")
+            "the handshake has begun, and its session already has an id context: set it before the "
+            "handshake")
+    return MemoryError("no memory for the session id context, or no random numbers")
 
 
 cdef int SSL_CTX_set_session_id_context(SSL_CTX *ctx, const unsigned char *sid_ctx,
@@ -224,7 +225,7 @@ cdef SSL_CTX *SSL_CTX_from(object context) except NULL:
     other = unwrapped(context)
     if other is not context:
         # Borrowed from `context`, as the result is, it would be valid for an unknown time.
-        raise ValueError(f"{kind_of(context)} makes its connections with another SSLContext: pass that, the "
+        raise ValueError(f"{kind_of(context)} makes its connections with another SSLContext: pass that one, the "
                          "`context` of a connection")
     return ctx
 

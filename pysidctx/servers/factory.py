@@ -209,7 +209,7 @@ def ssl_context_factory(config: Any, default_factory: Build) -> ssl.SSLContext:
     """Build a server's context once per process, with keys that all its workers have.
 
     The hook `ssl_context` of gunicorn and `ssl_context_factory` of uvicorn; what it returns, and when, is
-    told at `SSLContextFactory`. The id context is the one that `resumable()` derives.
+    documented in `SSLContextFactory`. The id context is the one that `resumable()` derives.
 
     The keys are `TicketKeys.from_secret_file()` of the file that the environment variable
     PYSIDCTX_SECRET_FILE names, which is read when this module is imported. Without it they are random,

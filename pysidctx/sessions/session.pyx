@@ -148,7 +148,7 @@ cdef class Session:
             they can read what is sent on the connections that resume the session, or even have
             made it themselves. Such a file is a SessionError otherwise.
 
-        Raises OSError, too. Safe in any thread.
+        Raises OSError, too. Safe in any thread. See PEM_read_bio_SSL_SESSION(3).
         """
         with private_files.read(path, SESSION_FILE, shared=shared) as content:
             return taken(content, id_context, host, session_from_pem)
@@ -182,8 +182,8 @@ cdef class Session:
             A str, bytes or os.PathLike. A file that is there is replaced in one step, when all is
             written; after an error it is what it was.
 
-        Raises OSError; SessionError as `to_der()`. Safe in any thread; two at once for one path leave
-        the session of one of them.
+        Raises OSError; SessionError as `to_der()`. Safe in any thread; two calls at once for one path leave
+        the session of one of them. See PEM_write_bio_SSL_SESSION(3).
         """
         cdef BIO *bio = session_to_pem(writable(self).session)
         cdef const unsigned char *text

@@ -45,12 +45,18 @@ SECRET_FILE = private_files.Content("a secret", ValueError, MAX_SECRET, "", grou
 cdef object made_here = object()
 
 # No path: that of the environment variable. Not None, which may come from another variable that is not set.
-cdef object of_environment = object()
+class _OfEnvironment:
+
+    def __repr__(self):
+        return "$PYSIDCTX_SECRET_FILE"
+
+
+cdef object of_environment = _OfEnvironment()
 
 
 @cython.final
 cdef class TicketKeys:
-    """The keys that a server's session tickets are encrypted with: who has them can resume each other's.
+    """The keys that encrypt session tickets. Processes that have the same keys resume each other's sessions.
 
     `TicketKeys()` are random: for one process, and for the workers that it forks afterwards.
     `TicketKeys.from_secret()` gives the same keys to all who know a secret; `from_secret_file()` reads
@@ -78,7 +84,7 @@ cdef class TicketKeys:
     where there are no random numbers. Any thread may use a TicketKeys at any time. Handshakes use the
     keys in C, without the GIL; they are wiped when nobody needs them any more, and never shown.
 
-    Whoever has the keys, or the secret, can take part in connections that are resumed with their
+    Anyone who has the keys, or the secret, can take part in connections that are resumed with their
     tickets; and in TLS 1.2, whose resumption exchanges no new keys, read recorded ones, with that in
     which the ticket was issued. Keep them as you keep the server's private key.
     """
@@ -125,7 +131,8 @@ cdef class TicketKeys:
 
         Raises TypeError for a secret that is not bytes-like (a `str` has to be encoded) or not
         contiguous, ValueError for one that is too short or too long, and what `TicketKeys()` raises.
-        The secret is copied; the copy is wiped with the TicketKeys, your own is yours to wipe.
+        The secret is copied; the copy is wiped with the TicketKeys, your own is yours to wipe. Safe in any
+        thread.
         """
         cdef TicketKeys made = TicketKeys.__new__(TicketKeys, made_here)
         cdef Py_buffer view
@@ -155,7 +162,7 @@ cdef class TicketKeys:
 
         Raises OSError where it cannot be read, ValueError where it is not such a file, where others have
         access, and where the environment variable is not set or empty; TypeError for what is no path,
-        and what `from_secret()` raises. Messages name the file, never what is in it.
+        and what `from_secret()` raises. Messages name the file, never what is in it. Safe in any thread.
         """
         cdef TicketKeys made
         named = path is of_environment
@@ -196,7 +203,7 @@ cdef class TicketKeys:
 
         Raises TypeError for one path instead of several; ValueError for none, for two files with keys
         of one name, for a file of another size and for one that others have access to; OSError for
-        one that cannot be read. Messages name the file, never what is in it.
+        one that cannot be read. Messages name the file, never what is in it. Safe in any thread.
         """
         cdef TicketKeys made = TicketKeys.__new__(TicketKeys, made_here)
         if isinstance(paths, (str, bytes, os.PathLike)):
@@ -245,7 +252,7 @@ cdef class TicketKeys:
             that were installed on it before are replaced. One TicketKeys may be installed on any number
             of contexts. Its session timeout (`SSL_CTX_set_timeout()`) becomes `lifetime`.
 
-        It counts for tickets that are made or read after the call. A connection keeps the keys of the
+        Takes effect for tickets that are issued or read after the call. A connection keeps the keys of the
         context that it was created with, whatever a `HostMap` switches it to.
         A session is resumed if its id context is the connection's, too: see
         `set_session_id_context()`, and `resumable()`, which does both.
@@ -261,8 +268,8 @@ cdef class TicketKeys:
         Raises TypeError for anything that is not an `ssl.SSLContext`; ValueError for a context of
         clients or of one version of TLS; `pysidctx.Error` where OpenSSL fails. Then nothing is changed.
         A RuntimeWarning says where the keys are without effect, because the context issues no tickets: its
-        options have OP_NO_TICKET, or its `num_tickets` is 0. Where a `HostMap` is installed, the contexts
-        count that serve.
+        options have OP_NO_TICKET, or its `num_tickets` is 0. With a `HostMap` installed, the contexts
+        that serve its clients are checked instead.
 
         Safe in any thread, with handshakes going on in others. It takes the context's callbacks for
         tickets: see SSL_CTX_set_tlsext_ticket_key_evp_cb(3) and SSL_CTX_set_session_ticket_cb(3).
@@ -276,11 +283,12 @@ cdef class TicketKeys:
     def uninstall(self, ctx):
         """Have the connections that `ctx` creates use OpenSSL's own keys again.
 
-        Tickets that were made with these keys are not accepted any more. The session timeout becomes
-        what it was before `install()`.
+        Takes effect for tickets that are issued or read after the call: those made with these keys are no
+        longer accepted. The session timeout becomes what it was before `install()`.
 
         Raises TypeError for anything that is not an `ssl.SSLContext`, ValueError where these keys are
-        not installed, MemoryError. Safe in any thread, with handshakes going on in others.
+        not installed, MemoryError. Safe in any thread, while other threads do handshakes. See
+        SSL_CTX_set_tlsext_ticket_key_evp_cb(3).
         """
         used = unwrapped(ctx)
         cdef SSL_CTX *target = SSL_CTX_from(used)

@@ -170,10 +170,10 @@ def test_a_listener_without_a_certificate(server_ctx):
     by_context, by_id = HostMap({"a.test": server_ctx}), HostMap({"a.test": server_ctx, "b.test": b"b"})
     with pytest.warns(RuntimeWarning, match='name no host of the map .reject them by unmatched = "reject"'):
         by_context.install(bare())
-    with pytest.warns(RuntimeWarning, match="an id context alone and with clients that name no host"):
+    with pytest.warns(RuntimeWarning, match="have only an id context and with clients that name no host"):
         by_id.install(bare())
     by_context.unmatched = by_id.unmatched = "reject"
-    with pytest.warns(RuntimeWarning, match="fail with hosts that have an id context alone: call"):
+    with pytest.warns(RuntimeWarning, match="fail with hosts that have only an id context: call"):
         by_id.install(bare())
     by_context.install(bare())  # which is all that it needs
 
