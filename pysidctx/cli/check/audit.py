@@ -127,7 +127,7 @@ class Crossing(NamedTuple):
 
     made: str
     offered: str
-    tries: int               # that were answered
+    tries: int               # that were answered, each with a new session
     seen: Optional[Seen]     # the connection that was resumed, if any was
     certified: bool          # made with a client's certificate
     certificate: Optional[bytes]  # the server's, where it was made
@@ -345,8 +345,10 @@ class Audit:
         # An answer is a full handshake, or the refusal that ends one there. Else it may have broken off
         # before the session was looked at; but the same alert again is meant.
         answers, silent = {"" if offered.seen.admitted else offered.seen.refusal}, 0
-        for number in range(wanted + 2):
-            if number:  # another one each time: else all of them may be of a worker that few connections reach
+        # Where workers take turns, the one that made a session comes again after the others: the last is kept for them.
+        last = 2 * wanted if usual.resumed < usual.answered else wanted
+        for number in range(1, last + 3):
+            if number > 1 and crossing.tries < wanted:  # another one each time: else all of them may be of a worker that few connections reach
                 again = self.connect(client, made)
                 if again.session is not None:
                     session, crossing = again.session, crossing._replace(certificate=again.certificate)
@@ -355,13 +357,13 @@ class Audit:
             if seen.resumed:
                 return crossing._replace(seen=seen, tries=crossing.tries + 1, problem="")
             if seen.admitted or (seen.heard and seen.refusal in answers):
-                crossing = crossing._replace(tries=crossing.tries + 1, problem="")
+                crossing = crossing._replace(tries=min(crossing.tries + 1, wanted), problem="")
             elif not crossing.tries:
                 crossing = crossing._replace(problem=seen.refusal)
             if seen.refusal.startswith("alert ") and target is None:
                 answers.add(seen.refusal)
             silent += not seen.heard
-            if crossing.tries == wanted or silent == 2:
+            if silent == 2 or (crossing.tries == wanted and number >= last):
                 break
         return crossing
 
