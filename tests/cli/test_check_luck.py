@@ -54,7 +54,7 @@ def test_audits_of_uneven_workers(monkeypatch, rng, loads):
         wrong += any(each.check == "names" and each.grade == "ok" and not each.resumed
                      for each in verdicts.findings(made, options))
     assert wrong <= 3  # of 6 directions and ways each: 0.6 would be as claimed
-    assert most <= 220
+    assert most <= 300
 
 
 @pytest.mark.parametrize("resumed, expected", [(9, 6), (5, 12), (0, 4)])
@@ -99,6 +99,8 @@ def test_session_ids_that_cross_nowhere_as_far_as_was_tried():
     hosts = {"TLS 1.2": [audit.Host(B, audit.Seen(True, True, "", False, b"b", False, [], None, ""), None)]}
     for by_ticket, by_id, grade in (
         (apart, unsure, "ok"), (apart, unsure._replace(at_home=False, resumed=0), "ok"), (unsure, unsure, "note"),
+        (crossed._replace(at_home=True), unsure._replace(at_home=False, resumed=0), "ok"),
+        (unsure._replace(at_home=False), unsure._replace(at_home=False), "note"),
         (crossed, unsure, "note"), (apart._replace(problem="none"), unsure, "note"),
         (apart._replace(made="c.test"), unsure, "note"), (apart._replace(certified=True), unsure, "note"),
         (apart, unsure._replace(problem="none"), "note"),

@@ -254,10 +254,10 @@ def names(way: Way, evidence: Evidence) -> Iterator[Finding]:
     hosts = {str(host.name): host for host in evidence.hosts[way.version]}
     for crossing in evidence.crossings.get(way, []):
         shown = evidence.certificates.get((way.version, crossing.offered), Counter())
-        spared = way.tickets is False and any(
-            is_apart(each) and each.made == crossing.made and each.offered == crossing.offered
-            and each.certified == crossing.certified
-            for each in evidence.crossings.get(Way(way.version, True), []))
+        by_ticket = [each for each in evidence.crossings.get(Way(way.version, True), [])
+                     if (each.made, each.offered, each.certified)
+                     == (crossing.made, crossing.offered, crossing.certified)] if way.tickets is False else []
+        spared = any(map(is_apart, by_ticket)) or not crossing.at_home and any(each.at_home for each in by_ticket)
         yield carried(way, crossing, hosts[crossing.offered], shown, spared)._replace(
             name=crossing.offered, made_for=crossing.made, resumed=int(crossing.seen is not None),
             tried=crossing.tries)
@@ -271,8 +271,8 @@ def is_apart(crossing: Crossing) -> bool:
 def carried(way: Way, crossing: Crossing, other: Host, shown: Shown, spared: bool = False) -> Finding:
     """What became of a session that was offered to another name, which has shown these certificates.
 
-    `spared`: those with tickets are surely not resumed there. Within a worker the id context and the SSL_CTX that
-    decide on them decide on session ids, too.
+    `spared`: those with tickets are surely not resumed there, or they alone are resumed at home. Within a worker the
+    id context and the SSL_CTX that decide on them decide on session ids, too.
     """
     if crossing.seen is not None:
         return judge(way, crossing, other, shown)
@@ -282,6 +282,9 @@ def carried(way: Way, crossing: Crossing, other: Host, shown: Shown, spared: boo
             "whether it would be resumed there is not known", "try again, more gently (--delay)")
     if is_apart(crossing):
         return Finding("names", way, OK, "not resumed under another name")
+    if spared and not crossing.at_home:
+        return Finding("names", way, OK, "not resumed under another name, nor where it was made: clients with tickets "
+                       "are, which tell more")
     if spared:
         return Finding(
             "names", way, OK,
