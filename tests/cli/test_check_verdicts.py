@@ -106,7 +106,7 @@ def test_a_name_that_is_refused_hides_nothing(found, make_server_ctx):
         nameless = found(port)
     assert told(said, "typo.test is refused: alert unrecognized_name") == {"note"}
     assert said["faults"]
-    assert "shakes hands with nobody" in nobody["error"] and "Is this a name" in nobody["error"]
+    assert "completes no TLS handshake" in nobody["error"] and "Is this a name" in nobody["error"]
     assert "Name one that it serves with --name" in nameless["error"]
 
 
