@@ -67,7 +67,7 @@ class Options(NamedTuple):
     least_share: Optional[float] = None  # of returning connections that are to be resumed; less is a fault
 
 
-class Host(NamedTuple):
+class AuditedHost(NamedTuple):
     """A name under one version: who is let in, and what is shown."""
 
     name: Optional[str]
@@ -150,7 +150,7 @@ Found = dict[Way, dict[str, Optional[Returning]]]  # None: no session can be had
 class Evidence(NamedTuple):
     """All that was seen."""
 
-    hosts: dict[str, list[Host]]           # by version
+    hosts: dict[str, list[AuditedHost]]           # by version
     returning: Found                       # by name
     crossings: dict[Way, list[Crossing]]
     moves: dict[Way, list[Crossing]]       # to other addresses
@@ -179,7 +179,7 @@ class Audit:
         self.made = made
         self.certificates: dict[tuple[str, str], Shown] = {}
         self.distrust: dict[str, str] = {}
-        self.hosts: dict[str, list[Host]] = {}
+        self.hosts: dict[str, list[AuditedHost]] = {}
         self.returning: Found = {}
         self.crossings: dict[Way, list[Crossing]] = {}
         self.moves: dict[Way, list[Crossing]] = {}
@@ -235,7 +235,7 @@ class Audit:
             for name in self.names:
                 self.hosts[version].append(self.look_at(version, name))
 
-    def look_at(self, version: str, name: Optional[str]) -> Host:
+    def look_at(self, version: str, name: Optional[str]) -> AuditedHost:
         client = Client(version)
         seen = self.connect_twice(client, name)
         certified = None
@@ -244,9 +244,9 @@ class Audit:
         less = False
         if version == "TLS 1.3" and seen.refusal.startswith("alert ") and not seen.certificate:
             less = self.connect(Client(), name).version == "TLSv1.2"  # some have other alerts for what they lack
-        return Host(name, seen, certified, less)
+        return AuditedHost(name, seen, certified, less)
 
-    def clients_for(self, way: Way, host: Host) -> list[Client]:
+    def clients_for(self, way: Way, host: AuditedHost) -> list[Client]:
         """Those that are let in: without a certificate, and with one if it asks for that."""
         client, tried = Client(way.version, way.tickets is not False), host.with_certificate
         made = [client] if host.seen.admitted else []
@@ -327,7 +327,7 @@ class Audit:
                     moves.append(self.carried(client, host.name, host, returning, False, returning.share > 0,
                                               self.target._replace(address=address)))
 
-    def carried(self, client: Client, made: Optional[str], offered: Host, usual: Returning, much: bool,
+    def carried(self, client: Client, made: Optional[str], offered: AuditedHost, usual: Returning, much: bool,
                 at_home: bool, target: Optional[Target] = None) -> Crossing:
         """Offer sessions elsewhere, until one is taken, or so often that this is no luck if they `usual`ly are.
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
-from pysidctx.cli.check.audit import SURE, WAYS, Crossing, Evidence, Host, Options, Returning, Shown, Way, unseen
+from pysidctx.cli.check.audit import SURE, WAYS, Crossing, Evidence, AuditedHost, Options, Returning, Shown, Way, unseen
 
 OK, NOTE, FAULT = "ok", "note", "fault"
 
@@ -100,7 +100,7 @@ def demands(evidence: Evidence, options: Options) -> Iterator[Finding]:
                     yield finding._replace(name=host.name)
 
 
-def admission(version: Way, host: Host, is_to_demand: bool) -> Iterator[Finding]:
+def admission(version: Way, host: AuditedHost, is_to_demand: bool) -> Iterator[Finding]:
     """Who is let in by a full handshake."""
     name = host.name or "a connection without a server name"
     if is_to_demand and host.seen.admitted and not host.seen.asked:
@@ -268,7 +268,7 @@ def is_apart(crossing: Crossing) -> bool:
     return crossing.seen is None and not crossing.problem and crossing.at_home and crossing.luck < SURE
 
 
-def carried(way: Way, crossing: Crossing, other: Host, shown: Shown, spared: bool = False) -> Finding:
+def carried(way: Way, crossing: Crossing, other: AuditedHost, shown: Shown, spared: bool = False) -> Finding:
     """What became of a session that was offered to another name, which has shown these certificates.
 
     `spared`: those with tickets are surely not resumed there, or they alone are resumed at home. Within a worker the
@@ -308,7 +308,7 @@ def told(crossing: Crossing) -> str:
     return f"a session made for {crossing.made}{' with a certificate' if crossing.certified else ''}"
 
 
-def judge(way: Way, crossing: Crossing, other: Host, shown: Shown) -> Finding:
+def judge(way: Way, crossing: Crossing, other: AuditedHost, shown: Shown) -> Finding:
     """What a session means that was resumed under another name, which has shown these certificates."""
     seen = f"{told(crossing)} is resumed for {crossing.offered}"
     if other.demands and (not crossing.certified or other.refuses_ours):
