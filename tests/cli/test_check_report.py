@@ -262,7 +262,8 @@ DEMANDING = {version: [AuditedHost(name, REFUSED, SEEN) for name in (A, B)] for 
     (report(*ALL, *APART, Finding("certificate", None, "note", "not trusted", "w", "d", name=A), verified=(A, B)),
      "resumes 9 of 9 (TLS 1.2 tickets, TLS 1.3); never crosses 2 names; certificate not trusted for a.test"),
     (report(*ALL, *APART, hosts={"TLS 1.2": [AuditedHost(A, REFUSED, None), AuditedHost(B, SEEN, None)],
-                                 "TLS 1.3": [AuditedHost(A, SEEN._replace(asked=True), None), AuditedHost(B, SEEN, None)]}),
+                                 "TLS 1.3": [AuditedHost(A, SEEN._replace(asked=True), None),
+                                             AuditedHost(B, SEEN, None)]}),
      "resumes 9 of 9 (TLS 1.2 tickets, TLS 1.3); never crosses 2 names; client certificates demanded by a.test in "
      "TLS 1.2; client certificates asked for by a.test in TLS 1.3"),
     (report(*ALL, crossing(TICKET, A, B, 1, "fault"), resumption(SESSION_ID, A, 0, grade="fault", seen="locked out"),

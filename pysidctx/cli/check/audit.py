@@ -345,7 +345,7 @@ class Audit:
         # An answer is a full handshake, or the refusal that ends one there. Else it may have broken off
         # before the session was looked at; but the same alert again is meant.
         answers, silent = {"" if offered.seen.admitted else offered.seen.refusal}, 0
-        # Where workers take turns, the one that made a session comes again after the others: the last is kept for them.
+        # Where workers take turns, the one that made a session comes again after the others: the last is kept.
         last = 2 * wanted if usual.resumed < usual.answered else wanted
         for number in range(1, last + 3):
             if number > 1 and crossing.tries < wanted:  # another one each time: else all of them may be of a worker that few connections reach
