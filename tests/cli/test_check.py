@@ -51,8 +51,9 @@ def test_no_such_host(run):
     (b"", "closes connections at once"),
     (b"220 mail.test ESMTP\r\n" * 10, "does not speak TLS"),
     (b"HTTP/1.0 400 Bad Request\r\n\r\n", "does not speak TLS"),
+    (b"+OK", "does not speak TLS"),
     (None, "accepts connections, but said nothing in 0.5 s"),
-], ids=["closes", "mail", "http", "hangs"])
+], ids=["closes", "mail", "http", "stalls", "hangs"])
 def test_what_is_no_tls_server(run, greeting, said):
     held = []
 
@@ -60,7 +61,8 @@ def test_what_is_no_tls_server(run, greeting, said):
         held.append(plain)
         if greeting is not None:
             plain.sendall(greeting)
-            plain.close()
+            if greeting != b"+OK":
+                plain.close()
 
     begun = time.monotonic()
     with accepting(serve) as (host, port):

@@ -181,7 +181,7 @@ def test_each_version_has_its_own_reason(tmp_path, said, protocols, reasons):
     with Peer(nginx, tmp_path, host_settings={A: f"ssl_reject_handshake on; ssl_protocols {protocols};"}) as peer:
         found = said(peer.port, "--name", A)
     assert found["code"] == 2
-    assert f"shakes hands with nobody ({reasons}). Is this a name that it serves?" in found["error"]
+    assert f"completes no TLS handshake ({reasons}). Is this a name that it serves?" in found["error"]
 
 
 def test_certificates_that_cannot_be_used(said, ca, client_certificate, certificate, tmp_path):

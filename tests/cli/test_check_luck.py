@@ -54,7 +54,7 @@ def test_audits_of_uneven_workers(monkeypatch, rng, loads):
         wrong += any(each.check == "names" and each.grade == "ok" and not each.resumed
                      for each in verdicts.findings(made, options))
     assert wrong <= 3  # of 6 directions and ways each: 0.6 would be as claimed
-    assert most <= 220
+    assert most <= 300
 
 
 @pytest.mark.parametrize("resumed, expected", [(9, 6), (5, 12), (0, 4)])
@@ -96,9 +96,11 @@ def test_session_ids_that_cross_nowhere_as_far_as_was_tried():
     """What tickets tell for sure is said of them, too: one SSL_CTX has the id context of both."""
     apart, crossed = crossing(resumed=9, answered=9, tries=6), crossing(seen=object())
     unsure = crossing(resumed=2, answered=9, tries=12)
-    hosts = {"TLS 1.2": [audit.Host(B, audit.Seen(True, True, "", False, b"b", False, [], None, ""), None)]}
+    hosts = {"TLS 1.2": [audit.AuditedHost(B, audit.Seen(True, True, "", False, b"b", False, [], None, ""), None)]}
     for by_ticket, by_id, grade in (
         (apart, unsure, "ok"), (apart, unsure._replace(at_home=False, resumed=0), "ok"), (unsure, unsure, "note"),
+        (crossed._replace(at_home=True), unsure._replace(at_home=False, resumed=0), "ok"),
+        (unsure._replace(at_home=False), unsure._replace(at_home=False), "note"),
         (crossed, unsure, "note"), (apart._replace(problem="none"), unsure, "note"),
         (apart._replace(made="c.test"), unsure, "note"), (apart._replace(certified=True), unsure, "note"),
         (apart, unsure._replace(problem="none"), "note"),
@@ -180,7 +182,7 @@ def test_a_good_server_gets_no_bad_notes(findings, make_server_ctx):
 def test_how_likely_another_certificate_is(shown, likely):
     assert audit.unseen(Counter(shown)) == likely
     made = audit.Crossing(A, B, 1, object(), False, b"certificate", True, "", looked=True)
-    host = audit.Host(B, audit.Seen(True, True, "", False, b"a", False, [], None, ""), None)
+    host = audit.AuditedHost(B, audit.Seen(True, True, "", False, b"a", False, [], None, ""), None)
     graded = verdicts.judge(TICKET, made, host, Counter(shown))
     assert graded.grade == ("note" if likely else "fault")
 

@@ -30,7 +30,7 @@ from rich.console import Console
 from servers import accepting
 
 from pysidctx import TicketKeys
-from pysidctx.cli.check.audit import Host, Way
+from pysidctx.cli.check.audit import AuditedHost, Way
 from pysidctx.cli.check.least_share import held_to
 from pysidctx.cli.check.report import statements
 from pysidctx.cli.check.report_text import show
@@ -222,7 +222,7 @@ def test_notes_about_the_audit_alone_fail_nobody(make_server_ctx, ca_pem, argume
 
 ALL = [resumption(TICKET, A, 9), resumption(TICKET, B, 9), resumption(TLS13, A, 9), resumption(TLS13, B, 9)]
 APART = [crossing(way, made, offered) for way in (TICKET, TLS13) for made, offered in ((A, B), (B, A))]
-DEMANDING = {version: [Host(name, REFUSED, SEEN) for name in (A, B)] for version in ("TLS 1.2", "TLS 1.3")}
+DEMANDING = {version: [AuditedHost(name, REFUSED, SEEN) for name in (A, B)] for version in ("TLS 1.2", "TLS 1.3")}
 
 
 @pytest.mark.parametrize("made, expected", [
@@ -261,8 +261,9 @@ DEMANDING = {version: [Host(name, REFUSED, SEEN) for name in (A, B)] for version
      "resumes 9 of 9 (TLS 1.2 tickets); one name, so no crossing was looked for; a.test is refused: no"),
     (report(*ALL, *APART, Finding("certificate", None, "note", "not trusted", "w", "d", name=A), verified=(A, B)),
      "resumes 9 of 9 (TLS 1.2 tickets, TLS 1.3); never crosses 2 names; certificate not trusted for a.test"),
-    (report(*ALL, *APART, hosts={"TLS 1.2": [Host(A, REFUSED, None), Host(B, SEEN, None)],
-                                 "TLS 1.3": [Host(A, SEEN._replace(asked=True), None), Host(B, SEEN, None)]}),
+    (report(*ALL, *APART, hosts={"TLS 1.2": [AuditedHost(A, REFUSED, None), AuditedHost(B, SEEN, None)],
+                                 "TLS 1.3": [AuditedHost(A, SEEN._replace(asked=True), None),
+                                             AuditedHost(B, SEEN, None)]}),
      "resumes 9 of 9 (TLS 1.2 tickets, TLS 1.3); never crosses 2 names; client certificates demanded by a.test in "
      "TLS 1.2; client certificates asked for by a.test in TLS 1.3"),
     (report(*ALL, crossing(TICKET, A, B, 1, "fault"), resumption(SESSION_ID, A, 0, grade="fault", seen="locked out"),

@@ -47,14 +47,14 @@ REFUSED = seen(admitted=False, asked=True)
 def test_what_a_crossing_means(version, other, with_certificate, certified, grade):
     crossing = audit.Crossing(A, B, 1, seen(resumed=True), certified, b"certificate", True, "", looked=True)
     shown = Counter() if other.certificate is None else Counter({other.certificate: 2})
-    host = audit.Host(B, other, with_certificate)
+    host = audit.AuditedHost(B, other, with_certificate)
     made = verdicts.judge(Way(version, True), crossing, host, shown)
     assert made.grade == (grade[version] if isinstance(grade, dict) else grade)
 
 
 def test_a_certificate_that_was_not_looked_for_is_no_fault():
     crossing = audit.Crossing(A, B, 1, seen(resumed=True), False, b"certificate", True, "")
-    made = verdicts.judge(Way("TLS 1.2", True), crossing, audit.Host(B, seen(), None),
+    made = verdicts.judge(Way("TLS 1.2", True), crossing, audit.AuditedHost(B, seen(), None),
                           Counter({b"another": 2}))
     assert made.grade == "note" and "is not known" in made.seen
 
@@ -117,7 +117,7 @@ def test_a_name_that_is_refused_hides_nothing(found, make_server_ctx):
         nameless = found(port)
     assert told(said, "typo.test is refused: alert unrecognized_name") == {"note"}
     assert said["faults"]
-    assert "shakes hands with nobody" in nobody["error"] and "Is this a name" in nobody["error"]
+    assert "completes no TLS handshake" in nobody["error"] and "Is this a name" in nobody["error"]
     assert "Name one that it serves with --name" in nameless["error"]
 
 

@@ -18,7 +18,7 @@ import trustme
 from peers import A, B
 from servers import TIMEOUT, accepting
 
-from pysidctx.cli.check.audit import Evidence, Host, Options, Way
+from pysidctx.cli.check.audit import Evidence, AuditedHost, Options, Way
 from pysidctx.cli.check.connection import Seen, Target
 from pysidctx.cli.check.report import Report
 from pysidctx.cli.check.verdicts import Finding
@@ -92,11 +92,11 @@ SEEN = Seen(True, True, "", False, b"certificate", False, [], None, "")
 TICKET, SESSION_ID, TLS13 = Way("TLS 1.2", True), Way("TLS 1.2", False), Way("TLS 1.3", True)
 
 
-def report(*findings: Finding, names: tuple[str, ...] = (A, B), hosts: Optional[dict[str, list[Host]]] = None,
+def report(*findings: Finding, names: tuple[str, ...] = (A, B), hosts: Optional[dict[str, list[AuditedHost]]] = None,
            unfinished: str = "", verified: tuple[str, ...] = ()) -> Report:
     """One of findings that nobody has made."""
     if hosts is None:
-        hosts = {version: [Host(name, SEEN, None) for name in names or (None,)] for version in ("TLS 1.2", "TLS 1.3")}
+        hosts = {version: [AuditedHost(name, SEEN, None) for name in names or (None,)] for version in ("TLS 1.2", "TLS 1.3")}
     evidence = Evidence(hosts, {}, {}, {}, {}, {}, unfinished, 42, 1.25)
     return Report(Target("127.0.0.1", 443, "127.0.0.1"), Options(names, verified=verified), evidence, list(findings))
 

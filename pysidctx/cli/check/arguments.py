@@ -85,5 +85,5 @@ def seconds(text: str) -> float:
 def some_seconds(text: str) -> float:
     value = seconds(text)
     if not value:
-        raise argparse.ArgumentTypeError("0 seconds are none")
+        raise argparse.ArgumentTypeError("must be more than 0 seconds")
     return value

@@ -67,7 +67,7 @@ class Options(NamedTuple):
     least_share: Optional[float] = None  # of returning connections that are to be resumed; less is a fault
 
 
-class Host(NamedTuple):
+class AuditedHost(NamedTuple):
     """A name under one version: who is let in, and what is shown."""
 
     name: Optional[str]
@@ -127,7 +127,7 @@ class Crossing(NamedTuple):
 
     made: str
     offered: str
-    tries: int               # that were answered
+    tries: int               # that were answered, each with a new session
     seen: Optional[Seen]     # the connection that was resumed, if any was
     certified: bool          # made with a client's certificate
     certificate: Optional[bytes]  # the server's, where it was made
@@ -150,7 +150,7 @@ Found = dict[Way, dict[str, Optional[Returning]]]  # None: no session can be had
 class Evidence(NamedTuple):
     """All that was seen."""
 
-    hosts: dict[str, list[Host]]           # by version
+    hosts: dict[str, list[AuditedHost]]           # by version
     returning: Found                       # by name
     crossings: dict[Way, list[Crossing]]
     moves: dict[Way, list[Crossing]]       # to other addresses
@@ -179,7 +179,7 @@ class Audit:
         self.made = made
         self.certificates: dict[tuple[str, str], Shown] = {}
         self.distrust: dict[str, str] = {}
-        self.hosts: dict[str, list[Host]] = {}
+        self.hosts: dict[str, list[AuditedHost]] = {}
         self.returning: Found = {}
         self.crossings: dict[Way, list[Crossing]] = {}
         self.moves: dict[Way, list[Crossing]] = {}
@@ -235,7 +235,7 @@ class Audit:
             for name in self.names:
                 self.hosts[version].append(self.look_at(version, name))
 
-    def look_at(self, version: str, name: Optional[str]) -> Host:
+    def look_at(self, version: str, name: Optional[str]) -> AuditedHost:
         client = Client(version)
         seen = self.connect_twice(client, name)
         certified = None
@@ -244,9 +244,9 @@ class Audit:
         less = False
         if version == "TLS 1.3" and seen.refusal.startswith("alert ") and not seen.certificate:
             less = self.connect(Client(), name).version == "TLSv1.2"  # some have other alerts for what they lack
-        return Host(name, seen, certified, less)
+        return AuditedHost(name, seen, certified, less)
 
-    def clients_for(self, way: Way, host: Host) -> list[Client]:
+    def clients_for(self, way: Way, host: AuditedHost) -> list[Client]:
         """Those that are let in: without a certificate, and with one if it asks for that."""
         client, tried = Client(way.version, way.tickets is not False), host.with_certificate
         made = [client] if host.seen.admitted else []
@@ -327,7 +327,7 @@ class Audit:
                     moves.append(self.carried(client, host.name, host, returning, False, returning.share > 0,
                                               self.target._replace(address=address)))
 
-    def carried(self, client: Client, made: Optional[str], offered: Host, usual: Returning, much: bool,
+    def carried(self, client: Client, made: Optional[str], offered: AuditedHost, usual: Returning, much: bool,
                 at_home: bool, target: Optional[Target] = None) -> Crossing:
         """Offer sessions elsewhere, until one is taken, or so often that this is no luck if they `usual`ly are.
 
@@ -345,8 +345,10 @@ class Audit:
         # An answer is a full handshake, or the refusal that ends one there. Else it may have broken off
         # before the session was looked at; but the same alert again is meant.
         answers, silent = {"" if offered.seen.admitted else offered.seen.refusal}, 0
-        for number in range(wanted + 2):
-            if number:  # another one each time: else all of them may be of a worker that few connections reach
+        # Where workers take turns, the one that made a session comes again after the others: the last is kept.
+        last = 2 * wanted if usual.resumed < usual.answered else wanted
+        for number in range(1, last + 3):
+            if number > 1 and crossing.tries < wanted:  # another one each time: else all of them may be of a worker that few connections reach
                 again = self.connect(client, made)
                 if again.session is not None:
                     session, crossing = again.session, crossing._replace(certificate=again.certificate)
@@ -355,13 +357,13 @@ class Audit:
             if seen.resumed:
                 return crossing._replace(seen=seen, tries=crossing.tries + 1, problem="")
             if seen.admitted or (seen.heard and seen.refusal in answers):
-                crossing = crossing._replace(tries=crossing.tries + 1, problem="")
+                crossing = crossing._replace(tries=min(crossing.tries + 1, wanted), problem="")
             elif not crossing.tries:
                 crossing = crossing._replace(problem=seen.refusal)
             if seen.refusal.startswith("alert ") and target is None:
                 answers.add(seen.refusal)
             silent += not seen.heard
-            if crossing.tries == wanted or silent == 2:
+            if silent == 2 or (crossing.tries == wanted and number >= last):
                 break
         return crossing
 

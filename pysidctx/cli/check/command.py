@@ -101,7 +101,7 @@ def protocols(arguments: argparse.Namespace) -> tuple[str, ...]:
 
 
 def refuse_silence(target: Target, options: Options, evidence: Evidence) -> None:
-    """Nothing is right about a server that nothing was seen of."""
+    """Unreachable for a server that completed no handshake: there is nothing to report of it."""
     hosts = [host for of_version in evidence.hosts.values() for host in of_version]
     if not hosts or evidence.unfinished or any(host.answers for host in hosts):
         return
@@ -116,7 +116,7 @@ def refuse_silence(target: Target, options: Options, evidence: Evidence) -> None
         advice = "It may be in order for other clients: this one cannot tell."
     else:
         advice = "Is this a name that it serves?" if options.names else "Name one that it serves with --name."
-    raise Unreachable(f"{target} shakes hands with nobody ({told}). {advice}")
+    raise Unreachable(f"{target} completes no TLS handshake ({told}). {advice}")
 
 
 def checked_name(text: str) -> str:
@@ -195,7 +195,7 @@ def reached(host: str, port: int, name: Optional[str], client: Client, bounds: a
             return target, seen, made
         what = {"no answer in time": f"accepts connections, but said nothing in {timeout:g} s",
                 "the connection was closed": "closes connections at once",
-                }.get(seen.refusal, "does not speak TLS")
+                }.get("" if seen.first else seen.refusal, "does not speak TLS")
         said = f"{target} {what}: is it a TLS server, and is this its port?{instead_of_tls(seen.first)}"
         if name is None:
             said += " Some answer only those who ask for a name: give one with --name."

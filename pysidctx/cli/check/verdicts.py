@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
-from pysidctx.cli.check.audit import SURE, WAYS, Crossing, Evidence, Host, Options, Returning, Shown, Way, unseen
+from pysidctx.cli.check.audit import SURE, WAYS, Crossing, Evidence, AuditedHost, Options, Returning, Shown, Way, unseen
 
 OK, NOTE, FAULT = "ok", "note", "fault"
 
@@ -100,7 +100,7 @@ def demands(evidence: Evidence, options: Options) -> Iterator[Finding]:
                     yield finding._replace(name=host.name)
 
 
-def admission(version: Way, host: Host, is_to_demand: bool) -> Iterator[Finding]:
+def admission(version: Way, host: AuditedHost, is_to_demand: bool) -> Iterator[Finding]:
     """Who is let in by a full handshake."""
     name = host.name or "a connection without a server name"
     if is_to_demand and host.seen.admitted and not host.seen.asked:
@@ -254,10 +254,10 @@ def names(way: Way, evidence: Evidence) -> Iterator[Finding]:
     hosts = {str(host.name): host for host in evidence.hosts[way.version]}
     for crossing in evidence.crossings.get(way, []):
         shown = evidence.certificates.get((way.version, crossing.offered), Counter())
-        spared = way.tickets is False and any(
-            is_apart(each) and each.made == crossing.made and each.offered == crossing.offered
-            and each.certified == crossing.certified
-            for each in evidence.crossings.get(Way(way.version, True), []))
+        by_ticket = [each for each in evidence.crossings.get(Way(way.version, True), [])
+                     if (each.made, each.offered, each.certified)
+                     == (crossing.made, crossing.offered, crossing.certified)] if way.tickets is False else []
+        spared = any(map(is_apart, by_ticket)) or not crossing.at_home and any(each.at_home for each in by_ticket)
         yield carried(way, crossing, hosts[crossing.offered], shown, spared)._replace(
             name=crossing.offered, made_for=crossing.made, resumed=int(crossing.seen is not None),
             tried=crossing.tries)
@@ -283,11 +283,11 @@ def is_apart(crossing: Crossing) -> bool:
     return crossing.seen is None and not crossing.problem and crossing.at_home and crossing.luck < SURE
 
 
-def carried(way: Way, crossing: Crossing, other: Host, shown: Shown, spared: bool = False) -> Finding:
+def carried(way: Way, crossing: Crossing, other: AuditedHost, shown: Shown, spared: bool = False) -> Finding:
     """What became of a session that was offered to another name, which has shown these certificates.
 
-    `spared`: those with tickets are surely not resumed there. Within a worker the id context and the SSL_CTX that
-    decide on them decide on session ids, too.
+    `spared`: those with tickets are surely not resumed there, or they alone are resumed at home. Within a worker the
+    id context and the SSL_CTX that decide on them decide on session ids, too.
     """
     if crossing.seen is not None:
         return judge(way, crossing, other, shown)
@@ -297,6 +297,9 @@ def carried(way: Way, crossing: Crossing, other: Host, shown: Shown, spared: boo
             "whether it would be resumed there is not known", "try again, more gently (--delay)")
     if is_apart(crossing):
         return Finding("names", way, OK, "not resumed under another name")
+    if spared and not crossing.at_home:
+        return Finding("names", way, OK, "not resumed under another name, nor where it was made: clients with tickets "
+                       "are, which tell more")
     if spared:
         return Finding(
             "names", way, OK,
@@ -320,7 +323,7 @@ def told(crossing: Crossing) -> str:
     return f"a session made for {crossing.made}{' with a certificate' if crossing.certified else ''}"
 
 
-def judge(way: Way, crossing: Crossing, other: Host, shown: Shown) -> Finding:
+def judge(way: Way, crossing: Crossing, other: AuditedHost, shown: Shown) -> Finding:
     """What a session means that was resumed under another name, which has shown these certificates."""
     seen = f"{told(crossing)} is resumed for {crossing.offered}"
     if other.demands and (not crossing.certified or other.refuses_ours):
