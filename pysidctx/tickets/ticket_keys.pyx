@@ -44,6 +44,7 @@ SECRET_FILE = private_files.Content("a secret", ValueError, MAX_SECRET, "", grou
 # TicketKeys that get their keys later are made with it, and it is known here alone.
 cdef object made_here = object()
 
+
 # No path: that of the environment variable. Not None, which may come from another variable that is not set.
 class _OfEnvironment:
 
