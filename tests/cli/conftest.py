@@ -21,6 +21,16 @@ def run(capsys):
 
 
 @pytest.fixture
+def said(run):
+    """What `check --json` says of a port, with its exit code."""
+    def said(port, *arguments):
+        code, out, err = run(f"127.0.0.1:{port}", "--json", *arguments)
+        assert err == ""
+        return {**json.loads(out), "code": code}
+    return said
+
+
+@pytest.fixture
 def server(server_ctx):
     with tls_server(server_ctx) as port:
         yield port

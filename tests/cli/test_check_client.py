@@ -19,7 +19,6 @@ from machine import program
 from peers import A, Peer, nginx, s_client, write_certificates
 from servers import TIMEOUT, accepting
 
-from pysidctx.__main__ import main
 from pysidctx.cli.check import client
 from pysidctx.cli.check.client_limits import lift_limits
 from pysidctx.cli.check.messages import ALERTS
@@ -39,17 +38,6 @@ def tls_server(ctx):
 
     with accepting(lambda plain: threading.Thread(target=serve, args=(plain,)).start()) as (host, port):
         yield port
-
-
-@pytest.fixture
-def said(capsys):
-    """What `check --json` says of a port, with its exit code."""
-    def said(port, *arguments):
-        code = main(["check", f"127.0.0.1:{port}", "--json", *map(str, arguments)])
-        printed = capsys.readouterr()
-        assert printed.err == ""
-        return {**json.loads(printed.out), "code": code}
-    return said
 
 
 def told(said, check):

@@ -16,7 +16,6 @@ from readme import names_in_docs
 from servers import TIMEOUT, accepting
 
 from pysidctx import Session
-from pysidctx.__main__ import main
 from pysidctx.cli.check import connection
 from pysidctx.cli.check.client import Client
 from pysidctx.cli.check.connection import Target, visit
@@ -83,17 +82,6 @@ SERVERS = {"tls that writes at once": node(NODE_TLS, "TLSv1.2"), "http2": node(N
 def folder(tmp_path):
     write_certificates(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def said(capsys):
-    """What `check --json` says of a port, with its exit code."""
-    def said(port, *arguments):
-        code = main(["check", f"127.0.0.1:{port}", "--json", *map(str, arguments)])
-        printed = capsys.readouterr()
-        assert printed.err == ""
-        return {**json.loads(printed.out), "code": code}
-    return said
 
 
 def seen(said, check):

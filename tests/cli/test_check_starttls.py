@@ -2,7 +2,6 @@
 
 import contextlib
 import grp
-import json
 import os
 import pwd
 import re
@@ -18,7 +17,6 @@ from peers import A, Peer, write_certificates
 from server_programs import free_port
 from servers import TIMEOUT, accepting
 
-from pysidctx.__main__ import main
 from pysidctx.cli.check import starttls
 
 SMTP = """
@@ -121,16 +119,6 @@ def dovecot(protocol):
 
 PEERS = {"smtp": script(SMTP, aiosmtpd="aiosmtpd"), "ftp": script(FTP, pyftpdlib="pyftpdlib", OpenSSL="pyOpenSSL"),
          "imap": dovecot("imap"), "pop3": dovecot("pop3")}
-
-
-@pytest.fixture
-def said(capsys):
-    def said(port, *arguments):
-        code = main(["check", f"127.0.0.1:{port}", "--json", *map(str, arguments)])
-        printed = capsys.readouterr()
-        assert printed.err == ""
-        return {**json.loads(printed.out), "code": code}
-    return said
 
 
 def s_client(port, protocol, *options):

@@ -14,11 +14,10 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Optional
 
-import trustme
 from peers import A, B
 from servers import TIMEOUT, accepting
 
-from pysidctx.cli.check.audit import Evidence, AuditedHost, Options, Way
+from pysidctx.cli.check.audit import AuditedHost, Evidence, Options, Way
 from pysidctx.cli.check.connection import Seen, Target
 from pysidctx.cli.check.report import Report
 from pysidctx.cli.check.verdicts import Finding
@@ -81,13 +80,6 @@ def plain_ssl(make_server_ctx: Callable[..., ssl.SSLContext]) -> ssl.SSLContext:
     return shop
 
 
-def with_own_certificate(name: str) -> ssl.SSLContext:
-    """A context with a certificate that no other one has."""
-    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA(key_type=trustme.KeyType.ECDSA).issue_cert(name, key_type=trustme.KeyType.ECDSA).configure_cert(ctx)
-    return ctx
-
-
 SEEN = Seen(True, True, "", False, b"certificate", False, [], None, "")
 TICKET, SESSION_ID, TLS13 = Way("TLS 1.2", True), Way("TLS 1.2", False), Way("TLS 1.3", True)
 
@@ -96,7 +88,8 @@ def report(*findings: Finding, names: tuple[str, ...] = (A, B), hosts: Optional[
            unfinished: str = "", verified: tuple[str, ...] = ()) -> Report:
     """One of findings that nobody has made."""
     if hosts is None:
-        hosts = {version: [AuditedHost(name, SEEN, None) for name in names or (None,)] for version in ("TLS 1.2", "TLS 1.3")}
+        hosts = {version: [AuditedHost(name, SEEN, None) for name in names or (None,)]
+                 for version in ("TLS 1.2", "TLS 1.3")}
     evidence = Evidence(hosts, {}, {}, {}, {}, {}, unfinished, 42, 1.25)
     return Report(Target("127.0.0.1", 443, "127.0.0.1"), Options(names, verified=verified), evidence, list(findings))
 

@@ -348,7 +348,7 @@ class Audit:
         # Where workers take turns, the one that made a session comes again after the others: the last is kept.
         last = 2 * wanted if usual.resumed < usual.answered else wanted
         for number in range(1, last + 3):
-            if number > 1 and crossing.tries < wanted:  # another one each time: else all of them may be of a worker that few connections reach
+            if number > 1 and crossing.tries < wanted:  # else all may be of a worker that few connections reach
                 again = self.connect(client, made)
                 if again.session is not None:
                     session, crossing = again.session, crossing._replace(certificate=again.certificate)

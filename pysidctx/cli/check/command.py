@@ -195,7 +195,7 @@ def reached(host: str, port: int, name: Optional[str], client: Client, bounds: a
             return target, seen, made
         what = {"no answer in time": f"accepts connections, but said nothing in {timeout:g} s",
                 "the connection was closed": "closes connections at once",
-                }.get("" if seen.first else seen.refusal, "does not speak TLS")
+                }.get(seen.refusal if seen.first[:1] in (b"", b"\x16") else "", "does not speak TLS")
         said = f"{target} {what}: is it a TLS server, and is this its port?{instead_of_tls(seen.first)}"
         if name is None:
             said += " Some answer only those who ask for a name: give one with --name."

@@ -10,10 +10,6 @@ from pysidctx.cli.check.verdicts import FAULT, NOTE, Finding
 TELL_NAMES = "certificate", "client-certificate", "handshake"
 
 
-# The checks whose findings name what they are about.
-TELL_NAMES = "certificate", "client-certificate", "handshake"
-
-
 class Report(NamedTuple):
     """An audit that was made, whether or not it came to its end."""
 

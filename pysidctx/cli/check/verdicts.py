@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
-from pysidctx.cli.check.audit import SURE, WAYS, Crossing, Evidence, AuditedHost, Options, Returning, Shown, Way, unseen
+from pysidctx.cli.check.audit import SURE, WAYS, AuditedHost, Crossing, Evidence, Options, Returning, Shown, Way, unseen
 
 OK, NOTE, FAULT = "ok", "note", "fault"
 
