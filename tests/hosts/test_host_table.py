@@ -51,10 +51,13 @@ def test_without_waiting_they_see_freed_entries(stress):
 
 
 def test_without_looking_again_they_see_parts_of_two_maps(stress):
-    ran = stress("address", changes=[("hosts/table.h", BETWEEN, SLEEP + BETWEEN),
-                                     ("hosts/table.h", AGAIN, "while (changes == SIZE_MAX)")])
-    assert ran.returncode == 1
-    assert ran.stderr == ""
+    for _ in range(20):  # until they take such turns, which a busy machine may not let them
+        ran = stress("address", changes=[("hosts/table.h", BETWEEN, SLEEP + BETWEEN),
+                                         ("hosts/table.h", AGAIN, "while (changes == SIZE_MAX)")])
+        assert ran.stderr == ""
+        if ran.returncode == 1:
+            return
+    raise AssertionError("nobody has seen parts of two maps")
 
 
 def test_looking_again_they_see_one_however_long_it_takes(stress):

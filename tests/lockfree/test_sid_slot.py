@@ -28,6 +28,7 @@ def test_readers_never_see_a_mixture(stress):
 
 
 def test_without_reading_again_they_do(stress):
-    """So the test above can fail."""
+    """So the test above can fail. On a busy machine the threads may take turns so that none sees any: again, then."""
     assert RETRY in HEADER.read_text()
-    assert stress(HEADER.read_text().replace(RETRY, "while (0)")).returncode == 1
+    mutant = HEADER.read_text().replace(RETRY, "while (0)")
+    assert any(stress(mutant).returncode == 1 for _ in range(20))
