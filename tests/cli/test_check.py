@@ -6,7 +6,6 @@ import datetime
 import itertools
 import json
 import os
-import pty
 import re
 import socket
 import ssl
@@ -19,7 +18,7 @@ from types import SimpleNamespace
 import libssl
 import pytest
 import trustme
-from audited import answer
+from audited import answer, on_a_terminal
 from machine import program
 from peers import A, B
 from servers import accepting
@@ -375,21 +374,12 @@ def test_several_addresses_of_a_host(run, server, monkeypatch):
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_a_terminal_without_colour(server, environment):
     """A real one, of which it is known that it has none."""
-    leader, follower = pty.openpty()
-    with subprocess.Popen([sys.executable, "-m", "pysidctx", "check", f"127.0.0.1:{server}", "--name", A],
-                          stdout=follower, stderr=follower, stdin=follower,
-                          env={**os.environ, "TERM": "xterm", **environment}) as process:
-        os.close(follower)
-        said = b""
-        with contextlib.suppress(OSError):  # how a terminal ends
-            while more := os.read(leader, 4096):
-                said += more
-        os.close(leader)
-    assert process.returncode == 0
-    assert b"faults: 0" in said
-    assert not re.search(rb"\x1b\[[0-9;]*3[0-7]m", said)
+    code, said = on_a_terminal(server, "--name", A, **environment)
+    assert code == 0
+    assert "faults: 0" in said
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", said)
     if "TERM" in environment:
-        assert b"\x1b" not in said
+        assert "\x1b" not in said
 
 
 def test_a_connection_shows_what_the_handshake_said(server_ctx, version):

@@ -5,7 +5,17 @@ from itertools import count
 import pytest
 from handshakes import VERSIONS
 from machine import lack, module
+from peers import write_certificates
 from server_programs import PROGRAMS, ProgramClient, PythonClient, Running, new_secret
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Of peers: their certificates, and a key for tickets."""
+    made = tmp_path_factory.mktemp("peers")
+    write_certificates(made)
+    (made / "key").write_bytes(bytes(range(80)))
+    return made
 
 
 @pytest.fixture

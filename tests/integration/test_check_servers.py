@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from peers import A, B, Peer, haproxy, nginx, resumed_elsewhere, s_server, write_certificates
+from peers import A, B, Peer, haproxy, nginx, resumed_elsewhere, s_server
 
 from pysidctx.cli.demo import command as demo
 from pysidctx.cli.demo.server import BANK, SHOP
@@ -18,14 +18,6 @@ WAYS = {"TLS 1.2, ticket": "TLS 1.2", "TLS 1.2, session id": "TLS 1.2 without ti
 TICKETS = "TLS 1.2, ticket", "TLS 1.3"
 BOTH = "--name", A, "--name", B
 SHARED_KEY = "ssl_session_ticket_key key;"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    made = tmp_path_factory.mktemp("peers")
-    write_certificates(made)
-    (made / "key").write_bytes(bytes(range(80)))
-    return made
 
 
 class Checked:

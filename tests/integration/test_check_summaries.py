@@ -2,7 +2,7 @@
 
 import pytest
 from audited import ran
-from peers import A, B, Peer, haproxy, nginx, resumed_elsewhere, s_server, write_certificates
+from peers import A, B, Peer, haproxy, nginx, resumed_elsewhere, s_server
 
 pytestmark = pytest.mark.one_python
 
@@ -11,14 +11,6 @@ KEY = "ssl_session_ticket_key key;"
 ONE = "one name, so no crossing was looked for"
 CROSSED = f"fault: a session made for {A} is resumed for {B}, which has another certificate"
 WAYS = {"TLS 1.2": "TLS 1.2 tickets", "TLS 1.2 without tickets": "session ids", "TLS 1.3": "TLS 1.3"}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    made = tmp_path_factory.mktemp("peers")
-    write_certificates(made)
-    (made / "key").write_bytes(bytes(range(80)))
-    return made
 
 
 @pytest.mark.parametrize("make, options, arguments, said", [

@@ -31,13 +31,14 @@ def ran(port: int, *arguments: object, **options: Any) -> "subprocess.CompletedP
     return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
 
 
-def on_a_terminal(port: int, *arguments: object, columns: int = 80, lines: int = 24) -> tuple[int, str]:
+def on_a_terminal(port: int, *arguments: object, columns: int = 80, lines: int = 24, **environment: str
+                  ) -> tuple[int, str]:
     """Its exit code, and what it writes to a terminal of this size."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
+    inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
     with subprocess.Popen([*COMMAND, f"127.0.0.1:{port}", *map(str, arguments)], stdin=follower, stdout=follower,
-                          stderr=follower, env={**environment, "TERM": "xterm"}) as process:
+                          stderr=follower, env={**inherited, "TERM": "xterm", **environment}) as process:
         os.close(follower)
         said = b""
         with contextlib.suppress(OSError):  # how a terminal ends
