@@ -1,4 +1,8 @@
-"""Builds the Cython modules against the OpenSSL that the interpreter's ssl module uses."""
+"""Builds the Cython modules, linked with the OpenSSL that the interpreter's ssl module uses, or with none.
+
+PYSIDCTX_BINDING=late asks for the second: such a build needs neither OpenSSL's headers nor its libraries, and finds the
+functions when it is imported.
+"""
 
 import os
 import shlex
@@ -26,10 +30,19 @@ OPENSSL = "OpenSSL's header openssl/ssl.h", "libssl-dev", "openssl-devel", "open
 LIBSSL = "OpenSSL's library libssl", "libssl-dev", "openssl-devel", "openssl-dev"
 NEWER = "OpenSSL 1.1.1 or later, itself", "libssl-dev", "openssl-devel", "openssl-dev"
 
+BINDING = os.environ.get("PYSIDCTX_BINDING", "linked")
+if BINDING not in ("linked", "late"):
+    raise SystemExit(f"The environment variable PYSIDCTX_BINDING is {BINDING!r}: it can be linked (with OpenSSL, the "
+                     "default) or late (OpenSSL is found when pysidctx is imported).")
+LATE = BINDING == "late"
+
 NAMED = os.environ.get("PYSIDCTX_OPENSSL_DIR")
 if NAMED == "":
     raise SystemExit("The environment variable PYSIDCTX_OPENSSL_DIR is empty: name the folder of an OpenSSL in it, or "
                      "remove it.")
+if NAMED and LATE:
+    raise SystemExit("The environment variable PYSIDCTX_OPENSSL_DIR names an OpenSSL to link with, and "
+                     "PYSIDCTX_BINDING=late asks for a build that is linked with none: remove one of them.")
 
 
 def missing(what: str, debian: str, fedora: str, alpine: str) -> SystemExit:
@@ -37,7 +50,8 @@ def missing(what: str, debian: str, fedora: str, alpine: str) -> SystemExit:
                 f"Ubuntu, {fedora} on Fedora, {alpine} on Alpine)")
     if "OpenSSL" in what:
         sentence += (f"; PYSIDCTX_OPENSSL_DIR names {NAMED}" if NAMED
-                     else ", or name the folder of an OpenSSL in PYSIDCTX_OPENSSL_DIR")
+                     else ", name the folder of an OpenSSL in PYSIDCTX_OPENSSL_DIR, or build without OpenSSL, which is "
+                          "then found at import, with PYSIDCTX_BINDING=late")
     return SystemExit(sentence + ".")
 
 
@@ -77,15 +91,13 @@ class BuildExtensions(build_ext):
         self.parallel = self.parallel or os.cpu_count()
 
     def build_extensions(self) -> None:
-        include, libraries, runtime = openssl_folders()
-        self.compiler.include_dirs = include + ["include", "pysidctx"] + self.compiler.include_dirs
-        self.compiler.library_dirs = libraries + self.compiler.library_dirs
+        self.compiler.include_dirs = ["include", "pysidctx"] + self.compiler.include_dirs
         self.require("int main(void) { return 0; }", COMPILER)
         self.require("#include <Python.h>\nint main(void) { return 0; }", PYTHON)
-        self.require("#include <openssl/ssl.h>\nint main(void) { return 0; }", OPENSSL)
-        self.require("#include <openssl_compat.h>\nint main(void) { return 0; }", NEWER)
-        self.require("#include <openssl/ssl.h>\nint main(void) { return SSL_new(0) != 0; }",
-                     LIBSSL, link=True)
+        runtime = [] if LATE else self.find_openssl()
+        if LATE:
+            print("pysidctx is built without OpenSSL (PYSIDCTX_BINDING=late): it finds the interpreter's when it is "
+                  "imported.", file=sys.stderr)
         # Calls without the detour through the procedure linkage table: ours are short enough for
         # it to count.
         no_detour = self.builds("int main(void) { return 0; }", "-Werror", "-fno-plt")
@@ -96,6 +108,17 @@ class BuildExtensions(build_ext):
             extension.extra_compile_args += flags
             extension.runtime_library_dirs += runtime
         super().build_extensions()
+
+    def find_openssl(self) -> list[str]:
+        """Prepare the compiler for OpenSSL; the folders where programs are to look for its libraries."""
+        include, libraries, runtime = openssl_folders()
+        self.compiler.include_dirs = include + self.compiler.include_dirs
+        self.compiler.library_dirs = libraries + self.compiler.library_dirs
+        self.require("#include <openssl/ssl.h>\nint main(void) { return 0; }", OPENSSL)
+        self.require("#include <openssl_check.h>\nint main(void) { return 0; }", NEWER)
+        self.require("#include <openssl/ssl.h>\nint main(void) { return SSL_new(0) != 0; }",
+                     LIBSSL, link=True)
+        return runtime
 
     def require(self, source: str, what: tuple[str, str, str, str], link: bool = False) -> None:
         if not self.builds(source, link=link):
@@ -130,6 +153,14 @@ def translate(extensions: Sequence[Extension]) -> list[Extension]:
     return translated
 
 
+def extension_of(path: Path) -> Extension:
+    """The module of a .pyx. One is linked with OpenSSL, for all: it hands the functions to the others."""
+    linked = path.stem == "binding" and not LATE
+    return Extension(".".join(path.with_suffix("").parts), [str(path)], depends=HEADERS,
+                     libraries=LIBRARIES if linked else [],
+                     define_macros=[("PYSIDCTX_TABLE", "1"), *([("PYSIDCTX_LINKED", "1")] if linked else [])])
+
+
 class BuildPython(build_py):
     """Copies the C headers into the package, where get_include() finds them."""
 
@@ -143,7 +174,6 @@ class BuildPython(build_py):
 
 
 setup(
-    ext_modules=[Extension(".".join(path.with_suffix("").parts), [str(path)], libraries=LIBRARIES, depends=HEADERS)
-                 for path in sorted(Path("pysidctx").rglob("*.pyx"))],
+    ext_modules=[extension_of(path) for path in sorted(Path("pysidctx").rglob("*.pyx"))],
     cmdclass={"build_ext": BuildExtensions, "build_py": BuildPython},
 )

@@ -7,7 +7,7 @@
 #define PYSIDCTX_CPYTHON_SSL_H
 
 #include <Python.h>
-#include <openssl/ssl.h>
+#include "openssl_api.h"
 
 typedef struct {
     PyObject_HEAD

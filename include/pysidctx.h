@@ -10,7 +10,9 @@
 #define PYSIDCTX_H
 
 #include <Python.h>
+#ifndef PYSIDCTX_OPENSSL_API_H /* which pysidctx itself has instead */
 #include <openssl/ssl.h>
+#endif
 
 #define PYSIDCTX_OK 1
 #define PYSIDCTX_TOO_LONG 0    /* more than SSL_MAX_SID_CTX_LENGTH bytes */

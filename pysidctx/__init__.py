@@ -8,7 +8,7 @@ import ssl as _ssl  # noqa: F401
 from pathlib import Path as _Path
 
 try:
-    from pysidctx.errors import Error, LibraryMismatchError, SessionError, WrongContextError
+    from pysidctx.exceptions import Error, LibraryMismatchError, SessionError, WrongContextError
 except ModuleNotFoundError as _error:
     if _error.name != "pysidctx.errors":
         raise

@@ -1,37 +1,11 @@
 """From OpenSSL's error queue to one Python exception, with the queue drained."""
 
+from pysidctx.exceptions import Error
+
+from pysidctx.binding cimport bind_openssl
 from pysidctx.libssl cimport ERR_clear_error, ERR_error_string_n, ERR_peek_last_error
 
-
-class Error(Exception):
-    """Base class of pysidctx's own exceptions.
-
-    Raised itself only if a call to OpenSSL failed for another reason than the arguments, such as memory
-    that ran out. The message ends with OpenSSL's reason.
-    """
-
-
-class LibraryMismatchError(Error, ImportError):
-    """The interpreter's `ssl` module does not use the libssl that pysidctx is linked with.
-
-    Raised when pysidctx is imported. A pointer from one libssl handed to another crashes the
-    process, so there is no way to go on: the message names both files and what to do.
-    """
-
-
-class SessionError(Error):
-    """The input is not a session, or the session cannot be resumed on this connection.
-
-    The message says why, and what to do; a full handshake is always possible.
-    """
-
-
-class WrongContextError(Error):
-    """A session has another session id context than the one that was expected.
-
-    An application must not resume a session that was made for another one: see
-    SSL_CTX_set_session_id_context(3). The message shows both id contexts.
-    """
+bind_openssl()
 
 
 cdef int raise_queued(const char *call) except -1 nogil:

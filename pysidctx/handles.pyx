@@ -1,8 +1,7 @@
-"""From Python's ssl objects to their OpenSSL pointers; refuses a foreign libssl.
+"""From Python's ssl objects to their OpenSSL pointers.
 
 When this module is imported it has the interpreter's `_ssl` make one context, one connection and
-one session, and watches the libssl that it is linked with make them: so the two are one library,
-and the pointers lie where `cpython_ssl.h` says.
+one session, and watches libssl make them: so the pointers lie where `cpython_ssl.h` says.
 """
 
 import os
@@ -14,35 +13,24 @@ import _ssl
 
 from cpython.ref cimport Py_INCREF
 
-from pysidctx.errors import LibraryMismatchError
+from pysidctx.exceptions import LibraryMismatchError
 
+from pysidctx.binding cimport bind_openssl
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.libssl cimport (
     CRYPTO_EX_DATA, CRYPTO_EX_INDEX_SSL, CRYPTO_EX_INDEX_SSL_CTX, CRYPTO_EX_INDEX_SSL_SESSION, CRYPTO_free_ex_index,
-    SSL_CTX_get_ex_new_index, SSL_CTX_get_ssl_method, SSL_get_ciphers, SSL_get_ex_new_index, SSL_new, SSL_SESSION_free,
+    SSL_CTX_get_ex_new_index, SSL_CTX_get_ssl_method, SSL_get_ciphers, SSL_get_ex_new_index, SSL_SESSION_free,
     SSL_SESSION_get_ex_new_index, SSL_SESSION_new, SSL_SESSION_set_cipher, SSL_SESSION_set_protocol_version,
     SSL_set_session, TLS1_2_VERSION, TLS_client_method, TLS_method, TLS_server_method, sk_SSL_CIPHER_value,
 )
 
-cdef extern from "dlfcn.h" nogil:
-    ctypedef struct Dl_info:
-        const char *dli_fname
-    enum:
-        RTLD_LAZY
-        RTLD_NOLOAD
-    void *dlopen(const char *filename, int flags)
-    int dlclose(void *handle)
-    void *dlsym(void *handle, const char *symbol)
-    int dladdr(const void *addr, Dl_info *info)
-
 cdef extern from "Python.h" nogil:
     unsigned long PyThread_get_thread_ident()
 
-cdef extern from "openssl/opensslv.h":
-    const char *OPENSSL_VERSION_TEXT
+bind_openssl()
 
 
-# What an ex_data callback of the linked libssl saw being made, by this thread alone.
+# What an ex_data callback saw being made, by this thread alone.
 cdef struct Witness:
     unsigned long thread
     void *made
@@ -138,55 +126,6 @@ cdef void witness(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long a
         (<Witness *> argp).made = parent
 
 
-def library_files():
-    """The files of the libssl of pysidctx and of `ssl`: one, where pysidctx could be imported."""
-    return library_of_pysidctx(), library_of_interpreter()
-
-
-def built_with():
-    """The OpenSSL whose headers pysidctx was compiled with."""
-    return OPENSSL_VERSION_TEXT.decode()
-
-
-cdef object library_of_pysidctx():
-    """The file of the libssl that this extension is linked with."""
-    return file_of(<void *> SSL_new)
-
-
-cdef object library_of_interpreter():
-    """The file of the libssl that `_ssl` uses; None where it is linked in and hidden."""
-    file = getattr(_ssl, "__file__", None)
-    path = None if file is None else file.encode(sys.getfilesystemencoding(), "surrogateescape")
-    cdef const char *name = NULL
-    if path is not None:
-        name = path
-    cdef void *module = dlopen(name, RTLD_LAZY | RTLD_NOLOAD)
-    if module is NULL:
-        return None
-    cdef void *function = dlsym(module, b"SSL_new")
-    dlclose(module)
-    return None if function is NULL else file_of(function)
-
-
-cdef object file_of(void *function):
-    cdef Dl_info info
-    if not dladdr(function, &info) or info.dli_fname is NULL:
-        return None
-    return (<bytes> info.dli_fname).decode(sys.getfilesystemencoding(), "surrogateescape")
-
-
-cdef object another_library():
-    theirs = library_of_interpreter()
-    if theirs is None:
-        theirs = f"one linked into {getattr(_ssl, '__file__', sys.executable)} and hidden there"
-    return LibraryMismatchError(
-        f"pysidctx is linked with {library_of_pysidctx()}, but this Python's ssl module uses "
-        f"another libssl ({ssl.OPENSSL_VERSION}): {theirs}. Build pysidctx from source for this "
-        "Python, with the environment variable PYSIDCTX_OPENSSL_DIR naming the OpenSSL that it "
-        "uses; where that is linked into Python, take a Python that loads libssl as a shared "
-        "library")
-
-
 cdef object another_layout():
     return LibraryMismatchError(
         f"the ssl objects of this Python ({sys.version.split()[0]}, "
@@ -194,11 +133,9 @@ cdef object another_layout():
         f"({__file__}) was built for: build pysidctx from source for this Python")
 
 
-cdef int prove_one_libssl() except -1:
-    """Raise LibraryMismatchError unless the offsets hold what the linked libssl made."""
+cdef int prove_layout() except -1:
+    """Raise LibraryMismatchError unless the offsets hold what libssl made."""
     context = _ssl._SSLContext(_ssl.PROTOCOL_TLS_SERVER)
-    if context_witness.made is NULL:
-        raise another_library()
     connection = context._wrap_bio(_ssl.MemoryBIO(), _ssl.MemoryBIO(), True)
     # The sizes first: no byte is read that is not the object's.
     if (type(context).__basicsize__ < <Py_ssize_t> sizeof(PySSLContext)
@@ -299,7 +236,7 @@ cdef int watch_and_prove() except -1:
         SSL_SESSION_get_ex_new_index(0, &session_witness, witness, NULL, NULL),
         b"SSL_SESSION_get_ex_new_index()")
     try:
-        prove_one_libssl()
+        prove_layout()
     finally:
         # The indexes stay taken, but from here on nothing is called for them.
         check(CRYPTO_free_ex_index(CRYPTO_EX_INDEX_SSL_CTX, context_index),

@@ -6,7 +6,7 @@ from libc.time cimport tm
 cdef extern from "openssl_compat.h" nogil:
     ctypedef void **CRYPTO_EX_dup_from "pysidctx_CRYPTO_EX_dup_from"
 
-cdef extern from "openssl/crypto.h" nogil:
+cdef extern from "openssl_api.h" nogil:
     ctypedef struct CRYPTO_EX_DATA:
         pass
     ctypedef void CRYPTO_EX_new(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx,
@@ -22,29 +22,29 @@ cdef extern from "openssl/crypto.h" nogil:
         CRYPTO_EX_INDEX_SSL_CTX
         CRYPTO_EX_INDEX_SSL_SESSION
 
-    int CRYPTO_free_ex_index(int class_index, int idx)
+    int CRYPTO_free_ex_index "OPENSSL(CRYPTO_free_ex_index)" (int class_index, int idx)
     void *OPENSSL_zalloc(size_t num)
     void *OPENSSL_memdup(const void *str, size_t s)
     void OPENSSL_free(void *addr)
     void OPENSSL_clear_free(void *addr, size_t num)
-    void OPENSSL_cleanse(void *ptr, size_t len)
+    void OPENSSL_cleanse "OPENSSL(OPENSSL_cleanse)" (void *ptr, size_t len)
 
-cdef extern from "openssl/bio.h" nogil:
+cdef extern from "openssl_api.h" nogil:
     ctypedef struct BIO:
         pass
     ctypedef struct BIO_METHOD:
         pass
 
-    const BIO_METHOD *BIO_s_mem()
-    BIO *BIO_new(const BIO_METHOD *type)
-    BIO *BIO_new_mem_buf(const void *buf, int len)
-    int BIO_free(BIO *a)
+    const BIO_METHOD *BIO_s_mem "OPENSSL(BIO_s_mem)" ()
+    BIO *BIO_new "OPENSSL(BIO_new)" (const BIO_METHOD *type)
+    BIO *BIO_new_mem_buf "OPENSSL(BIO_new_mem_buf)" (const void *buf, int len)
+    int BIO_free "OPENSSL(BIO_free)" (BIO *a)
     long BIO_get_mem_data(BIO *b, char **pp)
 
-cdef extern from "openssl/rand.h" nogil:
-    int RAND_bytes(unsigned char *buf, int num)
+cdef extern from "openssl_api.h" nogil:
+    int RAND_bytes "OPENSSL(RAND_bytes)" (unsigned char *buf, int num)
 
-cdef extern from "openssl/evp.h" nogil:
+cdef extern from "openssl_api.h" nogil:
     ctypedef struct EVP_MD:
         pass
     ctypedef struct EVP_CIPHER:
@@ -61,49 +61,45 @@ cdef extern from "openssl/evp.h" nogil:
     enum:
         EVP_PKEY_HKDF
 
-    int EVP_EncryptInit_ex(EVP_CIPHER_CTX *ctx, const EVP_CIPHER *type, ENGINE *impl,
-                           const unsigned char *key, const unsigned char *iv)
-    int EVP_DecryptInit_ex(EVP_CIPHER_CTX *ctx, const EVP_CIPHER *type, ENGINE *impl,
-                           const unsigned char *key, const unsigned char *iv)
-    EVP_PKEY_CTX *EVP_PKEY_CTX_new_id(int id, ENGINE *e)
-    void EVP_PKEY_CTX_free(EVP_PKEY_CTX *ctx)
-    int EVP_PKEY_derive_init(EVP_PKEY_CTX *ctx)
-    int EVP_PKEY_derive(EVP_PKEY_CTX *ctx, unsigned char *key, size_t *keylen)
-    int EVP_Digest(const void *data, size_t count, unsigned char *md, unsigned int *size,
-                   const EVP_MD *type, ENGINE *impl)
+    int EVP_EncryptInit_ex "OPENSSL(EVP_EncryptInit_ex)" (
+        EVP_CIPHER_CTX *ctx, const EVP_CIPHER *type, ENGINE *impl, const unsigned char *key, const unsigned char
+        *iv)
+    int EVP_DecryptInit_ex "OPENSSL(EVP_DecryptInit_ex)" (
+        EVP_CIPHER_CTX *ctx, const EVP_CIPHER *type, ENGINE *impl, const unsigned char *key, const unsigned char
+        *iv)
+    EVP_PKEY_CTX *EVP_PKEY_CTX_new_id "OPENSSL(EVP_PKEY_CTX_new_id)" (int id, ENGINE *e)
+    void EVP_PKEY_CTX_free "OPENSSL(EVP_PKEY_CTX_free)" (EVP_PKEY_CTX *ctx)
+    int EVP_PKEY_derive_init "OPENSSL(EVP_PKEY_derive_init)" (EVP_PKEY_CTX *ctx)
+    int EVP_PKEY_derive "OPENSSL(EVP_PKEY_derive)" (EVP_PKEY_CTX *ctx, unsigned char *key, size_t *keylen)
+    int EVP_Digest "OPENSSL(EVP_Digest)" (
+        const void *data, size_t count, unsigned char *md, unsigned int *size, const EVP_MD *type, ENGINE *impl)
 
-cdef extern from "openssl/kdf.h" nogil:
-    int EVP_PKEY_CTX_set_hkdf_md(EVP_PKEY_CTX *pctx, const EVP_MD *md)
-    int EVP_PKEY_CTX_set1_hkdf_salt(EVP_PKEY_CTX *pctx, unsigned char *salt, int saltlen)
-    int EVP_PKEY_CTX_set1_hkdf_key(EVP_PKEY_CTX *pctx, unsigned char *key, int keylen)
-    int EVP_PKEY_CTX_add1_hkdf_info(EVP_PKEY_CTX *pctx, unsigned char *info, int infolen)
+cdef extern from "openssl_api.h" nogil:
+    unsigned long ERR_peek_last_error "OPENSSL(ERR_peek_last_error)" ()
+    void ERR_clear_error "OPENSSL(ERR_clear_error)" ()
+    void ERR_error_string_n "OPENSSL(ERR_error_string_n)" (unsigned long e, char *buf, size_t len)
+    int ERR_set_mark "OPENSSL(ERR_set_mark)" ()
+    int ERR_pop_to_mark "OPENSSL(ERR_pop_to_mark)" ()
 
-cdef extern from "openssl/err.h" nogil:
-    unsigned long ERR_peek_last_error()
-    void ERR_clear_error()
-    void ERR_error_string_n(unsigned long e, char *buf, size_t len)
-    int ERR_set_mark()
-    int ERR_pop_to_mark()
-
-cdef extern from "openssl/objects.h" nogil:
+cdef extern from "openssl_api.h" nogil:
     enum:
         NID_issuing_distribution_point
 
-cdef extern from "openssl/asn1.h" nogil:
+cdef extern from "openssl_api.h" nogil:
     ctypedef int i2d_of_void(const void *, unsigned char **) noexcept
     ctypedef struct ASN1_TIME:
         pass
 
-    int ASN1_TIME_to_tm(const ASN1_TIME *s, tm *tm)
+    int ASN1_TIME_to_tm "OPENSSL(ASN1_TIME_to_tm)" (const ASN1_TIME *s, tm *tm)
 
-cdef extern from "openssl/pem.h" nogil:
+cdef extern from "openssl_api.h" nogil:
     const char *PEM_STRING_SSL_SESSION
 
-    int PEM_read_bio(BIO *bp, char **name, char **header, unsigned char **data, long *len)
-    int PEM_write_bio(BIO *bp, const char *name, const char *hdr, const unsigned char *data,
-                      long len)
+    int PEM_read_bio "OPENSSL(PEM_read_bio)" (BIO *bp, char **name, char **header, unsigned char **data, long *len)
+    int PEM_write_bio "OPENSSL(PEM_write_bio)" (
+        BIO *bp, const char *name, const char *hdr, const unsigned char *data, long len)
 
-cdef extern from "openssl/x509.h" nogil:
+cdef extern from "openssl_api.h" nogil:
     ctypedef struct X509:
         pass
     ctypedef struct X509_CRL:
@@ -119,25 +115,25 @@ cdef extern from "openssl/x509.h" nogil:
 
     int sk_X509_num(const STACK_OF_X509 *sk)
     X509 *sk_X509_value(const STACK_OF_X509 *sk, int idx)
-    const ASN1_TIME *X509_get0_notAfter(const X509 *x)
-    X509_NAME *X509_get_issuer_name(const X509 *x)
+    const ASN1_TIME *X509_get0_notAfter "OPENSSL(X509_get0_notAfter)" (const X509 *x)
+    X509_NAME *X509_get_issuer_name "OPENSSL(X509_get_issuer_name)" (const X509 *x)
     int sk_X509_CRL_num(const STACK_OF_X509_CRL *sk)
     X509_CRL *sk_X509_CRL_value(const STACK_OF_X509_CRL *sk, int idx)
     void sk_X509_CRL_pop_free(STACK_OF_X509_CRL *sk, void (*free)(X509_CRL *))
-    void X509_CRL_free(X509_CRL *a)
-    const ASN1_TIME *X509_CRL_get0_lastUpdate(const X509_CRL *crl)
-    const ASN1_TIME *X509_CRL_get0_nextUpdate(const X509_CRL *crl)
-    int X509_CRL_get_ext_by_NID(const X509_CRL *x, int nid, int lastpos)
-    int X509_CRL_verify(X509_CRL *a, EVP_PKEY *r)
-    EVP_PKEY *X509_get0_pubkey(const X509 *x)
+    void X509_CRL_free "OPENSSL(X509_CRL_free)" (X509_CRL *a)
+    const ASN1_TIME *X509_CRL_get0_lastUpdate "OPENSSL(X509_CRL_get0_lastUpdate)" (const X509_CRL *crl)
+    const ASN1_TIME *X509_CRL_get0_nextUpdate "OPENSSL(X509_CRL_get0_nextUpdate)" (const X509_CRL *crl)
+    int X509_CRL_get_ext_by_NID "OPENSSL(X509_CRL_get_ext_by_NID)" (const X509_CRL *x, int nid, int lastpos)
+    int X509_CRL_verify "OPENSSL(X509_CRL_verify)" (X509_CRL *a, EVP_PKEY *r)
+    EVP_PKEY *X509_get0_pubkey "OPENSSL(X509_get0_pubkey)" (const X509 *x)
     int sk_X509_NAME_num(const STACK_OF_X509_NAME *sk)
     X509_NAME *sk_X509_NAME_value(const STACK_OF_X509_NAME *sk, int idx)
-    int i2d_X509(X509 *a, unsigned char **ppout)
-    int i2d_X509_AUX(X509 *a, unsigned char **ppout)
-    int i2d_X509_CRL(X509_CRL *a, unsigned char **ppout)
-    int i2d_X509_NAME(X509_NAME *a, unsigned char **ppout)
+    int i2d_X509 "OPENSSL(i2d_X509)" (X509 *a, unsigned char **ppout)
+    int i2d_X509_AUX "OPENSSL(i2d_X509_AUX)" (X509 *a, unsigned char **ppout)
+    int i2d_X509_CRL "OPENSSL(i2d_X509_CRL)" (X509_CRL *a, unsigned char **ppout)
+    int i2d_X509_NAME "OPENSSL(i2d_X509_NAME)" (X509_NAME *a, unsigned char **ppout)
 
-cdef extern from "openssl/x509_vfy.h" nogil:
+cdef extern from "openssl_api.h" nogil:
     ctypedef struct X509_STORE:
         pass
     ctypedef struct X509_OBJECT:
@@ -152,9 +148,9 @@ cdef extern from "openssl/x509_vfy.h" nogil:
     int sk_X509_OBJECT_num(const STACK_OF_X509_OBJECT *sk)
     X509_OBJECT *sk_X509_OBJECT_value(const STACK_OF_X509_OBJECT *sk, int idx)
     void sk_X509_OBJECT_pop_free(STACK_OF_X509_OBJECT *sk, void (*free)(X509_OBJECT *))
-    void X509_OBJECT_free(X509_OBJECT *a)
-    X509 *X509_OBJECT_get0_X509(const X509_OBJECT *a)
-    X509_CRL *X509_OBJECT_get0_X509_CRL(const X509_OBJECT *a)
+    void X509_OBJECT_free "OPENSSL(X509_OBJECT_free)" (X509_OBJECT *a)
+    X509 *X509_OBJECT_get0_X509 "OPENSSL(X509_OBJECT_get0_X509)" (const X509_OBJECT *a)
+    X509_CRL *X509_OBJECT_get0_X509_CRL "OPENSSL(X509_OBJECT_get0_X509_CRL)" (const X509_OBJECT *a)
     enum:
         X509_V_OK
         X509_V_FLAG_CRL_CHECK
@@ -163,26 +159,29 @@ cdef extern from "openssl/x509_vfy.h" nogil:
         X509_VP_FLAG_OVERWRITE
         X509_VP_FLAG_RESET_FLAGS
 
-    int X509_VERIFY_PARAM_set_inh_flags(X509_VERIFY_PARAM *param, uint32_t flags)
-    uint32_t X509_VERIFY_PARAM_get_inh_flags(const X509_VERIFY_PARAM *param)
-    X509_STORE_CTX *X509_STORE_CTX_new()
-    void X509_STORE_CTX_free(X509_STORE_CTX *ctx)
-    int X509_STORE_CTX_init(X509_STORE_CTX *ctx, X509_STORE *trust_store, X509 *target, STACK_OF_X509 *untrusted)
-    STACK_OF_X509_CRL *X509_STORE_CTX_get1_crls(X509_STORE_CTX *st, X509_NAME *nm)
-    X509_VERIFY_PARAM *X509_STORE_get0_param(const X509_STORE *xs)
-    unsigned long X509_VERIFY_PARAM_get_flags(X509_VERIFY_PARAM *param)
-    int X509_VERIFY_PARAM_get_depth(const X509_VERIFY_PARAM *param)
-    int X509_VERIFY_PARAM_get_auth_level(const X509_VERIFY_PARAM *param)
-    unsigned int X509_VERIFY_PARAM_get_hostflags(const X509_VERIFY_PARAM *param)
+    int X509_VERIFY_PARAM_set_inh_flags "OPENSSL(X509_VERIFY_PARAM_set_inh_flags)" (
+        X509_VERIFY_PARAM *param, uint32_t flags)
+    uint32_t X509_VERIFY_PARAM_get_inh_flags "OPENSSL(X509_VERIFY_PARAM_get_inh_flags)" (const X509_VERIFY_PARAM *param)
+    X509_STORE_CTX *X509_STORE_CTX_new "OPENSSL(X509_STORE_CTX_new)" ()
+    void X509_STORE_CTX_free "OPENSSL(X509_STORE_CTX_free)" (X509_STORE_CTX *ctx)
+    int X509_STORE_CTX_init "OPENSSL(X509_STORE_CTX_init)" (
+        X509_STORE_CTX *ctx, X509_STORE *trust_store, X509 *target, STACK_OF_X509 *untrusted)
+    STACK_OF_X509_CRL *X509_STORE_CTX_get1_crls "OPENSSL(X509_STORE_CTX_get1_crls)" (X509_STORE_CTX *st, X509_NAME *nm)
+    X509_VERIFY_PARAM *X509_STORE_get0_param "OPENSSL(X509_STORE_get0_param)" (const X509_STORE *xs)
+    unsigned long X509_VERIFY_PARAM_get_flags "OPENSSL(X509_VERIFY_PARAM_get_flags)" (X509_VERIFY_PARAM *param)
+    int X509_VERIFY_PARAM_get_depth "OPENSSL(X509_VERIFY_PARAM_get_depth)" (const X509_VERIFY_PARAM *param)
+    int X509_VERIFY_PARAM_get_auth_level "OPENSSL(X509_VERIFY_PARAM_get_auth_level)" (const X509_VERIFY_PARAM *param)
+    unsigned int X509_VERIFY_PARAM_get_hostflags "OPENSSL(X509_VERIFY_PARAM_get_hostflags)" (
+        const X509_VERIFY_PARAM *param)
 
-cdef extern from "openssl/tls1.h" nogil:
+cdef extern from "openssl_api.h" nogil:
     enum:
         TLSEXT_TYPE_server_name
         TLSEXT_TYPE_supported_versions
         TLSEXT_NAMETYPE_host_name
         TLSEXT_MAXLEN_host_name
 
-cdef extern from "openssl/ssl.h" nogil:
+cdef extern from "openssl_api.h" nogil:
     ctypedef struct SSL_CTX:
         pass
     ctypedef struct SSL:
@@ -228,79 +227,78 @@ cdef extern from "openssl/ssl.h" nogil:
 
     ctypedef int (*SSL_client_hello_cb_fn)(SSL *s, int *al, void *arg) noexcept nogil
 
-    SSL *SSL_new(SSL_CTX *ctx)
-    void SSL_free(SSL *ssl)
-    SSL_CTX *SSL_get_SSL_CTX(const SSL *ssl)
-    SSL_SESSION *SSL_get_session(const SSL *ssl)
-    SSL_SESSION *SSL_get1_session(SSL *ssl)
-    int SSL_set_session(SSL *to, SSL_SESSION *session)
-    int SSL_session_reused(const SSL *s)
-    const SSL_CIPHER *SSL_get_pending_cipher(const SSL *ssl)
-    STACK_OF_SSL_CIPHER *SSL_get_ciphers(const SSL *ssl)
-    int SSL_in_before(const SSL *s)
-    int SSL_is_init_finished(const SSL *s)
-    int SSL_is_server(const SSL *s)
-    int SSL_version(const SSL *s)
-    const SSL_METHOD *SSL_get_ssl_method(const SSL *s)
-    STACK_OF_X509 *SSL_get0_verified_chain(const SSL *s)
-    long SSL_get_verify_result(const SSL *ssl)
-    void SSL_set_verify_result(SSL *ssl, long arg)
-    const SSL_METHOD *SSL_CTX_get_ssl_method(const SSL_CTX *ctx)
-    const SSL_METHOD *TLS_client_method()
-    const SSL_METHOD *TLS_server_method()
-    const SSL_METHOD *TLS_method()
+    SSL *SSL_new "OPENSSL(SSL_new)" (SSL_CTX *ctx)
+    void SSL_free "OPENSSL(SSL_free)" (SSL *ssl)
+    SSL_CTX *SSL_get_SSL_CTX "OPENSSL(SSL_get_SSL_CTX)" (const SSL *ssl)
+    SSL_SESSION *SSL_get_session "OPENSSL(SSL_get_session)" (const SSL *ssl)
+    SSL_SESSION *SSL_get1_session "OPENSSL(SSL_get1_session)" (SSL *ssl)
+    int SSL_set_session "OPENSSL(SSL_set_session)" (SSL *to, SSL_SESSION *session)
+    int SSL_session_reused "OPENSSL(SSL_session_reused)" (const SSL *s)
+    const SSL_CIPHER *SSL_get_pending_cipher "OPENSSL(SSL_get_pending_cipher)" (const SSL *ssl)
+    STACK_OF_SSL_CIPHER *SSL_get_ciphers "OPENSSL(SSL_get_ciphers)" (const SSL *ssl)
+    int SSL_in_before "OPENSSL(SSL_in_before)" (const SSL *s)
+    int SSL_is_init_finished "OPENSSL(SSL_is_init_finished)" (const SSL *s)
+    int SSL_is_server "OPENSSL(SSL_is_server)" (const SSL *s)
+    int SSL_version "OPENSSL(SSL_version)" (const SSL *s)
+    const SSL_METHOD *SSL_get_ssl_method "OPENSSL(SSL_get_ssl_method)" (const SSL *s)
+    STACK_OF_X509 *SSL_get0_verified_chain "OPENSSL(SSL_get0_verified_chain)" (const SSL *s)
+    long SSL_get_verify_result "OPENSSL(SSL_get_verify_result)" (const SSL *ssl)
+    void SSL_set_verify_result "OPENSSL(SSL_set_verify_result)" (SSL *ssl, long arg)
+    const SSL_METHOD *SSL_CTX_get_ssl_method "OPENSSL(SSL_CTX_get_ssl_method)" (const SSL_CTX *ctx)
+    const SSL_METHOD *TLS_client_method "OPENSSL(TLS_client_method)" ()
+    const SSL_METHOD *TLS_server_method "OPENSSL(TLS_server_method)" ()
+    const SSL_METHOD *TLS_method "OPENSSL(TLS_method)" ()
 
-    int SSL_CTX_set_session_id_context(SSL_CTX *ctx, const unsigned char *sid_ctx,
-                                       unsigned int sid_ctx_len)
-    int SSL_set_session_id_context(SSL *ssl, const unsigned char *sid_ctx,
-                                   unsigned int sid_ctx_len)
-    void SSL_CTX_set_client_hello_cb(SSL_CTX *c, SSL_client_hello_cb_fn cb, void *arg)
-    int SSL_client_hello_get0_ext(SSL *s, unsigned int type, const unsigned char **out,
-                                  size_t *outlen)
+    int SSL_CTX_set_session_id_context "OPENSSL(SSL_CTX_set_session_id_context)" (
+        SSL_CTX *ctx, const unsigned char *sid_ctx, unsigned int sid_ctx_len)
+    int SSL_set_session_id_context "OPENSSL(SSL_set_session_id_context)" (
+        SSL *ssl, const unsigned char *sid_ctx, unsigned int sid_ctx_len)
+    void SSL_CTX_set_client_hello_cb "OPENSSL(SSL_CTX_set_client_hello_cb)" (
+        SSL_CTX *c, SSL_client_hello_cb_fn cb, void *arg)
+    int SSL_client_hello_get0_ext "OPENSSL(SSL_client_hello_get0_ext)" (
+        SSL *s, unsigned int type, const unsigned char **out, size_t *outlen)
     long SSL_CTX_set_tlsext_servername_callback(
         SSL_CTX *ctx, int (*cb)(SSL *s, int *al, void *arg) noexcept nogil)
 
-    const char *SSL_get_servername(const SSL *s, const int type)
+    const char *SSL_get_servername "OPENSSL(SSL_get_servername)" (const SSL *s, const int type)
 
-    SSL_CTX *SSL_set_SSL_CTX(SSL *ssl, SSL_CTX *ctx)
-    int SSL_CTX_up_ref(SSL_CTX *ctx)
-    void SSL_CTX_free(SSL_CTX *ctx)
+    SSL_CTX *SSL_set_SSL_CTX "OPENSSL(SSL_set_SSL_CTX)" (SSL *ssl, SSL_CTX *ctx)
+    int SSL_CTX_up_ref "OPENSSL(SSL_CTX_up_ref)" (SSL_CTX *ctx)
+    void SSL_CTX_free "OPENSSL(SSL_CTX_free)" (SSL_CTX *ctx)
     ctypedef void (*SSL_CTX_keylog_cb_func)(const SSL *ssl, const char *line) noexcept nogil
-    SSL_CTX_keylog_cb_func SSL_CTX_get_keylog_callback(const SSL_CTX *ctx)
+    SSL_CTX_keylog_cb_func SSL_CTX_get_keylog_callback "OPENSSL(SSL_CTX_get_keylog_callback)" (const SSL_CTX *ctx)
     ctypedef int (*SSL_verify_cb)(int preverify_ok, X509_STORE_CTX *x509_ctx) noexcept nogil
-    SSL_verify_cb SSL_CTX_get_verify_callback(const SSL_CTX *ctx)
-    int SSL_get_verify_mode(const SSL *ssl)
-    void SSL_set_verify(SSL *ssl, int mode, SSL_verify_cb callback)
-    void SSL_set_psk_server_callback "pysidctx_SSL_set_psk_server_callback" (
-        SSL *ssl, void *callback)
-    void SSL_set_psk_find_session_callback(SSL *ssl, void *callback)
-    X509_VERIFY_PARAM *SSL_get0_param(SSL *ssl)
-    int SSL_set1_param(SSL *ssl, X509_VERIFY_PARAM *vpm)
-    uint64_t SSL_CTX_get_options(const SSL_CTX *ctx)
-    uint64_t SSL_get_options(const SSL *ssl)
-    uint64_t SSL_set_options(SSL *ssl, uint64_t options)
-    uint64_t SSL_clear_options(SSL *ssl, uint64_t options)
+    SSL_verify_cb SSL_CTX_get_verify_callback "OPENSSL(SSL_CTX_get_verify_callback)" (const SSL_CTX *ctx)
+    int SSL_get_verify_mode "OPENSSL(SSL_get_verify_mode)" (const SSL *ssl)
+    void SSL_set_verify "OPENSSL(SSL_set_verify)" (SSL *ssl, int mode, SSL_verify_cb callback)
+    void SSL_set_psk_find_session_callback "OPENSSL(SSL_set_psk_find_session_callback)" (SSL *ssl, void *callback)
+    X509_VERIFY_PARAM *SSL_get0_param "OPENSSL(SSL_get0_param)" (SSL *ssl)
+    int SSL_set1_param "OPENSSL(SSL_set1_param)" (SSL *ssl, X509_VERIFY_PARAM *vpm)
+    uint64_t SSL_CTX_get_options "OPENSSL(SSL_CTX_get_options)" (const SSL_CTX *ctx)
+    uint64_t SSL_get_options "OPENSSL(SSL_get_options)" (const SSL *ssl)
+    uint64_t SSL_set_options "OPENSSL(SSL_set_options)" (SSL *ssl, uint64_t options)
+    uint64_t SSL_clear_options "OPENSSL(SSL_clear_options)" (SSL *ssl, uint64_t options)
     long SSL_CTX_set_max_cert_list(SSL_CTX *ctx, long size)
     long SSL_CTX_set1_groups_list(SSL_CTX *ctx, const char *list)
     long SSL_CTX_set1_sigalgs_list(SSL_CTX *ctx, const char *str)
-    int SSL_CTX_set_ciphersuites(SSL_CTX *ctx, const char *str)
+    int SSL_CTX_set_ciphersuites "OPENSSL(SSL_CTX_set_ciphersuites)" (SSL_CTX *ctx, const char *str)
     int SSL_CTX_get_min_proto_version(SSL_CTX *ctx)
     int SSL_CTX_get_max_proto_version(SSL_CTX *ctx)
     int SSL_get_min_proto_version(SSL *ssl)
     int SSL_get_max_proto_version(SSL *ssl)
     int SSL_set_min_proto_version(SSL *ssl, int version)
     int SSL_set_max_proto_version(SSL *ssl, int version)
-    size_t SSL_CTX_get_num_tickets(SSL_CTX *ctx)
-    int SSL_set_num_tickets(SSL *ssl, size_t num_tickets)
+    size_t SSL_CTX_get_num_tickets "OPENSSL(SSL_CTX_get_num_tickets)" (SSL_CTX *ctx)
+    int SSL_set_num_tickets "OPENSSL(SSL_set_num_tickets)" (SSL *ssl, size_t num_tickets)
 
     int SSL_CTX_get_ex_new_index(long argl, void *argp, CRYPTO_EX_new *new_func,
                                  CRYPTO_EX_dup *dup_func, CRYPTO_EX_free *free_func)
     int SSL_get_ex_new_index(long argl, void *argp, CRYPTO_EX_new *new_func,
                              CRYPTO_EX_dup *dup_func, CRYPTO_EX_free *free_func)
-    int SSL_CTX_set_ex_data(SSL_CTX *d, int idx, void *arg)
-    void *SSL_CTX_get_ex_data(const SSL_CTX *d, int idx)
-    int SSL_set_ex_data(SSL *d, int idx, void *arg)
-    void *SSL_get_ex_data(const SSL *d, int idx)
+    int SSL_CTX_set_ex_data "OPENSSL(SSL_CTX_set_ex_data)" (SSL_CTX *d, int idx, void *arg)
+    void *SSL_CTX_get_ex_data "OPENSSL(SSL_CTX_get_ex_data)" (const SSL_CTX *d, int idx)
+    int SSL_set_ex_data "OPENSSL(SSL_set_ex_data)" (SSL *d, int idx, void *arg)
+    void *SSL_get_ex_data "OPENSSL(SSL_get_ex_data)" (const SSL *d, int idx)
     void *SSL_get_app_data(const SSL *d)
 
     enum:
@@ -318,52 +316,58 @@ cdef extern from "openssl/ssl.h" nogil:
         SSL *s, SSL_SESSION *ss, const unsigned char *keyname, size_t keyname_length,
         SSL_TICKET_STATUS status, void *arg) noexcept nogil
 
-    int SSL_CTX_set_session_ticket_cb(SSL_CTX *ctx, SSL_CTX_generate_session_ticket_fn gen_cb,
-                                      SSL_CTX_decrypt_session_ticket_fn dec_cb, void *arg)
-    int SSL_SESSION_set1_ticket_appdata(SSL_SESSION *ss, const void *data, size_t len)
-    int SSL_SESSION_get0_ticket_appdata(SSL_SESSION *ss, void **data, size_t *len)
+    int SSL_CTX_set_session_ticket_cb "OPENSSL(SSL_CTX_set_session_ticket_cb)" (
+        SSL_CTX *ctx, SSL_CTX_generate_session_ticket_fn gen_cb, SSL_CTX_decrypt_session_ticket_fn dec_cb, void
+        *arg)
+    int SSL_SESSION_set1_ticket_appdata "OPENSSL(SSL_SESSION_set1_ticket_appdata)" (
+        SSL_SESSION *ss, const void *data, size_t len)
+    int SSL_SESSION_get0_ticket_appdata "OPENSSL(SSL_SESSION_get0_ticket_appdata)" (
+        SSL_SESSION *ss, void **data, size_t *len)
     int SSL_CTX_get_tlsext_ticket_keys(SSL_CTX *ctx, unsigned char *keys, size_t keylen)
-    void SSL_CTX_sess_set_new_cb(SSL_CTX *ctx, int (*new_session_cb)(SSL *, SSL_SESSION *) noexcept nogil)
-    long SSL_CTX_get_timeout(SSL_CTX *ctx)
-    long SSL_CTX_set_timeout(SSL_CTX *ctx, long t)
+    void SSL_CTX_sess_set_new_cb "OPENSSL(SSL_CTX_sess_set_new_cb)" (
+        SSL_CTX *ctx, int (*new_session_cb)(SSL *, SSL_SESSION *) noexcept nogil)
+    long SSL_CTX_get_timeout "OPENSSL(SSL_CTX_get_timeout)" (SSL_CTX *ctx)
+    long SSL_CTX_set_timeout "OPENSSL(SSL_CTX_set_timeout)" (SSL_CTX *ctx, long t)
 
-    SSL_SESSION *SSL_SESSION_new()
-    SSL_SESSION *SSL_SESSION_dup(SSL_SESSION *src)
-    void SSL_SESSION_free(SSL_SESSION *session)
-    const unsigned char *SSL_SESSION_get_id(const SSL_SESSION *s, unsigned int *len)
-    const unsigned char *SSL_SESSION_get0_id_context(const SSL_SESSION *s, unsigned int *len)
-    int SSL_SESSION_set1_id_context(SSL_SESSION *s, const unsigned char *sid_ctx,
-                                    unsigned int sid_ctx_len)
-    int SSL_SESSION_get_protocol_version(const SSL_SESSION *s)
-    int SSL_SESSION_set_protocol_version(SSL_SESSION *s, int version)
-    const SSL_CIPHER *SSL_SESSION_get0_cipher(const SSL_SESSION *s)
-    int SSL_SESSION_set_cipher(SSL_SESSION *s, const SSL_CIPHER *cipher)
-    long SSL_SESSION_get_timeout(const SSL_SESSION *s)
-    long SSL_SESSION_set_timeout(SSL_SESSION *s, long t)
-    int SSL_SESSION_has_ticket(const SSL_SESSION *s)
-    unsigned long SSL_SESSION_get_ticket_lifetime_hint(const SSL_SESSION *s)
-    int SSL_SESSION_is_resumable(const SSL_SESSION *s)
-    X509 *SSL_SESSION_get0_peer(SSL_SESSION *s)
-    const char *SSL_SESSION_get0_hostname(const SSL_SESSION *s)
-    int SSL_SESSION_set1_hostname(SSL_SESSION *s, const char *hostname)
+    SSL_SESSION *SSL_SESSION_new "OPENSSL(SSL_SESSION_new)" ()
+    SSL_SESSION *SSL_SESSION_dup "OPENSSL(SSL_SESSION_dup)" (SSL_SESSION *src)
+    void SSL_SESSION_free "OPENSSL(SSL_SESSION_free)" (SSL_SESSION *session)
+    const unsigned char *SSL_SESSION_get_id "OPENSSL(SSL_SESSION_get_id)" (const SSL_SESSION *s, unsigned int *len)
+    const unsigned char *SSL_SESSION_get0_id_context "OPENSSL(SSL_SESSION_get0_id_context)" (
+        const SSL_SESSION *s, unsigned int *len)
+    int SSL_SESSION_set1_id_context "OPENSSL(SSL_SESSION_set1_id_context)" (
+        SSL_SESSION *s, const unsigned char *sid_ctx, unsigned int sid_ctx_len)
+    int SSL_SESSION_get_protocol_version "OPENSSL(SSL_SESSION_get_protocol_version)" (const SSL_SESSION *s)
+    int SSL_SESSION_set_protocol_version "OPENSSL(SSL_SESSION_set_protocol_version)" (SSL_SESSION *s, int version)
+    const SSL_CIPHER *SSL_SESSION_get0_cipher "OPENSSL(SSL_SESSION_get0_cipher)" (const SSL_SESSION *s)
+    int SSL_SESSION_set_cipher "OPENSSL(SSL_SESSION_set_cipher)" (SSL_SESSION *s, const SSL_CIPHER *cipher)
+    long SSL_SESSION_get_timeout "OPENSSL(SSL_SESSION_get_timeout)" (const SSL_SESSION *s)
+    long SSL_SESSION_set_timeout "OPENSSL(SSL_SESSION_set_timeout)" (SSL_SESSION *s, long t)
+    int SSL_SESSION_has_ticket "OPENSSL(SSL_SESSION_has_ticket)" (const SSL_SESSION *s)
+    unsigned long SSL_SESSION_get_ticket_lifetime_hint "OPENSSL(SSL_SESSION_get_ticket_lifetime_hint)" (
+        const SSL_SESSION *s)
+    int SSL_SESSION_is_resumable "OPENSSL(SSL_SESSION_is_resumable)" (const SSL_SESSION *s)
+    X509 *SSL_SESSION_get0_peer "OPENSSL(SSL_SESSION_get0_peer)" (SSL_SESSION *s)
+    const char *SSL_SESSION_get0_hostname "OPENSSL(SSL_SESSION_get0_hostname)" (const SSL_SESSION *s)
+    int SSL_SESSION_set1_hostname "OPENSSL(SSL_SESSION_set1_hostname)" (SSL_SESSION *s, const char *hostname)
     int SSL_SESSION_get_ex_new_index(long argl, void *argp, CRYPTO_EX_new *new_func,
                                      CRYPTO_EX_dup *dup_func, CRYPTO_EX_free *free_func)
-    int SSL_SESSION_set_ex_data(SSL_SESSION *ss, int idx, void *data)
-    void *SSL_SESSION_get_ex_data(const SSL_SESSION *ss, int idx)
-    int i2d_SSL_SESSION(SSL_SESSION *in_, unsigned char **pp)
-    SSL_SESSION *d2i_SSL_SESSION(SSL_SESSION **a, const unsigned char **pp, long length)
-    const char *SSL_CIPHER_get_name(const SSL_CIPHER *cipher)
+    int SSL_SESSION_set_ex_data "OPENSSL(SSL_SESSION_set_ex_data)" (SSL_SESSION *ss, int idx, void *data)
+    void *SSL_SESSION_get_ex_data "OPENSSL(SSL_SESSION_get_ex_data)" (const SSL_SESSION *ss, int idx)
+    int i2d_SSL_SESSION "OPENSSL(i2d_SSL_SESSION)" (SSL_SESSION *in_, unsigned char **pp)
+    SSL_SESSION *d2i_SSL_SESSION "OPENSSL(d2i_SSL_SESSION)" (SSL_SESSION **a, const unsigned char **pp, long length)
+    const char *SSL_CIPHER_get_name "OPENSSL(SSL_CIPHER_get_name)" (const SSL_CIPHER *cipher)
     const SSL_CIPHER *sk_SSL_CIPHER_value(const STACK_OF_SSL_CIPHER *sk, int idx)
 
     int SSL_set_current_cert(SSL *ssl, long op)
-    X509 *SSL_get_certificate(const SSL *ssl)
+    X509 *SSL_get_certificate "OPENSSL(SSL_get_certificate)" (const SSL *ssl)
     int SSL_get0_chain_certs(SSL *ssl, STACK_OF_X509 **sk)
     int SSL_CTX_get_extra_chain_certs_only(SSL_CTX *ctx, STACK_OF_X509 **sk)
-    int SSL_CTX_get_verify_mode(const SSL_CTX *ctx)
-    int SSL_CTX_get_verify_depth(const SSL_CTX *ctx)
-    int SSL_CTX_get_security_level(const SSL_CTX *ctx)
-    X509_VERIFY_PARAM *SSL_CTX_get0_param(SSL_CTX *ctx)
-    X509_STORE *SSL_CTX_get_cert_store(const SSL_CTX *ctx)
-    X509 *SSL_CTX_get0_certificate(const SSL_CTX *ctx)
-    const STACK_OF_X509_NAME *SSL_CTX_get_client_CA_list(const SSL_CTX *ctx)
-    const STACK_OF_X509_NAME *SSL_CTX_get0_CA_list(const SSL_CTX *ctx)
+    int SSL_CTX_get_verify_mode "OPENSSL(SSL_CTX_get_verify_mode)" (const SSL_CTX *ctx)
+    int SSL_CTX_get_verify_depth "OPENSSL(SSL_CTX_get_verify_depth)" (const SSL_CTX *ctx)
+    int SSL_CTX_get_security_level "OPENSSL(SSL_CTX_get_security_level)" (const SSL_CTX *ctx)
+    X509_VERIFY_PARAM *SSL_CTX_get0_param "OPENSSL(SSL_CTX_get0_param)" (SSL_CTX *ctx)
+    X509_STORE *SSL_CTX_get_cert_store "OPENSSL(SSL_CTX_get_cert_store)" (const SSL_CTX *ctx)
+    X509 *SSL_CTX_get0_certificate "OPENSSL(SSL_CTX_get0_certificate)" (const SSL_CTX *ctx)
+    const STACK_OF_X509_NAME *SSL_CTX_get_client_CA_list "OPENSSL(SSL_CTX_get_client_CA_list)" (const SSL_CTX *ctx)
+    const STACK_OF_X509_NAME *SSL_CTX_get0_CA_list "OPENSSL(SSL_CTX_get0_CA_list)" (const SSL_CTX *ctx)

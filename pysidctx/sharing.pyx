@@ -9,6 +9,7 @@ from pysidctx.tickets.ticket_keys import TicketKeys
 
 from libc.stdint cimport uintptr_t
 
+from pysidctx.binding cimport bind_openssl
 from pysidctx.handles cimport SSL_CTX_from, server_context
 from pysidctx.handshake.inert cimport contexts_serving, warn_without_certificate
 from pysidctx.handshake.listener cimport Listener, listener_of
@@ -19,6 +20,8 @@ from pysidctx.lockfree.id_context_slot cimport sid_slot_read
 from pysidctx.tickets.callbacks cimport keyring_of, stop_using, use_keyring
 from pysidctx.tickets.keyring cimport Keyring, hold_keyring, release_keyring
 from pysidctx.wrapped cimport unwrapped
+
+bind_openssl()
 
 
 def resumable(ctx, keys, *, id_context=None, exact_id_context=None):

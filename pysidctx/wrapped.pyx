@@ -14,10 +14,13 @@ import _ssl
 from cpython.object cimport PyObject, Py_TYPE
 from cpython.ref cimport Py_DECREF
 
+from pysidctx.binding cimport bind_openssl
 from pysidctx.handles cimport (
     SSL_CTX_of, SSL_of, SSLContext_type, connection_of, described, is_context, is_python_s,
 )
 from pysidctx.libssl cimport SSL_CTX_get_ssl_method, SSL_get_SSL_CTX, TLS_client_method
+
+bind_openssl()
 
 cdef extern from "Python.h":
     object PyObject_GenericGetDict(object, void *)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from pysidctx import Session
-from pysidctx.errors import Error
+from pysidctx.exceptions import Error
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

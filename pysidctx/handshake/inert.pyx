@@ -8,6 +8,7 @@ import warnings
 
 import _ssl
 
+from pysidctx.binding cimport bind_openssl
 from pysidctx.handles cimport SSL_CTX_of
 from pysidctx.handshake.listener cimport has_ticket_keys
 from pysidctx.libssl cimport (
@@ -15,6 +16,8 @@ from pysidctx.libssl cimport (
     SSL_CTX_get_options, SSL_CTX_get_ssl_method, SSL_OP_NO_TICKET, SSL_OP_NO_TLSv1_3, TLS1_3_VERSION,
     TLS_client_method, TLS_server_method,
 )
+
+bind_openssl()
 
 
 cdef class Rerouted:

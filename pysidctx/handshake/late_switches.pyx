@@ -2,9 +2,12 @@
 
 import warnings
 
+from pysidctx.binding cimport bind_openssl
 from pysidctx.handshake.listener cimport Connection, Listener, connection_kept, listener_of
 from pysidctx.libssl cimport SSL_get_SSL_CTX
 from pysidctx.lockfree.readers cimport atomic_exchange, atomic_load
+
+bind_openssl()
 
 
 cdef bint may_resume(SSL *ssl, SSL_CTX *created_with) noexcept nogil:

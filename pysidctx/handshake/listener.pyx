@@ -5,6 +5,7 @@ CPython gives each server connection an id context of its own making right after
 decides on resumption: the ClientHello callback is the only place between the two.
 """
 
+from pysidctx.binding cimport bind_openssl
 from pysidctx.errors cimport check
 from pysidctx.handshake.client_hello cimport read_server_name
 from pysidctx.handshake.siphash cimport siphash
@@ -23,6 +24,8 @@ from pysidctx.lockfree.readers cimport (
     atomic_load, atomic_size_t, atomic_thread_fence, gate_enter, gate_init, gate_leave, gate_wait,
     memory_order_acquire, memory_order_release, reader_gate, shared_exchange,
 )
+
+bind_openssl()
 
 cdef extern from "pthread.h" nogil:
     int pthread_atfork(void (*prepare)() noexcept nogil, void (*parent)() noexcept nogil,

@@ -3,6 +3,7 @@
 cimport cython
 from libc.string cimport memcpy
 
+from pysidctx.binding cimport bind_openssl
 from pysidctx.handles cimport server_context
 from pysidctx.handshake.inert cimport warn_without_certificate
 from pysidctx.handshake.listener cimport listener_made
@@ -11,6 +12,8 @@ from pysidctx.id_contexts.fingerprint cimport fingerprint_under, read_demands
 from pysidctx.libssl cimport SSL_CTX
 from pysidctx.lockfree.held_contexts cimport let_go, new_held
 from pysidctx.wrapped cimport unwrapped
+
+bind_openssl()
 
 
 cdef bytes fingerprint_of(const Demands *demands, object context):

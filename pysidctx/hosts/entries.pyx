@@ -11,6 +11,7 @@ from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, realloc
 
+from pysidctx.binding cimport bind_openssl
 from pysidctx.errors cimport check
 from pysidctx.handles cimport SSL_CTX_of, described, is_context
 from pysidctx.handshake.host_names cimport HOST_NAME_MAX, lowered, without_last_dot
@@ -29,6 +30,8 @@ from pysidctx.id_contexts.derivation cimport LABEL_HOST, Part, derive_id_context
 from pysidctx.id_contexts.setters cimport copy_sid_ctx
 from pysidctx.libssl cimport SSL_CTX, SSL_MAX_SID_CTX_LENGTH
 from pysidctx.lockfree.readers cimport flag_store
+
+bind_openssl()
 
 
 cdef str name_of(const host_entry *entry):

@@ -11,6 +11,7 @@ import _ssl
 
 from pysidctx.hosts.host import HostMapStats
 
+from pysidctx.binding cimport bind_openssl
 from pysidctx.handles cimport SSL_CTX_from, SSL_CTX_of, is_context, server_context
 from pysidctx.handshake.inert cimport Rerouted, warn_of_host, warn_without_certificate
 from pysidctx.handshake.listener cimport Listener, has_own_id_context, is_routed, listener_made, listener_of
@@ -25,6 +26,8 @@ from pysidctx.id_contexts.fingerprint cimport fingerprint_under, read_demands
 from pysidctx.libssl cimport SSL_CTX
 from pysidctx.lockfree.readers cimport flag_load, flag_store
 from pysidctx.wrapped cimport unwrapped
+
+bind_openssl()
 
 cdef extern from "Python.h":
     int Py_AddPendingCall(int (*function)(void *) noexcept, void *argument)

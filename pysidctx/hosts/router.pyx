@@ -4,6 +4,7 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
+from pysidctx.binding cimport bind_openssl
 from pysidctx.handles cimport has_sni_callback
 from pysidctx.handshake.client_hello cimport ServerName, offers_tls13
 from pysidctx.handshake.listener cimport Connection, Router, is_cpythons, is_routed, keep_former, set_router
@@ -27,6 +28,8 @@ from pysidctx.libssl cimport (
 from pysidctx.lockfree.held_contexts cimport hold
 from pysidctx.lockfree.id_context_slot cimport sid_slot_read
 from pysidctx.lockfree.readers cimport flag_load, shared_load
+
+bind_openssl()
 
 
 # How the listener was when the map was installed on it.

@@ -13,12 +13,15 @@ from cpython.ref cimport Py_DECREF
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.string cimport strlen
 
+from pysidctx.binding cimport bind_openssl
 from pysidctx.handshake.listener cimport Connection, connection_kept
 from pysidctx.libssl cimport (
     SSL, SSL_AD_HANDSHAKE_FAILURE, SSL_AD_INTERNAL_ERROR, SSL_CTX_set_tlsext_servername_callback, SSL_get_app_data,
     SSL_get_servername, SSL_get_SSL_CTX, SSL_TLSEXT_ERR_ALERT_FATAL, SSL_TLSEXT_ERR_NOACK, SSL_TLSEXT_ERR_OK,
     TLSEXT_NAMETYPE_host_name,
 )
+
+bind_openssl()
 
 cdef extern from "Python.h":
     # These leave the exception set where they fail, for PyErr_WriteUnraisable().

@@ -11,11 +11,12 @@ from pysidctx.libssl cimport (
     SSL_CTX_get_verify_callback, SSL_CTX_get_verify_mode, SSL_get0_param, SSL_get_options,
     SSL_get_SSL_CTX, SSL_set1_param, SSL_set_max_proto_version, SSL_set_min_proto_version,
     SSL_set_num_tickets, SSL_set_options, SSL_set_psk_find_session_callback,
-    SSL_set_psk_server_callback, SSL_set_SSL_CTX, SSL_set_verify, SSL_verify_cb, X509_STORE_CTX,
+    SSL_set_SSL_CTX, SSL_set_verify, SSL_verify_cb, X509_STORE_CTX,
     X509_VERIFY_PARAM,
     X509_VERIFY_PARAM_get_inh_flags, X509_VERIFY_PARAM_set_inh_flags, X509_VP_FLAG_OVERWRITE,
     X509_VP_FLAG_RESET_FLAGS,
 )
+from pysidctx.openssl_compat cimport SSL_set_psk_server_callback
 
 cdef inline int as_verified(int preverify_ok, X509_STORE_CTX *x509_ctx) noexcept nogil:
     # SSL_set_verify() cannot take a callback away; this one does what OpenSSL does without.

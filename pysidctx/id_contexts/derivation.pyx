@@ -4,10 +4,13 @@ from hashlib import sha256
 
 from libc.string cimport memcpy, memset
 
+from pysidctx.binding cimport bind_openssl
 from pysidctx.errors cimport check_pointer
 from pysidctx.handles cimport is_context
 from pysidctx.libssl cimport EVP_Digest, EVP_MD
 from pysidctx.openssl_compat cimport fetched_sha256
+
+bind_openssl()
 
 cdef EVP_MD *sha256_md = <EVP_MD *> check_pointer(fetched_sha256(), b"EVP_MD_fetch()")
 

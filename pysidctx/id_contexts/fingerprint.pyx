@@ -8,6 +8,7 @@ cimport cython
 
 from pysidctx.id_contexts.derivation import derive_session_id_context
 
+from pysidctx.binding cimport bind_openssl
 from pysidctx.der cimport der_of
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.handles cimport SSL_CTX_from
@@ -26,6 +27,8 @@ from pysidctx.libssl cimport (
 )
 from pysidctx.openssl_compat cimport X509_STORE_get1_objects
 from pysidctx.wrapped cimport unwrapped
+
+bind_openssl()
 
 cdef extern from "id_contexts/store_lookups.h":
     int store_fetches "pysidctx_store_fetches" (X509_STORE *store)

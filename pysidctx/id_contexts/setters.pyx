@@ -9,6 +9,7 @@ from cpython.ref cimport Py_DECREF
 from libc.string cimport memcpy
 
 from pysidctx cimport handles, libssl
+from pysidctx.binding cimport bind_openssl
 from pysidctx.handles cimport SSL_CTX_of, SSL_of, connection_of, is_context
 from pysidctx.handshake.inert cimport warn_of_clients
 from pysidctx.handshake.listener cimport (
@@ -24,6 +25,8 @@ from pysidctx.libssl cimport (
 )
 from pysidctx.lockfree.id_context_slot cimport sid_slot_write
 from pysidctx.wrapped cimport is_plain, kind_of, unwrapped
+
+bind_openssl()
 
 cdef const char *TARGETS = b"ssl.SSLContext, ssl.SSLSocket or ssl.SSLObject"
 

@@ -8,8 +8,7 @@
 
 #include <stddef.h>
 
-#include <openssl/ssl.h>
-#include <openssl/x509_vfy.h>
+#include "openssl_api.h"
 
 struct pysidctx_store_fields {
     STACK_OF(X509_OBJECT) *objs;
@@ -38,16 +37,9 @@ static STACK_OF(X509_LOOKUP) *pysidctx_store_lookups(X509_STORE *store)
         const struct pysidctx_store_fields *fields
             = (const struct pysidctx_store_fields *)((void **)store + i);
 
-#if OPENSSL_VERSION_NUMBER >= 0x40000000L
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* only an address is compared */
-#endif
-        if (fields->objs == X509_STORE_get0_objects(store)
-            && fields->param == X509_STORE_get0_param(store))
+        if (fields->objs == OPENSSL(X509_STORE_get0_objects)(store)
+            && fields->param == OPENSSL(X509_STORE_get0_param)(store))
             return fields->get_cert_methods;
-#if OPENSSL_VERSION_NUMBER >= 0x40000000L
-#pragma GCC diagnostic pop
-#endif
     }
     return NULL;
 }
@@ -64,10 +56,10 @@ static int pysidctx_store_fetches(X509_STORE *store)
         X509_LOOKUP *lookup = sk_X509_LOOKUP_value(lookups, i);
         const struct pysidctx_lookup_head *found = (const struct pysidctx_lookup_head *)lookup;
 
-        if (found->method_data != X509_LOOKUP_get_method_data(lookup)
-            || found->store_ctx != X509_LOOKUP_get_store(lookup))
+        if (found->method_data != OPENSSL(X509_LOOKUP_get_method_data)(lookup)
+            || found->store_ctx != OPENSSL(X509_LOOKUP_get_store)(lookup))
             return -1;
-        if (found->method != X509_LOOKUP_file()) /* which reads its file when it is told to */
+        if (found->method != OPENSSL(X509_LOOKUP_file)()) /* which reads its file when it is told to */
             return 1;
     }
     return 0;

@@ -6,8 +6,9 @@ Each holds the secret of its session. Buffers of OpenSSL's are wiped when they a
 from libc.limits cimport INT_MAX
 from libc.string cimport strcmp
 
-from pysidctx.errors import SessionError
+from pysidctx.exceptions import SessionError
 
+from pysidctx.binding cimport bind_openssl
 from pysidctx.der cimport der_of
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.libssl cimport (
@@ -16,6 +17,8 @@ from pysidctx.libssl cimport (
     i2d_of_void, i2d_SSL_SESSION,
 )
 from pysidctx.openssl_compat cimport SSL_SESSION_get_time
+
+bind_openssl()
 
 # Seconds to the end of what datetime and timedelta can tell.
 cdef long long TIME_MAX = 253402300799

@@ -2,8 +2,9 @@
 
 from libc.string cimport memcmp
 
-from pysidctx.errors import SessionError
+from pysidctx.exceptions import SessionError
 
+from pysidctx.binding cimport bind_openssl
 from pysidctx.der cimport der_of
 from pysidctx.libssl cimport (
     DTLS1_2_VERSION, DTLS1_VERSION, SSL3_VERSION, SSL_SESSION_get0_id_context, SSL_SESSION_get0_peer,
@@ -11,6 +12,8 @@ from pysidctx.libssl cimport (
     TLS1_1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION, TLS1_VERSION, X509, i2d_of_void,
     i2d_X509,
 )
+
+bind_openssl()
 
 _PROTOCOLS = {
     SSL3_VERSION: "SSLv3", TLS1_VERSION: "TLSv1", TLS1_1_VERSION: "TLSv1.1",

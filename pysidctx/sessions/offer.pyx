@@ -6,8 +6,9 @@ the session was made. So what this connection would ask is asked of the session 
 
 from libc.time cimport time
 
-from pysidctx.errors import SessionError
+from pysidctx.exceptions import SessionError
 
+from pysidctx.binding cimport bind_openssl
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.handles cimport SSL_of
 from pysidctx.libssl cimport (
@@ -22,6 +23,8 @@ from pysidctx.libssl cimport (
 from pysidctx.openssl_compat cimport SSL_SESSION_get_time
 from pysidctx.sessions.fields cimport is_marked, protocol_of, refusal_of_marked
 from pysidctx.sessions.peer cimport checks_name, host_of, is_checked, is_same, note_checked
+
+bind_openssl()
 
 cdef int resume(PyObject *connection, SSL_SESSION *session, bint any_host) except -1:
     """Have the connection, a result of connection_of(), offer `session`. SessionError.

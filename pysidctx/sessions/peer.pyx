@@ -5,8 +5,9 @@ acknowledged it. Here the connection's own name is filed. OpenSSL hands it on to
 resumed connections, so that it stays the name of the full handshake.
 """
 
-from pysidctx.errors import SessionError
+from pysidctx.exceptions import SessionError
 
+from pysidctx.binding cimport bind_openssl
 from pysidctx.errors cimport check
 from pysidctx.handles cimport SSL_of
 from pysidctx.libssl cimport (
@@ -14,6 +15,8 @@ from pysidctx.libssl cimport (
     SSL_SESSION_get_ex_new_index, SSL_SESSION_set1_hostname, SSL_SESSION_set_ex_data,
 )
 from pysidctx.openssl_compat cimport checks_host
+
+bind_openssl()
 
 # On a session: whether its peer's name was checked; NULL where that is not known. OpenSSL copies it
 # with the session; there is nothing to free.

@@ -5,13 +5,14 @@ cimport cython
 from datetime import datetime, timedelta, timezone
 
 from pysidctx import private_files
-from pysidctx.errors import SessionError, WrongContextError
+from pysidctx.exceptions import SessionError, WrongContextError
 
 from cpython.buffer cimport PyBUF_READ, PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
 
+from pysidctx.binding cimport bind_openssl
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.handles cimport (
     SSL_SESSION_of, SSL_of, connection_of, context_of_session, is_session,
@@ -34,6 +35,8 @@ from pysidctx.sessions.offer cimport resume
 from pysidctx.sessions.peer cimport (
     file_host, file_host_of, file_given_host, host_of, is_checked, note_checked,
 )
+
+bind_openssl()
 
 ctypedef SSL_SESSION *(*reader)(const unsigned char *data, Py_ssize_t length) except NULL
 

@@ -10,6 +10,7 @@ without.
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
+from pysidctx.binding cimport bind_openssl
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.handshake.late_switches cimport may_resume
 from pysidctx.handshake.listener cimport Connection, Listener, connection_kept, listener_made, listener_of
@@ -37,6 +38,8 @@ from pysidctx.tickets.keyring cimport (
     release_keyring, set_keys,
 )
 from pysidctx.tickets.times cimport Times, read_times
+
+bind_openssl()
 
 
 # Kept on an SSL_CTX once it has the callbacks; owned by it, freed with it.

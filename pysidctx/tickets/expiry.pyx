@@ -1,5 +1,6 @@
 """When a server's sessions end: with their lifetime, counted from the full handshake, and the client's certificates."""
 
+from pysidctx.binding cimport bind_openssl
 from pysidctx.handshake.late_switches cimport may_resume
 from pysidctx.handshake.listener cimport Connection, connection_kept
 from pysidctx.libssl cimport (
@@ -8,6 +9,8 @@ from pysidctx.libssl cimport (
 from pysidctx.openssl_compat cimport SSL_SESSION_get_time, SSL_SESSION_set_time
 from pysidctx.tickets.times cimport Times, read_times, set_times
 from pysidctx.tickets.verified_chain cimport verified_until
+
+bind_openssl()
 
 
 cdef bint write_times(SSL *ssl, SSL_CTX *creator, SSL_SESSION *session, uint64_t lifetime) noexcept nogil:

@@ -9,6 +9,7 @@ cimport cython
 from libc.stdint cimport UINT64_MAX, uint64_t
 from libc.string cimport memcmp, memcpy
 
+from pysidctx.binding cimport bind_openssl
 from pysidctx.errors cimport check
 from pysidctx.libssl cimport (
     ERR_clear_error, ERR_pop_to_mark, ERR_set_mark, OPENSSL_cleanse, OPENSSL_clear_free,
@@ -19,6 +20,8 @@ from pysidctx.lockfree.readers cimport (
     gate_leave, gate_wait, memory_order_relaxed, reader_gate, shared_exchange, shared_load, shared_push,
 )
 from pysidctx.tickets.hkdf cimport derive_key
+
+bind_openssl()
 
 cdef extern from "pthread.h" nogil:
     ctypedef struct pthread_mutex_t:

@@ -12,6 +12,7 @@ from cpython.bytearray cimport PyByteArray_AS_STRING
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
 
+from pysidctx.binding cimport bind_openssl
 from pysidctx.errors cimport check
 from pysidctx.handles cimport SSL_CTX_from, server_context
 from pysidctx.handshake.inert cimport warn_without_tickets
@@ -22,6 +23,8 @@ from pysidctx.tickets.keyring cimport (
     derive_from, new_keyring, read_key, release_keyring, set_keys, tickets_counted,
 )
 from pysidctx.wrapped cimport unwrapped
+
+bind_openssl()
 
 
 TicketStats = namedtuple("TicketStats", ("issued", "accepted", "renewed", "unknown_key", "expired",

@@ -7,6 +7,7 @@ A resumed handshake verifies nothing, so what ends a chain must end the sessions
 from libc.stdint cimport UINT64_MAX, uint64_t
 from libc.time cimport time, time_t, tm
 
+from pysidctx.binding cimport bind_openssl
 from pysidctx.libssl cimport (
     ASN1_TIME, ASN1_TIME_to_tm, ERR_pop_to_mark, ERR_set_mark, NID_issuing_distribution_point, SSL,
     SSL_CTX_get_cert_store, SSL_get0_param, SSL_get0_verified_chain, SSL_get_SSL_CTX, STACK_OF_X509,
@@ -17,6 +18,8 @@ from pysidctx.libssl cimport (
     X509_V_FLAG_NO_CHECK_TIME, X509_VERIFY_PARAM_get_flags, sk_X509_CRL_num, sk_X509_CRL_pop_free,
     sk_X509_CRL_value, sk_X509_num, sk_X509_value,
 )
+
+bind_openssl()
 
 cdef extern from "time.h" nogil:
     time_t timegm(tm *tm)

@@ -1,10 +1,13 @@
 """What a client's SSLContext refuses that Python's ssl cannot change: for an audit, which is to take any server."""
 
+from pysidctx.binding cimport bind_openssl
 from pysidctx.handles cimport SSL_CTX_from
 from pysidctx.libssl cimport (
     SSL_CTX, ERR_pop_to_mark, ERR_set_mark, SSL_CTX_set1_groups_list, SSL_CTX_set1_sigalgs_list,
     SSL_CTX_set_ciphersuites, SSL_CTX_set_max_cert_list,
 )
+
+bind_openssl()
 
 # A handshake message cannot be longer: RFC 8446, section 4.
 cdef long LONGEST_MESSAGE = (1 << 24) - 1

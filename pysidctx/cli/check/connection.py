@@ -11,7 +11,7 @@ from pysidctx import Session
 from pysidctx.cli.check.client import Client, context
 from pysidctx.cli.check.messages import Messages, Ticket
 from pysidctx.cli.check.starttls import PROTOCOLS, PlainText
-from pysidctx.errors import SessionError
+from pysidctx.exceptions import SessionError
 
 T = TypeVar("T")
 
