@@ -3,9 +3,9 @@
 cimport cython
 
 import os
-from collections import namedtuple
 
 from pysidctx import environment, private_files
+from pysidctx.tickets.stats import TicketStats
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING
@@ -23,10 +23,6 @@ from pysidctx.tickets.keyring cimport (
 )
 from pysidctx.wrapped cimport unwrapped
 
-
-TicketStats = namedtuple("TicketStats", ("issued", "accepted", "renewed", "unknown_key", "expired",
-                                         "invalid"), module=__name__)
-TicketStats.__doc__ = "What became of the tickets of a TicketKeys, as `TicketKeys.stats()` tells."
 
 cdef enum:
     MIN_SECRET = 32
@@ -300,25 +296,7 @@ cdef class TicketKeys:
             raise ValueError("these TicketKeys are not installed on this SSLContext")
 
     def stats(self):
-        """Return a TicketStats: what became of tickets so far, in this process, on all contexts.
-
-        issued
-            Tickets made. A server of TLS 1.3 makes `num_tickets` in a full handshake.
-        accepted
-            Tickets of clients that were decrypted, authentic and in their lifetime. They are resumed
-            if their id context is the connection's, and if they have a client's certificate where the
-            connection demands one. A client that was sent a HelloRetryRequest shows its ticket twice.
-        renewed
-            Those among them whose client was to be given a fresh one: in TLS 1.3 all; in TLS 1.2 those
-            with keys of earlier periods, or of files after the first.
-        unknown_key
-            Tickets made with another key, or none at all.
-        expired
-            Tickets whose full handshake was longer ago than `lifetime`, or lies ahead, or whose client's
-            certificates have ended; and those that were made on a connection which `sni_callback` had
-            switched.
-        invalid
-            Tickets with the name of one of these keys that are not what was issued.
+        """Return a `TicketStats`: what became of tickets so far, in this process, on all contexts.
 
         Safe in any thread.
         """
