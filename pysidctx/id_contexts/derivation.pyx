@@ -9,7 +9,7 @@ from pysidctx.handles cimport is_context
 from pysidctx.libssl cimport EVP_Digest, EVP_MD
 from pysidctx.openssl_compat cimport fetched_sha256
 
-cdef EVP_MD *sha256_md = <EVP_MD *> check_pointer(fetched_sha256(), b"EVP_MD_fetch()")
+sha256_md = <EVP_MD *> check_pointer(fetched_sha256(), b"EVP_MD_fetch()")
 
 
 def derive_session_id_context(*parts):
