@@ -3,6 +3,7 @@
 from libc.stdint cimport uint64_t
 
 from pysidctx.handshake.siphash cimport siphash_key, siphash_value
+from pysidctx.libssl cimport SSL_MAX_SID_CTX_LENGTH
 from pysidctx.lockfree.readers cimport atomic_int
 
 cdef extern from "hosts/table.h" nogil:
@@ -13,7 +14,7 @@ cdef extern from "hosts/table.h" nogil:
     ctypedef struct host_entry:
         host_name *name
         void *context
-        unsigned char id_context[32]
+        unsigned char id_context[SSL_MAX_SID_CTX_LENGTH]
 
     ctypedef struct host_slots:
         size_t count
