@@ -275,13 +275,13 @@ cdef int copy_connection(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *original,
     return 1
 
 
-cdef void renew_locks() noexcept nogil:
+cdef void renew_gate() noexcept nogil:
     """At first, and in a forked child, where the threads that were in a callback are not."""
     gate_init(&gate)
 
 
-renew_locks()
-check(pthread_atfork(NULL, NULL, renew_locks) == 0, b"pthread_atfork()")
+renew_gate()
+check(pthread_atfork(NULL, NULL, renew_gate) == 0, b"pthread_atfork()")
 check(RAND_bytes(<unsigned char *> &key, sizeof(key)), b"RAND_bytes()")
 
 

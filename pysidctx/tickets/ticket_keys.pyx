@@ -212,7 +212,7 @@ cdef class TicketKeys:
         made.hmac_first = layout == "apache"
         if not made.paths:
             raise ValueError("from_files() needs at least one file with a key")
-        made.ring = new_keyring(checked("lifetime", lifetime, MAX_LIFETIME))
+        made.ring = new_keyring(seconds_of("lifetime", lifetime, MAX_LIFETIME))
         made.reload()
         return made
 
@@ -351,8 +351,8 @@ cdef str named_by(bint environment_does):
 
 cdef int derive_keys(TicketKeys made, const unsigned char *secret, Py_ssize_t length, object period,
                      object lifetime) except -1:
-    cdef uint64_t longest = checked("lifetime", lifetime, MAX_LIFETIME)
-    cdef uint64_t each = checked("period", period, MAX_LIFETIME)
+    cdef uint64_t longest = seconds_of("lifetime", lifetime, MAX_LIFETIME)
+    cdef uint64_t each = seconds_of("period", period, MAX_LIFETIME)
     if longest > MAX_PERIODS * each:
         raise ValueError(f"a lifetime of {lifetime} s is more than {MAX_PERIODS} periods of {period} "
                          "s: choose a longer period")
@@ -360,7 +360,7 @@ cdef int derive_keys(TicketKeys made, const unsigned char *secret, Py_ssize_t le
     return derive_from(made.ring, secret, length, each)
 
 
-cdef uint64_t checked(str name, object seconds, uint64_t most) except 0:
+cdef uint64_t seconds_of(str name, object seconds, uint64_t most) except 0:
     if not isinstance(seconds, int) or isinstance(seconds, bool):
         raise TypeError(f"{name} is an int of seconds, not {type(seconds).__name__}")
     if not 1 <= seconds <= most:

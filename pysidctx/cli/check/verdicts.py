@@ -142,7 +142,7 @@ def resumption(way: Way, evidence: Evidence) -> Iterator[Finding]:
         name = asked_for(key)
         if found is not None:
             spared = way.tickets is False and all_resume(evidence, Way(way.version, True), key)
-            yield counted(way, found, spared)._replace(name=name, resumed=found.resumed, tried=found.visits)
+            yield returned(way, found, spared)._replace(name=name, resumed=found.resumed, tried=found.visits)
         elif has_sessions(evidence, way.version, key):
             yield Finding("resumption", way, OK, "not offered", name=name)
         elif way.tickets and all(  # said once a version
@@ -173,7 +173,7 @@ LATE_TICKETS = ("switch on session tickets, with keys that all workers share; wh
                 "give them only with its first answer, as those with BoringSSL do: try --request")
 
 
-def counted(way: Way, found: Returning, spared: bool = False) -> Finding:
+def returned(way: Way, found: Returning, spared: bool = False) -> Finding:
     """`spared`: all clients with tickets are, so that only others are concerned."""
     if found.ended:
         return Finding(
@@ -293,7 +293,8 @@ def carried(way: Way, crossing: Crossing, other: AuditedHost, shown: Shown, spar
         return judge(way, crossing, other, shown)
     if crossing.problem:
         return Finding(
-            "names", way, NOTE, f"{told(crossing)} could not be offered to {crossing.offered}: {crossing.problem}",
+            "names", way, NOTE,
+            f"{session_of(crossing)} could not be offered to {crossing.offered}: {crossing.problem}",
             "whether it would be resumed there is not known", "try again, more gently (--delay)")
     if is_apart(crossing):
         return Finding("names", way, OK, "not resumed under another name")
@@ -319,13 +320,13 @@ def by_luck(crossing: Crossing) -> str:
     return f"which may be luck: {crossing.tries} tries miss with a probability of up to {100 * crossing.luck:.2g}%"
 
 
-def told(crossing: Crossing) -> str:
+def session_of(crossing: Crossing) -> str:
     return f"a session made for {crossing.made}{' with a certificate' if crossing.certified else ''}"
 
 
 def judge(way: Way, crossing: Crossing, other: AuditedHost, shown: Shown) -> Finding:
     """What a session means that was resumed under another name, which has shown these certificates."""
-    seen = f"{told(crossing)} is resumed for {crossing.offered}"
+    seen = f"{session_of(crossing)} is resumed for {crossing.offered}"
     if other.demands and (not crossing.certified or other.refuses_ours):
         return Finding(
             "client-certificate", way, FAULT,
@@ -368,7 +369,7 @@ def moves(way: Way, evidence: Evidence) -> Iterator[Finding]:
 
 
 def moved(way: Way, move: Crossing, spared: bool) -> Finding:
-    """What became of a session that was offered on another address; `spared` as of counted()."""
+    """What became of a session that was offered on another address; `spared` as of returned()."""
     if move.seen is not None:
         return Finding("address", way, OK, f"a session is resumed on {move.offered}, too")
     if move.problem:
