@@ -5,7 +5,7 @@ from typing import NamedTuple, Optional
 
 from pysidctx.cli.check.audit import Evidence, Way
 from pysidctx.cli.check.report import Report, printable, statements
-from pysidctx.cli.check.verdicts import FAULT, OK, Finding
+from pysidctx.cli.check.verdicts import FAULT, NOTE, OK, Finding
 
 # Faults by what they are about, the worst first.
 WORST = ("client-certificate", "names", "resumption")
@@ -74,7 +74,7 @@ def not_tried(findings: list[Finding]) -> Iterator[str]:
     """Why a way could not be tried, where that is not how it should be."""
     found: dict[str, list[Way]] = {}
     for finding in findings:
-        if finding.check == "resumption" and not finding.tried and finding.grade != OK and finding.where:
+        if finding.check == "resumption" and not finding.tried and finding.grade in (NOTE, FAULT) and finding.where:
             found.setdefault(finding.seen, []).append(finding.where)
     for seen, ways in found.items():
         yield f"{seen} ({spoken(ways)})"
