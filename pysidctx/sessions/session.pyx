@@ -35,6 +35,11 @@ from pysidctx.sessions.peer cimport (
     file_host, file_host_of, file_given_host, host_of, is_checked, note_checked,
 )
 
+cdef extern from "openssl/ssl.h" nogil:
+    enum:
+        TLS_ST_OK
+    int SSL_get_state(const SSL *ssl)
+
 ctypedef SSL_SESSION *(*reader)(const unsigned char *data, Py_ssize_t length) except NULL
 
 # Many times the size of a session with a ticket and certificates.
@@ -88,7 +93,7 @@ cdef class Session:
 
         Raises TypeError for other objects; ValueError for a socket that is closed, unwrapped or not
         connected, or for a `host` that cannot be one; SessionError while the handshake is not finished,
-        or where the session was made for another host than `host`.
+        after the connection has failed, or where the session was made for another host than `host`.
 
         To be called in the thread that uses the connection. See SSL_get_session(3).
         """
@@ -360,9 +365,13 @@ cdef Session of_connection(object source):
 cdef SSL_SESSION *finished_session(SSL *ssl) except NULL:
     """The connection's own."""
     cdef SSL_SESSION *session = SSL_get_session(ssl)
-    if session is NULL or not SSL_is_init_finished(ssl):
-        raise SessionError("the handshake of this connection is not finished: take its session then")
-    return session
+    if session is not NULL and SSL_is_init_finished(ssl):
+        return session
+    # An error takes OpenSSL back into the handshake, without moving on in it.
+    if SSL_get_state(ssl) == TLS_ST_OK:
+        raise SessionError("this connection has failed since its handshake, or its peer has closed it without "
+                           "close_notify: take the session of a connection before that")
+    raise SessionError("the handshake of this connection is not finished: take its session then")
 
 
 cdef Session bound(Session made, object host):
