@@ -19,7 +19,7 @@ from pysidctx.handshake.listener cimport host_key, listener_of, wait_for_callbac
 from pysidctx.handshake.siphash cimport siphash, siphash_value
 from pysidctx.hosts.contexts cimport HostContext
 from pysidctx.hosts.patterns cimport Pattern, read_pattern
-from pysidctx.hosts.router cimport is_installed
+from pysidctx.hosts.router cimport has_map
 from pysidctx.hosts.table cimport (
     entry_init, entry_state, host_slots, slots_copy, slots_delete, slots_find, slots_free, slots_have_room, slots_new,
     slots_next, slots_put, state_id_length, state_is_explicit, table_match, table_new, table_release, table_slots,
@@ -147,7 +147,7 @@ cdef class Hosts:
         cdef HostContext *held = <HostContext *> entry.context
         free(entry.name)
         if held is not NULL:
-            self.contexts.give_back(held)
+            self.contexts.release(held)
 
     cdef int put(self, object name, object value) except -1:
         cdef host_entry entry
@@ -171,7 +171,7 @@ cdef class Hosts:
                     wait_for_callbacks()
                     self.discard(&former)
             finally:
-                self.contexts.let_idle_go()
+                self.contexts.forget_idle()
             return 0
 
     cdef int put_all(self, object items) except -1:
@@ -204,7 +204,7 @@ cdef class Hosts:
                 slots_free(slots)
             finally:
                 del entries
-                self.contexts.let_idle_go()
+                self.contexts.forget_idle()
             return 0
 
     cdef host_entry *entry_of(self, object name) except? NULL:
@@ -230,7 +230,7 @@ cdef class Hosts:
             slots_delete(self.table, table_slots(self.table), entry, &taken)
             wait_for_callbacks()
             self.discard(&taken)
-            self.contexts.let_idle_go()
+            self.contexts.forget_idle()
             return True
 
     cdef int clear(self) except -1:
@@ -247,7 +247,7 @@ cdef class Hosts:
                 self.discard(entry)
                 entry = slots_next(slots, &at)
             slots_free(slots)
-            self.contexts.let_idle_go()
+            self.contexts.forget_idle()
             return 0
 
     cdef int close(self) except -1:
@@ -263,7 +263,7 @@ cdef class Hosts:
             slots_delete(self.table, slots, entry, &taken)
             self.discard(&taken)
             entry = slots_next(slots, &at)
-        self.contexts.let_idle_go()
+        self.contexts.forget_idle()
         return 0
 
     cdef object value_of(self, const host_entry *entry):
@@ -348,6 +348,6 @@ cdef class Hosts:
         cdef SSL_CTX *ctx
         for listener in list(self.listeners):
             ctx = SSL_CTX_of(listener)
-            if ctx is not held.held.ctx and is_installed(listener_of(ctx), self.table):
+            if ctx is not held.held.ctx and has_map(listener_of(ctx), self.table):
                 warn_of_host(ctx, held.held.ctx)
         return 0
