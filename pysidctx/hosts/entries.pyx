@@ -16,13 +16,12 @@ from pysidctx.handles cimport SSL_CTX_of, described, is_context
 from pysidctx.handshake.host_names cimport HOST_NAME_MAX, lowered, without_last_dot
 from pysidctx.handshake.inert cimport warn_of_host
 from pysidctx.handshake.listener cimport host_key, listener_of, wait_for_callbacks
-from pysidctx.handshake.siphash cimport siphash, siphash_value
 from pysidctx.hosts.contexts cimport HostContext
 from pysidctx.hosts.patterns cimport Pattern, read_pattern
 from pysidctx.hosts.router cimport has_map
 from pysidctx.hosts.table cimport (
-    entry_init, entry_state, host_slots, slots_copy, slots_delete, slots_find, slots_free, slots_have_room, slots_new,
-    slots_next, slots_put, state_id_length, state_is_explicit, table_match, table_new, table_release, table_slots,
+    entry_init, entry_state, host_slots, slots_copy, slots_delete, slots_free, slots_have_room, slots_new, slots_next,
+    slots_put, state_id_length, state_is_explicit, table_find, table_match_name, table_new, table_release, table_slots,
     table_swap,
 )
 from pysidctx.id_contexts.derivation cimport LABEL_HOST, Part, derive_id_context, label, part
@@ -210,14 +209,11 @@ cdef class Hosts:
     cdef host_entry *entry_of(self, object name) except? NULL:
         """The entry of a pattern, NULL where there is none."""
         cdef Pattern pattern
-        cdef siphash_value hash
-        cdef uint64_t state
         try:
             read_pattern(&pattern, name)
         except (TypeError, ValueError):
             return NULL
-        hash = siphash(host_key(), pattern.text, pattern.length)
-        return slots_find(table_slots(self.table), &hash, &state)
+        return table_find(self.table, pattern.text, pattern.length)
 
     cdef bint remove(self, object name) except -1:
         """Whether it was there."""
@@ -290,12 +286,10 @@ cdef class Hosts:
             return None
         cdef const unsigned char *sent = <const unsigned char *> PyUnicode_AsUTF8AndSize(name, &given)
         cdef size_t length = without_last_dot(sent, given)
-        cdef siphash_value hash
         cdef uint64_t state
         if length <= HOST_NAME_MAX and lowered(text, sent, length):
-            hash = siphash(host_key(), text, length)
             with cython.critical_section(self):
-                entry = table_match(self.table, &hash, text, length, &state)
+                entry = table_match_name(self.table, text, length, &state)
                 return None if entry is NULL else name_of(entry)
         return None
 

@@ -351,6 +351,24 @@ static inline const host_entry *table_match(host_table *table, const siphash_val
     return entry;
 }
 
+/* The same for callers that do not need the hash. */
+static inline const host_entry *table_match_name(host_table *table, unsigned char *name,
+                                                 size_t length, uint64_t *state)
+{
+    siphash_value hash = siphash(&table->key, name, length);
+
+    return table_match(table, &hash, name, length, state);
+}
+
+/* The entry of a pattern, for writers. */
+static inline host_entry *table_find(host_table *table, const unsigned char *pattern, size_t length)
+{
+    siphash_value hash = siphash(&table->key, pattern, length);
+    uint64_t state;
+
+    return slots_find(table_slots(table), &hash, &state);
+}
+
 static inline void table_count(host_table *table, unsigned int counter)
 {
     atomic_fetch_add_explicit(&table->counts[thread_slot()].counters[counter], 1,
