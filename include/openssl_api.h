@@ -86,7 +86,9 @@ typedef struct {
 } OSSL_PARAM;
 #define OSSL_MAC_PARAM_DIGEST "digest"
 #define PEM_STRING_SSL_SESSION "SSL SESSION PARAMETERS"
+#define SSL_MAX_SID_CTX_LENGTH 32 /* as lockfree/id_context_slot.h has it, too */
 
+typedef unsigned int OSSL_HANDSHAKE_STATE;
 typedef int SSL_TICKET_STATUS;
 typedef int SSL_TICKET_RETURN;
 

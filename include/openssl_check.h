@@ -35,6 +35,8 @@
 #include "openssl_constants.h"
 #undef CONSTANT
 
+_Static_assert(SSL_MAX_SID_CTX_LENGTH == 32, "SSL_MAX_SID_CTX_LENGTH has another value");
+
 #define NEED(result, name, arguments) _Static_assert(PYSIDCTX_HAS(result, name, arguments), #name);
 #define EITHER(result, name, arguments, result2, arguments2) \
     _Static_assert(PYSIDCTX_HAS(result, name, arguments) || PYSIDCTX_HAS(result2, name, arguments2), #name);

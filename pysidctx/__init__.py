@@ -25,7 +25,8 @@ from pysidctx.id_contexts.fingerprint import context_fingerprint
 from pysidctx.id_contexts.setters import _C_API, MAX_SID_CTX_LENGTH, set_session_id_context  # noqa: F401
 from pysidctx.sessions.session import Session
 from pysidctx.sharing import resumable
-from pysidctx.tickets.ticket_keys import TicketKeys, TicketStats
+from pysidctx.tickets.stats import TicketStats
+from pysidctx.tickets.ticket_keys import TicketKeys
 
 __version__ = "0.1.0"
 

@@ -27,9 +27,12 @@ COMMANDS = {
         "Audit any TLS server, in whatever language it is written: does it resume sessions, over all of "
         "its workers; does a session made for one name get into another; what are its tickets like? "
         "It only shakes hands (with a server that chooses h2, in HTTP/2, too), unless you say --request, and sends "
-        "nothing to hosts that you do not name.",
+        "nothing to hosts that you do not name. Each finding is ok, a note or a fault, with the reason and what to "
+        "do; or info, without a verdict. It cannot see what comes after the handshake, what becomes of sessions when "
+        "the server restarts, nor, with many workers, what its tries have missed: it says how likely that is.",
         "0: no fault; 1: a fault was found, or a note with --fail-on note; 2: there was nothing to audit, or the "
-        "command was wrong; 3: no fault was found, but the audit ended early."),
+        "command was wrong; 3: no fault was found, but the audit ended early. 129, 130 or 143 if SIGHUP, SIGINT or "
+        "SIGTERM ended it."),
     "demo": Command(
         "demo.command", "demo.arguments", "see two servers side by side: plain ssl, and pysidctx",
         "Start two HTTPS servers on loopback, each with four worker processes and two hosts, one of which "

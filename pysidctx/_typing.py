@@ -1,7 +1,10 @@
-"""What type stubs share."""
+"""What type stubs, and annotations, share."""
 
 import sys
-from typing import TYPE_CHECKING
+from os import PathLike
+from typing import TYPE_CHECKING, Union
+
+Path = Union[str, bytes, "PathLike[str]", "PathLike[bytes]"]
 
 if TYPE_CHECKING:
     if sys.version_info >= (3, 12):

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 from libc.time cimport tm
 
-cdef extern from "openssl_compat.h" nogil:
+cdef extern from "openssl_api.h" nogil:
     ctypedef void **CRYPTO_EX_dup_from "pysidctx_CRYPTO_EX_dup_from"
 
 cdef extern from "openssl_api.h" nogil:
@@ -197,6 +197,7 @@ cdef extern from "openssl_api.h" nogil:
 
     enum:
         SSL_MAX_SID_CTX_LENGTH
+        TLS_ST_OK
         SSL_VERIFY_PEER
         SSL_VERIFY_FAIL_IF_NO_PEER_CERT
         SSL_VERIFY_POST_HANDSHAKE
@@ -238,6 +239,7 @@ cdef extern from "openssl_api.h" nogil:
     STACK_OF_SSL_CIPHER *SSL_get_ciphers "OPENSSL(SSL_get_ciphers)" (const SSL *ssl)
     int SSL_in_before "OPENSSL(SSL_in_before)" (const SSL *s)
     int SSL_is_init_finished "OPENSSL(SSL_is_init_finished)" (const SSL *s)
+    int SSL_get_state "OPENSSL(SSL_get_state)" (const SSL *ssl)
     int SSL_is_server "OPENSSL(SSL_is_server)" (const SSL *s)
     int SSL_version "OPENSSL(SSL_version)" (const SSL *s)
     const SSL_METHOD *SSL_get_ssl_method "OPENSSL(SSL_get_ssl_method)" (const SSL *s)

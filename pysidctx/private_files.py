@@ -6,9 +6,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import RawIOBase
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
-Path = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
+from pysidctx._typing import Path
 
 
 class Content(NamedTuple):

@@ -92,11 +92,11 @@ def checked_id_contexts(id_context, exact_id_context):
     if id_context is not None and exact_id_context is not None:
         raise ValueError("id_context= is added to what the context authenticates by, exact_id_context= "
                          "stands alone: give one of them")
-    return (None if id_context is None else checked(id_context),
-            None if exact_id_context is None else checked(exact_id_context))
+    return (None if id_context is None else copied_not_empty(id_context),
+            None if exact_id_context is None else copied_not_empty(exact_id_context))
 
 
-cdef bytes checked(object id_context):
+cdef bytes copied_not_empty(object id_context):
     cdef unsigned char copied[SSL_MAX_SID_CTX_LENGTH]
     cdef Py_ssize_t length = copy_sid_ctx(id_context, copied)
     if length == 0:

@@ -11,6 +11,7 @@ from importlib import metadata
 
 import pysidctx
 from pysidctx import handles
+from pysidctx.cli import in_words
 
 # What pysidctx uses, or makes do without: from OpenSSL 1.1.1, 3.0 and 3.3 on, and what a build may lack.
 FUNCTIONS = ("SSL_CTX_set_client_hello_cb", "SSL_CTX_set_session_ticket_cb",
@@ -31,14 +32,10 @@ def run(arguments: argparse.Namespace) -> int:
         if isinstance(value, dict):
             print(f"{heading}:")
             for name, each in value.items():
-                print(f"  {name}: {said(each)}")
+                print(f"  {name}: {in_words(each, 'not installed')}")
         else:
-            print(f"{heading}: {said(value)}")
+            print(f"{heading}: {in_words(value, 'not installed')}")
     return 0
-
-
-def said(value: object) -> str:
-    return {True: "yes", False: "no", None: "not installed"}.get(value, str(value))  # type: ignore[call-overload, no-any-return]
 
 
 def gathered() -> dict[str, object]:

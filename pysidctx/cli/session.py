@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from pysidctx import Session
+from pysidctx.cli import in_words
 from pysidctx.exceptions import Error
 
 
@@ -35,19 +36,13 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         width = max(map(len, found)) + 1
         for name, value in found.items():
-            print(f"{name + ':':<{width}} {said(value)}")
+            print(f"{name + ':':<{width}} {in_words(value, '-')}")
     return 0 if found["valid"] and found["resumable"] else 1
 
 
 def refused(why: object) -> int:
     print(f"pysidctx session: {why}", file=sys.stderr)
     return 2
-
-
-def said(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "-" if value is None else str(value)
 
 
 def described(session: Session) -> dict[str, object]:

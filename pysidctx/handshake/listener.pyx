@@ -18,7 +18,7 @@ from pysidctx.libssl cimport (
     SSL_get_pending_cipher, SSL_get_session, SSL_get_SSL_CTX, SSL_set_ex_data, SSL_set_session_id_context,
     TLS_client_method,
 )
-from pysidctx.lockfree.held_contexts cimport hold, release
+from pysidctx.lockfree.held_contexts cimport hold_context, release_context
 from pysidctx.lockfree.id_context_slot cimport sid_slot_write
 from pysidctx.lockfree.readers cimport (
     atomic_load, atomic_size_t, atomic_thread_fence, gate_enter, gate_init, gate_leave, gate_wait,
@@ -141,7 +141,7 @@ cdef int on_client_hello(SSL *ssl, int *alert, void *unused) noexcept nogil:
                                  or SSL_get_pending_cipher(ssl) is not NULL):
         return SSL_CLIENT_HELLO_SUCCESS
     else:
-        connection = choose(connection, ssl, alert)
+        connection = choose_id_context(connection, ssl, alert)
         if connection is not NULL and not is_chosen_for(connection, SSL_get_SSL_CTX(ssl)):
             return SSL_CLIENT_HELLO_ERROR
     # For every ClientHello: a switch of SSL_CTX may have replaced it, but the first choice stands.
@@ -180,13 +180,13 @@ cdef bint is_for_the_same_host(Connection *connection, SSL *ssl, int *alert) noe
     return not name.malformed and memcmp(&host, &connection.host, sizeof(host)) == 0
 
 
-cdef Connection *choose(Connection *connection, SSL *ssl, int *alert) noexcept nogil:
+cdef Connection *choose_id_context(Connection *connection, SSL *ssl, int *alert) noexcept nogil:
     """Make the first choice; `connection` may be NULL. NULL to end the handshake with `alert`."""
     cdef Listener *listener = listener_of(SSL_get_SSL_CTX(ssl))
     if listener is NULL:
         return NULL
     if shared_load(&listener.router) is not NULL:
-        return route(connection, listener, ssl, alert)
+        return ask_router(connection, listener, ssl, alert)
     return take_context(connection, listener, ssl)
 
 
@@ -202,8 +202,8 @@ cdef Connection *take_context(Connection *connection, Listener *listener,
     return connection
 
 
-cdef Connection *route(Connection *connection, Listener *listener, SSL *ssl,
-                       int *alert) noexcept nogil:
+cdef Connection *ask_router(Connection *connection, Listener *listener, SSL *ssl,
+                            int *alert) noexcept nogil:
     """Have the Router choose, if it is still there."""
     cdef atomic_size_t *inside = gate_enter(&gate)
     cdef Router *router = <Router *> shared_load(&listener.router)
@@ -253,7 +253,7 @@ cdef void free_connection(void *ssl, void *kept, CRYPTO_EX_DATA *ad, int index, 
         SSL_CTX_free(connection.former)
         SSL_CTX_free(connection.chosen_for)
         if connection.context is not NULL:
-            release(connection.context)
+            release_context(connection.context)
     OPENSSL_free(kept)
 
 
@@ -274,17 +274,17 @@ cdef int copy_connection(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *original,
             place[0] = NULL
             return 0
         if copy.context is not NULL:
-            hold(copy.context)
+            hold_context(copy.context)
     return 1
 
 
-cdef void renew_locks() noexcept nogil:
+cdef void renew_gate() noexcept nogil:
     """At first, and in a forked child, where the threads that were in a callback are not."""
     gate_init(&gate)
 
 
-renew_locks()
-check(pthread_atfork(NULL, NULL, renew_locks) == 0, b"pthread_atfork()")
+renew_gate()
+check(pthread_atfork(NULL, NULL, renew_gate) == 0, b"pthread_atfork()")
 check(RAND_bytes(<unsigned char *> &key, sizeof(key)), b"RAND_bytes()")
 
 

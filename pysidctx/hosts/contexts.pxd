@@ -4,7 +4,7 @@ from pysidctx.lockfree.held_contexts cimport HeldContext
 
 # What connections hold of an SSLContext, and what is its HostMap's own.
 cdef struct HostContext:
-    HeldContext held           # first: what let_go() frees is this
+    HeldContext held           # first: what disown_context() frees is this
     size_t entries
     bint idle                  # in the map's list of those that may be without entries
     HostContext *next_idle     # the one after it there
@@ -24,8 +24,8 @@ cdef class HostContexts:
     cdef HostContext *with_fingerprint(self, object context, dict known) except NULL
     cdef HostContext *without_fingerprint(self, object context) except NULL
     cdef void mark_idle(self, HostContext *held) noexcept
-    cdef void give_back(self, HostContext *held) noexcept
-    cdef int let_idle_go(self) except -1
+    cdef void release(self, HostContext *held) noexcept
+    cdef int forget_idle(self) except -1
     cdef int forget(self, HostContext *held) except -1
     cdef object given(self, const HostContext *held)
     cdef list connecting(self)

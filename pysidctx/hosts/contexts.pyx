@@ -10,7 +10,7 @@ from pysidctx.handshake.listener cimport listener_made
 from pysidctx.id_contexts.client_verification cimport Demands
 from pysidctx.id_contexts.fingerprint cimport fingerprint_under, read_demands
 from pysidctx.libssl cimport SSL_CTX
-from pysidctx.lockfree.held_contexts cimport let_go, new_held
+from pysidctx.lockfree.held_contexts cimport disown_context, new_held
 from pysidctx.wrapped cimport unwrapped
 
 bind_openssl()
@@ -77,14 +77,14 @@ cdef class HostContexts:
         read_demands(&demands, used)
         return self.held_for(context, used, demands, b"")
 
-    cdef void give_back(self, HostContext *held) noexcept:
+    cdef void release(self, HostContext *held) noexcept:
         """One entry less names it."""
         held.entries -= 1
         if held.entries == 0:
             self.mark_idle(held)
 
-    cdef int let_idle_go(self) except -1:
-        """Let go of the contexts that are without entries."""
+    cdef int forget_idle(self) except -1:
+        """Forget the contexts that are without entries."""
         cdef HostContext *held
         while self.idle is not NULL:
             held = self.idle
@@ -99,7 +99,7 @@ cdef class HostContexts:
         # nobody finds `held` here any more.
         kept = self.held.pop(<size_t> held)
         self.addresses.pop(kept[2], None)
-        return let_go(&held.held)
+        return disown_context(&held.held)
 
     cdef object given(self, const HostContext *held):
         """The SSLContext as it was put in."""

@@ -17,13 +17,12 @@ from pysidctx.handles cimport SSL_CTX_of, described, is_context
 from pysidctx.handshake.host_names cimport HOST_NAME_MAX, lowered, without_last_dot
 from pysidctx.handshake.inert cimport warn_of_host
 from pysidctx.handshake.listener cimport host_key, listener_of, wait_for_callbacks
-from pysidctx.handshake.siphash cimport siphash, siphash_value
 from pysidctx.hosts.contexts cimport HostContext
 from pysidctx.hosts.patterns cimport Pattern, read_pattern
-from pysidctx.hosts.router cimport is_installed
+from pysidctx.hosts.router cimport has_map
 from pysidctx.hosts.table cimport (
-    entry_init, entry_state, host_slots, slots_copy, slots_delete, slots_find, slots_free, slots_have_room, slots_new,
-    slots_next, slots_put, state_id_length, state_is_explicit, table_match, table_new, table_release, table_slots,
+    entry_init, entry_state, host_slots, slots_copy, slots_delete, slots_free, slots_have_room, slots_new, slots_next,
+    slots_put, state_id_length, state_is_explicit, table_find, table_match_name, table_new, table_release, table_slots,
     table_swap,
 )
 from pysidctx.id_contexts.derivation cimport LABEL_HOST, Part, derive_id_context, label, part
@@ -150,7 +149,7 @@ cdef class Hosts:
         cdef HostContext *held = <HostContext *> entry.context
         free(entry.name)
         if held is not NULL:
-            self.contexts.give_back(held)
+            self.contexts.release(held)
 
     cdef int put(self, object name, object value) except -1:
         cdef host_entry entry
@@ -174,7 +173,7 @@ cdef class Hosts:
                     wait_for_callbacks()
                     self.discard(&former)
             finally:
-                self.contexts.let_idle_go()
+                self.contexts.forget_idle()
             return 0
 
     cdef int put_all(self, object items) except -1:
@@ -207,20 +206,17 @@ cdef class Hosts:
                 slots_free(slots)
             finally:
                 del entries
-                self.contexts.let_idle_go()
+                self.contexts.forget_idle()
             return 0
 
     cdef host_entry *entry_of(self, object name) except? NULL:
         """The entry of a pattern, NULL where there is none."""
         cdef Pattern pattern
-        cdef siphash_value hash
-        cdef uint64_t state
         try:
             read_pattern(&pattern, name)
         except (TypeError, ValueError):
             return NULL
-        hash = siphash(host_key(), pattern.text, pattern.length)
-        return slots_find(table_slots(self.table), &hash, &state)
+        return table_find(self.table, pattern.text, pattern.length)
 
     cdef bint remove(self, object name) except -1:
         """Whether it was there."""
@@ -233,7 +229,7 @@ cdef class Hosts:
             slots_delete(self.table, table_slots(self.table), entry, &taken)
             wait_for_callbacks()
             self.discard(&taken)
-            self.contexts.let_idle_go()
+            self.contexts.forget_idle()
             return True
 
     cdef int clear(self) except -1:
@@ -250,7 +246,7 @@ cdef class Hosts:
                 self.discard(entry)
                 entry = slots_next(slots, &at)
             slots_free(slots)
-            self.contexts.let_idle_go()
+            self.contexts.forget_idle()
             return 0
 
     cdef int close(self) except -1:
@@ -266,7 +262,7 @@ cdef class Hosts:
             slots_delete(self.table, slots, entry, &taken)
             self.discard(&taken)
             entry = slots_next(slots, &at)
-        self.contexts.let_idle_go()
+        self.contexts.forget_idle()
         return 0
 
     cdef object value_of(self, const host_entry *entry):
@@ -293,12 +289,10 @@ cdef class Hosts:
             return None
         cdef const unsigned char *sent = <const unsigned char *> PyUnicode_AsUTF8AndSize(name, &given)
         cdef size_t length = without_last_dot(sent, given)
-        cdef siphash_value hash
         cdef uint64_t state
         if length <= HOST_NAME_MAX and lowered(text, sent, length):
-            hash = siphash(host_key(), text, length)
             with cython.critical_section(self):
-                entry = table_match(self.table, &hash, text, length, &state)
+                entry = table_match_name(self.table, text, length, &state)
                 return None if entry is NULL else name_of(entry)
         return None
 
@@ -351,6 +345,6 @@ cdef class Hosts:
         cdef SSL_CTX *ctx
         for listener in list(self.listeners):
             ctx = SSL_CTX_of(listener)
-            if ctx is not held.held.ctx and is_installed(listener_of(ctx), self.table):
+            if ctx is not held.held.ctx and has_map(listener_of(ctx), self.table):
                 warn_of_host(ctx, held.held.ctx)
         return 0

@@ -16,7 +16,7 @@ from pysidctx.handles cimport SSL_CTX_from, SSL_CTX_of, is_context, server_conte
 from pysidctx.handshake.inert cimport Rerouted, warn_of_host, warn_without_certificate
 from pysidctx.handshake.listener cimport Listener, has_own_id_context, is_routed, listener_made, listener_of
 from pysidctx.hosts.entries cimport Hosts
-from pysidctx.hosts.router cimport install, is_installed, uninstall
+from pysidctx.hosts.router cimport has_map, set_map, unset_map
 from pysidctx.hosts.server_names cimport acknowledge_names, ignore_names
 from pysidctx.hosts.table cimport (
     HOSTS_MALFORMED, HOSTS_MATCHED, HOSTS_REJECTED, HOSTS_UNMATCHED, host_table, table_counted,
@@ -278,7 +278,7 @@ class HostMap(MutableMapping):
         installation = Installation(listener, self)
         vars(listener).setdefault(KEY)  # so that there is room for it
         with cython.critical_section(listener):
-            installed = install(kept, hosts.table, &demands, fingerprint)
+            installed = set_map(kept, hosts.table, &demands, fingerprint)
         if not installed:
             raise MemoryError("no memory to install a HostMap")
         hosts.add_listener(listener)
@@ -300,12 +300,12 @@ class HostMap(MutableMapping):
         cdef SSL_CTX *ctx = SSL_CTX_from(listener)
         cdef bint uninstalled
         with cython.critical_section(listener):
-            uninstalled = uninstall(listener_of(ctx), hosts.table)
+            uninstalled = unset_map(listener_of(ctx), hosts.table)
         if not uninstalled:
             raise ValueError("this HostMap is not installed on this SSLContext")
         hosts.discard_listener(listener)
         tell_about_names(listener)
-        if keeps(listener, hosts):
+        if is_kept_alive(listener, hosts):
             vars(listener).pop(KEY, None)
 
 
@@ -338,7 +338,7 @@ cdef class Installation(Rerouted):
 
     def __del__(self):
         listener = None if self.listener is None else self.listener()
-        if listener is not None and lacks(listener, self.hosts):
+        if listener is not None and is_dropped(listener, self.hosts):
             dropped.append((listener, self.hostmap))
             # Not at once: who drops it may be changing that dictionary. Where the queue is full, the
             # next one asks again.
@@ -352,26 +352,26 @@ cdef list dropped = []
 cdef int put_back(void *unused) noexcept with gil:
     while dropped:
         listener, hostmap = dropped.pop()
-        if lacks(listener, hostmap._hosts):
+        if is_dropped(listener, hostmap._hosts):
             vars(listener)[KEY] = Installation(listener, hostmap)
     return 0
 
 
-cdef bint lacks(object listener, Hosts hosts) except -1:
+cdef bint is_dropped(object listener, Hosts hosts) except -1:
     """Whether this map is installed, and `listener` does not keep it alive."""
-    return not keeps(listener, hosts) and serves(listener, hosts)
+    return not is_kept_alive(listener, hosts) and is_installed(listener, hosts)
 
 
-cdef bint keeps(object listener, Hosts hosts) except -1:
+cdef bint is_kept_alive(object listener, Hosts hosts) except -1:
     """Whether the dictionary of `listener` has an Installation of this map."""
     found = vars(listener).get(KEY)
     return type(found) is Installation and (<Installation> found).hosts is hosts
 
 
-cdef bint serves(object listener, Hosts hosts) noexcept:
+cdef bint is_installed(object listener, Hosts hosts) noexcept:
     """Whether this map is installed on `listener`."""
     with cython.critical_section(listener):
-        return is_installed(listener_of(SSL_CTX_of(listener)), hosts.table)
+        return has_map(listener_of(SSL_CTX_of(listener)), hosts.table)
 
 
 cdef int tell_about_names(object listener) except -1:

@@ -25,7 +25,7 @@ from pysidctx.libssl cimport (
     SSL, SSL_AD_DECODE_ERROR, SSL_AD_UNRECOGNIZED_NAME, SSL_get_max_proto_version, SSL_get_options, SSL_OP_NO_TLSv1_3,
     TLS1_3_VERSION,
 )
-from pysidctx.lockfree.held_contexts cimport hold
+from pysidctx.lockfree.held_contexts cimport hold_context
 from pysidctx.lockfree.id_context_slot cimport sid_slot_read
 from pysidctx.lockfree.readers cimport flag_load, shared_load
 
@@ -41,7 +41,7 @@ cdef struct MapRouter:
     unsigned char fingerprint[SSL_MAX_SID_CTX_LENGTH]
 
 
-cdef bint install(Listener *listener, host_table *table, const Demands *demands,
+cdef bint set_map(Listener *listener, host_table *table, const Demands *demands,
                   const unsigned char *fingerprint) noexcept nogil:
     """Have `table` choose for the connections of a listener; False where memory ran out.
 
@@ -62,12 +62,12 @@ cdef bint install(Listener *listener, host_table *table, const Demands *demands,
     return True
 
 
-cdef bint uninstall(Listener *listener, host_table *table) noexcept nogil:
+cdef bint unset_map(Listener *listener, host_table *table) noexcept nogil:
     """Have `table` choose no more; False where it did not. `listener` may be NULL."""
-    return is_installed(listener, table) and set_router(listener, NULL)
+    return has_map(listener, table) and set_router(listener, NULL)
 
 
-cdef bint is_installed(Listener *listener, const host_table *table) noexcept nogil:
+cdef bint has_map(Listener *listener, const host_table *table) noexcept nogil:
     """Whether `table` chooses for the connections of a listener, which may be NULL.
 
     Not while another is installed.
@@ -116,7 +116,7 @@ cdef bint serve_host(MapRouter *map_router, const host_entry *entry, uint64_t st
     cdef const Demands *demands = &map_router.demands
     connection.named = True
     if host is not NULL:
-        hold(&host.held)
+        hold_context(&host.held)
         connection.context = &host.held
         keep_former(connection, ssl)
         if not switch_context(ssl, host.held.ctx, host.demands.post_handshake_auth):

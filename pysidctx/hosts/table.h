@@ -14,10 +14,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "lockfree/id_context_slot.h"
 #include "lockfree/readers.h"
 #include "handshake/siphash.h"
 
-#define HOST_ID_MAX 32 /* SSL_MAX_SID_CTX_LENGTH */
 
 typedef struct {
     unsigned char length;
@@ -31,7 +31,7 @@ typedef struct {
     uint64_t hash;
     host_name *name;
     void *context; /* NULL: the listener's own */
-    unsigned char id_context[HOST_ID_MAX];
+    unsigned char id_context[SSL_MAX_SID_CTX_LENGTH];
 } host_entry;
 
 #define STATE_EMPTY UINT64_C(0)
@@ -213,7 +213,7 @@ static inline int slots_put(host_table *table, host_slots *slots, const host_ent
     slot->hash = entry->hash;
     slot->name = entry->name;
     slot->context = entry->context;
-    memcpy(slot->id_context, entry->id_context, HOST_ID_MAX);
+    memcpy(slot->id_context, entry->id_context, SSL_MAX_SID_CTX_LENGTH);
     slots_store(slot, entry_state(entry));
     /* Before the former goes: who had passed the new one's place, and then misses the former, must
      * see that there was a change. */
@@ -349,6 +349,24 @@ static inline const host_entry *table_match(host_table *table, const siphash_val
         /* What was not found must have been absent from one and the same map. */
     } while (atomic_load_explicit(&table->changes, memory_order_seq_cst) != changes);
     return entry;
+}
+
+/* The same for callers that do not need the hash. */
+static inline const host_entry *table_match_name(host_table *table, unsigned char *name,
+                                                 size_t length, uint64_t *state)
+{
+    siphash_value hash = siphash(&table->key, name, length);
+
+    return table_match(table, &hash, name, length, state);
+}
+
+/* The entry of a pattern, for writers. */
+static inline host_entry *table_find(host_table *table, const unsigned char *pattern, size_t length)
+{
+    siphash_value hash = siphash(&table->key, pattern, length);
+    uint64_t state;
+
+    return slots_find(table_slots(table), &hash, &state);
 }
 
 static inline void table_count(host_table *table, unsigned int counter)

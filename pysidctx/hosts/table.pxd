@@ -3,6 +3,7 @@
 from libc.stdint cimport uint64_t
 
 from pysidctx.handshake.siphash cimport siphash_key, siphash_value
+from pysidctx.libssl cimport SSL_MAX_SID_CTX_LENGTH
 from pysidctx.lockfree.readers cimport atomic_int
 
 cdef extern from "hosts/table.h" nogil:
@@ -13,7 +14,7 @@ cdef extern from "hosts/table.h" nogil:
     ctypedef struct host_entry:
         host_name *name
         void *context
-        unsigned char id_context[32]
+        unsigned char id_context[SSL_MAX_SID_CTX_LENGTH]
 
     ctypedef struct host_slots:
         size_t count
@@ -41,7 +42,6 @@ cdef extern from "hosts/table.h" nogil:
     void slots_free(host_slots *slots)
     host_slots *slots_copy(const host_slots *slots, size_t more)
     bint slots_have_room(const host_slots *slots)
-    host_entry *slots_find(const host_slots *slots, const siphash_value *hash, uint64_t *state)
     bint slots_put(host_table *table, host_slots *slots, const host_entry *entry,
                    host_entry *replaced)
     void slots_delete(host_table *table, host_slots *slots, host_entry *entry, host_entry *taken)
@@ -55,5 +55,7 @@ cdef extern from "hosts/table.h" nogil:
     void table_prefetch(host_table *table, const siphash_value *hash)
     const host_entry *table_match(host_table *table, const siphash_value *hash,
                                   unsigned char *name, size_t length, uint64_t *state)
+    const host_entry *table_match_name(host_table *table, unsigned char *name, size_t length, uint64_t *state)
+    host_entry *table_find(host_table *table, const unsigned char *pattern, size_t length)
     void table_count(host_table *table, unsigned int counter)
     unsigned long long table_counted(host_table *table, unsigned int counter)

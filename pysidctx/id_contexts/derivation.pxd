@@ -1,5 +1,10 @@
 from libc.string cimport strlen
 
+from pysidctx.libssl cimport EVP_MD
+
+# Fetched once, and kept for as long as the process lives.
+cdef EVP_MD *sha256_md
+
 cdef enum:
     PARTS_MAX = 3
     PART_MAX = 255  # bytes

@@ -12,7 +12,7 @@ from pysidctx.openssl_compat cimport fetched_sha256
 
 bind_openssl()
 
-cdef EVP_MD *sha256_md = <EVP_MD *> check_pointer(fetched_sha256(), b"EVP_MD_fetch()")
+sha256_md = <EVP_MD *> check_pointer(fetched_sha256(), b"EVP_MD_fetch()")
 
 
 def derive_session_id_context(*parts):

@@ -21,7 +21,7 @@ cdef shared_pointer requested
 
 
 cdef HeldContext *new_held(object context, size_t size) except NULL:
-    """For an owner, which keeps `context` alive until let_go(); MemoryError.
+    """For an owner, which keeps `context` alive until disown_context(); MemoryError.
 
     Of `size` bytes: what follows a HeldContext is its owner's, and zero at first.
     """
@@ -34,13 +34,13 @@ cdef HeldContext *new_held(object context, size_t size) except NULL:
     return held
 
 
-cdef void hold(HeldContext *held) noexcept nogil:
+cdef void hold_context(HeldContext *held) noexcept nogil:
     atomic_fetch_add(&held.references, 1)
 
 
-cdef void release(HeldContext *held) noexcept nogil:
-    """Give back what hold() took."""
-    if not give_back(held):
+cdef void release_context(HeldContext *held) noexcept nogil:
+    """Give back what hold_context() took."""
+    if not drop_reference(held):
         return
     if shared_exchange(&requested, &requested) is NULL:
         # Where the queue is full, the next one to be released asks again.
@@ -48,18 +48,18 @@ cdef void release(HeldContext *held) noexcept nogil:
             shared_exchange(&requested, NULL)
 
 
-cdef int let_go(HeldContext *held) except -1:
+cdef int disown_context(HeldContext *held) except -1:
     """Its owner needs it no more, and no handshake can find it any more; connections may use it.
 
     Called before the owner gives back its reference to the Python object.
     """
     Py_INCREF(<object> held.context)  # this struct's, given back by drop_unneeded()
-    give_back(held)
+    drop_reference(held)
     drop_unneeded()
     return 0
 
 
-cdef bint give_back(HeldContext *held) noexcept nogil:
+cdef bint drop_reference(HeldContext *held) noexcept nogil:
     """Whether that was the last reference, so that `held` is among the unneeded now."""
     if atomic_fetch_sub(&held.references, 1) > 1:
         return False

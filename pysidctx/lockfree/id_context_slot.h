@@ -6,7 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#define SID_SLOT_SIZE 32 /* SSL_MAX_SID_CTX_LENGTH */
+/* As openssl/ssl.h defines it, which is not needed here; the compiler warns if that has another value. */
+#define SSL_MAX_SID_CTX_LENGTH 32
 #define SID_SLOT_WORD sizeof(uint64_t)
 
 /* Two copies: readers take the one that `generation` names, the writer fills the other and then
@@ -16,7 +17,7 @@ typedef struct {
     atomic_size_t generation;
     struct {
         _Atomic uint32_t length;
-        _Atomic uint64_t words[SID_SLOT_SIZE / SID_SLOT_WORD];
+        _Atomic uint64_t words[SSL_MAX_SID_CTX_LENGTH / SID_SLOT_WORD];
     } copies[2];
 } sid_slot;
 
@@ -28,7 +29,7 @@ static inline void sid_slot_write_word(_Atomic uint64_t *word, const unsigned ch
     atomic_store_explicit(word, loaded, memory_order_relaxed);
 }
 
-/* One writer at a time; `length` is at most SID_SLOT_SIZE. */
+/* One writer at a time; `length` is at most SSL_MAX_SID_CTX_LENGTH. */
 static inline void sid_slot_write(sid_slot *slot, const unsigned char *data, uint32_t length)
 {
     size_t next = atomic_load_explicit(&slot->generation, memory_order_relaxed) + 1;
@@ -39,7 +40,7 @@ static inline void sid_slot_write(sid_slot *slot, const unsigned char *data, uin
     /* A reader that meets a word written below must also meet the generation before this one. */
     atomic_thread_fence(memory_order_release);
     atomic_store_explicit(&slot->copies[next & 1].length, length, memory_order_relaxed);
-    if (length == SID_SLOT_SIZE) { /* as derived ones are: without loops */
+    if (length == SSL_MAX_SID_CTX_LENGTH) { /* as derived ones are: without loops */
         sid_slot_write_word(&words[0], data);
         sid_slot_write_word(&words[1], data + SID_SLOT_WORD);
         sid_slot_write_word(&words[2], data + 2 * SID_SLOT_WORD);
@@ -56,16 +57,16 @@ static inline void sid_slot_write(sid_slot *slot, const unsigned char *data, uin
 }
 
 /* Fills `data` and returns the length.  Goes round again only when a write was completed. */
-static inline uint32_t sid_slot_read(sid_slot *slot, unsigned char data[SID_SLOT_SIZE])
+static inline uint32_t sid_slot_read(sid_slot *slot, unsigned char data[SSL_MAX_SID_CTX_LENGTH])
 {
-    uint64_t words[SID_SLOT_SIZE / SID_SLOT_WORD];
+    uint64_t words[SSL_MAX_SID_CTX_LENGTH / SID_SLOT_WORD];
     uint32_t i, length;
     size_t seen;
 
     do {
         seen = atomic_load_explicit(&slot->generation, memory_order_acquire);
         length = atomic_load_explicit(&slot->copies[seen & 1].length, memory_order_relaxed);
-        for (i = 0; i < SID_SLOT_SIZE / SID_SLOT_WORD; i++)
+        for (i = 0; i < SSL_MAX_SID_CTX_LENGTH / SID_SLOT_WORD; i++)
             words[i] = atomic_load_explicit(&slot->copies[seen & 1].words[i],
                                             memory_order_relaxed);
         atomic_thread_fence(memory_order_acquire);

@@ -15,7 +15,7 @@ from typing import Any, Optional
 
 import pysidctx.servers.gunicorn_hook  # noqa: F401, which warns where workers do not call the hook
 from pysidctx import environment
-from pysidctx.private_files import Path
+from pysidctx._typing import Path
 from pysidctx.servers.current_context import Build, CurrentContext
 from pysidctx.servers.identity import identity
 from pysidctx.servers.process_lock import ProcessLock

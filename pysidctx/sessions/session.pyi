@@ -1,13 +1,11 @@
 from datetime import datetime, timedelta
-from os import PathLike
 from ssl import SSLObject, SSLSession, SSLSocket
 from typing import NoReturn, Optional, Union, final
 
-from pysidctx._typing import Buffer
+from pysidctx._typing import Buffer, Path
 from pysidctx.id_contexts.setters import _HasSSLObject
 
 _Connection = Union[SSLSocket, SSLObject, _HasSSLObject]
-_Path = Union[str, bytes, PathLike[str], PathLike[bytes]]
 
 @final
 class Session:
@@ -26,7 +24,7 @@ class Session:
     ) -> Session: ...
     @staticmethod
     def load(
-        path: _Path,
+        path: Path,
         *,
         id_context: Optional[Buffer],
         host: Optional[str] = None,
@@ -34,7 +32,7 @@ class Session:
     ) -> Session: ...
     def to_der(self) -> bytes: ...
     def to_pem(self) -> str: ...
-    def save(self, path: _Path) -> None: ...
+    def save(self, path: Path) -> None: ...
     def with_id_context(self, sid_ctx: Buffer) -> Session: ...  # 0 to MAX_SID_CTX_LENGTH bytes
     def resume_on(self, conn: _Connection, *, any_host: bool = False) -> None: ...
     @property

@@ -22,7 +22,7 @@ from pysidctx.libssl cimport (
     BIO, BIO_free, SSL, SSL_CIPHER_get_name, SSL_MAX_SID_CTX_LENGTH, SSL_SESSION, SSL_SESSION_dup,
     SSL_SESSION_free, SSL_SESSION_get0_cipher, SSL_SESSION_get_id, SSL_SESSION_get_ticket_lifetime_hint,
     SSL_SESSION_get_timeout, SSL_SESSION_has_ticket, SSL_SESSION_is_resumable, SSL_SESSION_set1_id_context,
-    SSL_get_session, SSL_is_init_finished, SSL_is_server,
+    SSL_get_session, SSL_get_state, SSL_is_init_finished, SSL_is_server, TLS_ST_OK,
 )
 from pysidctx.openssl_compat cimport SSL_SESSION_get_time
 from pysidctx.sessions.encoding cimport (
@@ -91,7 +91,7 @@ cdef class Session:
 
         Raises TypeError for other objects; ValueError for a socket that is closed, unwrapped or not
         connected, or for a `host` that cannot be one; SessionError while the handshake is not finished,
-        or where the session was made for another host than `host`.
+        after the connection has failed, or where the session was made for another host than `host`.
 
         To be called in the thread that uses the connection. See SSL_get_session(3).
         """
@@ -363,9 +363,13 @@ cdef Session of_connection(object source):
 cdef SSL_SESSION *finished_session(SSL *ssl) except NULL:
     """The connection's own."""
     cdef SSL_SESSION *session = SSL_get_session(ssl)
-    if session is NULL or not SSL_is_init_finished(ssl):
-        raise SessionError("the handshake of this connection is not finished: take its session then")
-    return session
+    if session is not NULL and SSL_is_init_finished(ssl):
+        return session
+    # An error takes OpenSSL back into the handshake, without moving on in it.
+    if SSL_get_state(ssl) == TLS_ST_OK:
+        raise SessionError("this connection has failed since its handshake, or its peer has closed it without "
+                           "close_notify: take the session of a connection before that")
+    raise SessionError("the handshake of this connection is not finished: take its session then")
 
 
 cdef Session bound(Session made, object host):

@@ -3,18 +3,16 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from pysidctx.binding cimport bind_openssl
-from pysidctx.errors cimport check, check_pointer
+from pysidctx.errors cimport check
+from pysidctx.id_contexts.derivation cimport sha256_md
 from pysidctx.libssl cimport (
-    EVP_MD, EVP_PKEY_CTX, EVP_PKEY_CTX_free, EVP_PKEY_CTX_new_id, EVP_PKEY_derive, EVP_PKEY_derive_init, EVP_PKEY_HKDF,
+    EVP_PKEY_CTX, EVP_PKEY_CTX_free, EVP_PKEY_CTX_new_id, EVP_PKEY_derive, EVP_PKEY_derive_init, EVP_PKEY_HKDF,
 )
 from pysidctx.openssl_compat cimport (
     EVP_PKEY_CTX_add1_hkdf_info, EVP_PKEY_CTX_set1_hkdf_key, EVP_PKEY_CTX_set1_hkdf_salt, EVP_PKEY_CTX_set_hkdf_md,
-    fetched_sha256,
 )
 
 bind_openssl()
-
-cdef EVP_MD *sha256 = <EVP_MD *> check_pointer(fetched_sha256(), b"EVP_MD_fetch()")
 
 
 cdef int derive_key(unsigned char *out, size_t length, const unsigned char *secret,
@@ -30,7 +28,7 @@ cdef int derive_key(unsigned char *out, size_t length, const unsigned char *secr
     if result > 0:
         result = EVP_PKEY_derive_init(ctx)
     if result > 0:
-        result = EVP_PKEY_CTX_set_hkdf_md(ctx, sha256)
+        result = EVP_PKEY_CTX_set_hkdf_md(ctx, sha256_md)
     if result > 0 and salt_length:
         result = EVP_PKEY_CTX_set1_hkdf_salt(ctx, <unsigned char *> salt, salt_length)
     if result > 0:

@@ -1,25 +1,15 @@
 from collections.abc import Iterable
-from os import PathLike
 from ssl import SSLContext
-from typing import Any, Literal, NamedTuple, Optional, Union, final
+from typing import Any, Literal, Optional, final
 
-from pysidctx._typing import Buffer
+from pysidctx._typing import Buffer, Path
 from pysidctx.private_files import Content
-
-_Path = Union[str, bytes, PathLike[str], PathLike[bytes]]
+from pysidctx.tickets.stats import TicketStats
 
 PERIOD: int  # seconds
 LIFETIME: int  # seconds
 KEY_FILE: Content
 SECRET_FILE: Content
-
-class TicketStats(NamedTuple):
-    issued: int
-    accepted: int
-    renewed: int
-    unknown_key: int
-    expired: int
-    invalid: int
 
 @final
 class TicketKeys:
@@ -35,14 +25,14 @@ class TicketKeys:
     ) -> TicketKeys: ...
     @staticmethod
     def from_secret_file(
-        path: _Path = ...,  # without it, what PYSIDCTX_SECRET_FILE names
+        path: Path = ...,  # without it, what PYSIDCTX_SECRET_FILE names
         *,
         period: int = 3600,
         lifetime: int = 86400,
     ) -> TicketKeys: ...
     @staticmethod
     def from_files(
-        paths: Iterable[_Path],
+        paths: Iterable[Path],
         *,
         lifetime: int = 86400,
         layout: Literal["nginx", "apache"] = "nginx",

@@ -3,9 +3,9 @@
 cimport cython
 
 import os
-from collections import namedtuple
 
 from pysidctx import environment, private_files
+from pysidctx.tickets.stats import TicketStats
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING
@@ -26,10 +26,6 @@ from pysidctx.wrapped cimport unwrapped
 
 bind_openssl()
 
-
-TicketStats = namedtuple("TicketStats", ("issued", "accepted", "renewed", "unknown_key", "expired",
-                                         "invalid"), module=__name__)
-TicketStats.__doc__ = "What became of the tickets of a TicketKeys, as `TicketKeys.stats()` tells."
 
 cdef enum:
     MIN_SECRET = 32
@@ -219,7 +215,7 @@ cdef class TicketKeys:
         made.hmac_first = layout == "apache"
         if not made.paths:
             raise ValueError("from_files() needs at least one file with a key")
-        made.ring = new_keyring(checked("lifetime", lifetime, MAX_LIFETIME))
+        made.ring = new_keyring(seconds_of("lifetime", lifetime, MAX_LIFETIME))
         made.reload()
         return made
 
@@ -303,25 +299,7 @@ cdef class TicketKeys:
             raise ValueError("these TicketKeys are not installed on this SSLContext")
 
     def stats(self):
-        """Return a TicketStats: what became of tickets so far, in this process, on all contexts.
-
-        issued
-            Tickets made. A server of TLS 1.3 makes `num_tickets` in a full handshake.
-        accepted
-            Tickets of clients that were decrypted, authentic and in their lifetime. They are resumed
-            if their id context is the connection's, and if they have a client's certificate where the
-            connection demands one. A client that was sent a HelloRetryRequest shows its ticket twice.
-        renewed
-            Those among them whose client was to be given a fresh one: in TLS 1.3 all; in TLS 1.2 those
-            with keys of earlier periods, or of files after the first.
-        unknown_key
-            Tickets made with another key, or none at all.
-        expired
-            Tickets whose full handshake was longer ago than `lifetime`, or lies ahead, or whose client's
-            certificates have ended; and those that were made on a connection which `sni_callback` had
-            switched.
-        invalid
-            Tickets with the name of one of these keys that are not what was issued.
+        """Return a `TicketStats`: what became of tickets so far, in this process, on all contexts.
 
         Safe in any thread.
         """
@@ -376,8 +354,8 @@ cdef str named_by(bint environment_does):
 
 cdef int derive_keys(TicketKeys made, const unsigned char *secret, Py_ssize_t length, object period,
                      object lifetime) except -1:
-    cdef uint64_t longest = checked("lifetime", lifetime, MAX_LIFETIME)
-    cdef uint64_t each = checked("period", period, MAX_LIFETIME)
+    cdef uint64_t longest = seconds_of("lifetime", lifetime, MAX_LIFETIME)
+    cdef uint64_t each = seconds_of("period", period, MAX_LIFETIME)
     if longest > MAX_PERIODS * each:
         raise ValueError(f"a lifetime of {lifetime} s is more than {MAX_PERIODS} periods of {period} "
                          "s: choose a longer period")
@@ -385,7 +363,7 @@ cdef int derive_keys(TicketKeys made, const unsigned char *secret, Py_ssize_t le
     return derive_from(made.ring, secret, length, each)
 
 
-cdef uint64_t checked(str name, object seconds, uint64_t most) except 0:
+cdef uint64_t seconds_of(str name, object seconds, uint64_t most) except 0:
     if not isinstance(seconds, int) or isinstance(seconds, bool):
         raise TypeError(f"{name} is an int of seconds, not {type(seconds).__name__}")
     if not 1 <= seconds <= most:

@@ -11,7 +11,7 @@ from machine import ROOT, program
 from peers import A, B
 from prometheus_client.parser import text_string_to_metric_families
 
-from pysidctx.__main__ import COMMANDS
+from pysidctx.__main__ import COMMANDS, main
 from pysidctx.cli.check import arguments as check_arguments
 from pysidctx.cli.check import report_metrics
 from pysidctx.cli.check.verdicts import Finding
@@ -53,6 +53,18 @@ def test_options():
 def test_exit_codes():
     assert {"0", "1", "2", "3"} <= set(table("Exit codes"))
     assert re.findall(r"(\d): ", COMMANDS["check"].ends) == ["0", "1", "2", "3"]
+
+
+def test_help_says_what_the_page_says(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main(["check", "--help"])
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 80
+    text, page = " ".join(printed.split()), " ".join(TEXT.replace("`", "").split())
+    for words in ("fault", "note", "info", "cannot see", "N - 1 are counted", "the system's", "cannot be measured",
+                  "limit and client", *table("Exit codes")):
+        assert words in text and words in page
 
 
 def test_fields():

@@ -77,7 +77,7 @@ def test_what_a_real_audit_leaves(make_server_ctx, path):
 
 def test_what_is_not_known_is_left_out():
     found = of(report(
-        resumption(TICKET, A, 3), Finding("resumption", TICKET, "ok", "not offered", name=B),
+        resumption(TICKET, A, 3), Finding("resumption", TICKET, "info", "not offered", name=B),
         resumption(SESSION_ID, B, 9),
         Finding("resumption", Way("TLS 1.3"), "note", "none is offered", "w", "d", name=A),
         resumption(TLS13, B, 0, tried=0, grade="note", seen="could not be tried"),

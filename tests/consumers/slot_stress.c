@@ -12,12 +12,12 @@ static atomic_int done;
 /* Each id context is one byte over and over, and its length follows from the byte. */
 static uint32_t length_for(unsigned char byte)
 {
-    return 1 + byte % SID_SLOT_SIZE;
+    return 1 + byte % SSL_MAX_SID_CTX_LENGTH;
 }
 
 static void *read_on(void *unused)
 {
-    unsigned char data[SID_SLOT_SIZE];
+    unsigned char data[SSL_MAX_SID_CTX_LENGTH];
     uintptr_t mixtures = 0;
 
     while (!atomic_load(&done)) {
@@ -33,7 +33,7 @@ static void *read_on(void *unused)
 int main(void)
 {
     pthread_t readers[2];
-    unsigned char data[SID_SLOT_SIZE];
+    unsigned char data[SSL_MAX_SID_CTX_LENGTH];
     uintptr_t mixtures = 0;
     long i;
 

@@ -32,8 +32,8 @@ static void *read_on(void *unused)
     while (!atomic_load(&done)) {
         inside = gate_enter(&gate);
         found = table_match(table, &wanted, name, strlen("www.host"), &state);
-        if (found == NULL || state_id_length(state) != HOST_ID_MAX
-            || memcmp(found->id_context, found->id_context + 1, HOST_ID_MAX - 1) != 0
+        if (found == NULL || state_id_length(state) != SSL_MAX_SID_CTX_LENGTH
+            || memcmp(found->id_context, found->id_context + 1, SSL_MAX_SID_CTX_LENGTH - 1) != 0
             || found->name->text[found->name->length - 1] != 't')
             atomic_store(&wrong, 1);
         table_count(table, HOSTS_MATCHED);
@@ -46,7 +46,7 @@ static void *read_on(void *unused)
 static void put(const char *name, unsigned char id)
 {
     host_slots *slots = table_slots(table);
-    unsigned char id_context[HOST_ID_MAX];
+    unsigned char id_context[SSL_MAX_SID_CTX_LENGTH];
     host_entry entry, former;
 
     memset(id_context, id, sizeof(id_context));

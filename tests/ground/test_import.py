@@ -144,3 +144,9 @@ print(failed and failed.formatted)
 """
     ran = python(code)
     assert "does not support loading in subinterpreters" in ran.stdout, ran.stderr
+
+
+@pytest.mark.parametrize("kind", [pysidctx.Host, pysidctx.HostMapStats, pysidctx.TicketStats])
+def test_the_fields_of_tuples_are_documented(kind):
+    assert not [name for name in kind._fields if getattr(kind, name).__doc__.startswith("Alias for")]
+    assert list(kind.__annotations__) == list(kind._fields)

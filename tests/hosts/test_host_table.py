@@ -9,7 +9,7 @@ from machine import ROOT, program
 pytestmark = pytest.mark.one_python
 
 SOURCE = ROOT / "tests" / "consumers" / "table_stress.c"
-HEADERS = ("hosts/table.h", "lockfree/readers.h", "handshake/siphash.h")
+HEADERS = ("hosts/table.h", "lockfree/id_context_slot.h", "lockfree/readers.h", "handshake/siphash.h")
 AGAIN = "while (atomic_load_explicit(&table->changes, memory_order_seq_cst) != changes)"
 BETWEEN = "dot = memchr(name, '.', length);"  # the two look-ups of a name
 SLEEP = "nanosleep(&(struct timespec){0, 1000}, NULL); "

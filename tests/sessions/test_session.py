@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 
 import libssl
 import pytest
-from handshakes import close, connect, pair, shake
+from handshakes import Pair, close, connect, pair, shake
 from session_fields import fields
 
 import pysidctx
@@ -121,6 +121,23 @@ def test_of_a_connection_without_one(server_ctx, client_ctx):
     for end in ends:  # which have sessions by now, half made
         with pytest.raises(SessionError, match="not finished"):
             Session.of(end)
+
+
+@pytest.mark.parametrize("failure", ["a broken record", "an end of file"])
+def test_of_a_connection_that_has_failed_since_its_handshake(server_ctx, client_ctx, failure):
+    if failure == "an end of file" and ssl.OPENSSL_VERSION_INFO < (3,):
+        pytest.skip("OpenSSL 1.1.1 does not take it for a failure")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = shake(Pair(server_ctx.wrap_bio(outgoing, incoming, server_side=True),
+                      client_ctx.wrap_bio(incoming, outgoing, server_hostname="a.test")))
+    if failure == "an end of file":
+        incoming.write_eof()
+    else:
+        incoming.write(b"\x17\x03\x03\x00\x20" + bytes(32))
+    with pytest.raises(ssl.SSLError):
+        ends.client.read()
+    with pytest.raises(SessionError, match="has failed since its handshake"):
+        Session.of(ends.client)
 
 
 def test_of_a_connection_that_is_to_resume_one(server_ctx, client_ctx, session):

@@ -20,20 +20,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="a server name to ask for, once for each; the first is the main one (default: "
                              f"HOST, and the names in its certificate, at most {MOST_NAMES} in all)")
     parser.add_argument("--address", action="append", default=[], dest="addresses", metavar="ADDRESS",
-                        help="another address of the same host: do its sessions survive a move there?")
+                        help="another address of the same host, once for each: are sessions resumed there, too?")
     parser.add_argument("--demands", action="append", default=[], metavar="NAME",
                         help="a name, besides the others, that is to let in nobody without a client's "
                              "certificate")
     parser.add_argument("--client-cert", metavar="FILE",
                         help="a client's certificate chain and key in PEM, for names that ask for one")
-    parser.add_argument("--ca-file", metavar="FILE", help="CAs to verify the server's certificate with")
+    parser.add_argument("--ca-file", metavar="FILE",
+                        help="CAs to verify the server's certificate with (default: the system's)")
     parser.add_argument("--connections", type=at_least(2), default=10, metavar="N",
-                        help="connections of a client that comes back, for each way of resumption "
-                             "(default: 10)")
+                        help="connections of a client that comes back, for each name and way of resumption; the first "
+                             "one makes the session, so that N - 1 are counted (default: 10)")
     parser.add_argument("--delay", type=seconds, default=0.0, metavar="SECONDS",
-                        help="wait between connections (default: 0)")
+                        help="the time between two connections (default: 0)")
     parser.add_argument("--timeout", type=some_seconds, default=5.0, metavar="SECONDS",
-                        help="for each connection (default: 5)")
+                        help="the time that a connection may take (default: 5)")
     parser.add_argument("--request", action="store_true",
                         help="ask for a page (HEAD / HTTP/1.1) in TLS 1.3: some servers give tickets only with "
                              "an answer")
@@ -43,14 +44,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="an application protocol to offer (ALPN), once for each; '' offers none (default: "
                              f"{' and '.join(ALPN)}; with --request http/1.1; with --starttls none)")
     parser.add_argument("--most-connections", type=at_least(1), default=MOST_CONNECTIONS, metavar="N",
-                        help=f"end after so many (default: {MOST_CONNECTIONS})")
+                        help=f"end the audit after so many (default: {MOST_CONNECTIONS})")
     parser.add_argument("--most-seconds", type=some_seconds, metavar="SECONDS",
-                        help="end after so long (default: 60, besides what --delay can take)")
+                        help="end the audit after so long (default: 60, besides what --delay can take)")
     parser.add_argument("--least-share", type=share, metavar="SHARE",
-                        help="of the returning connections that are to be resumed, for each name and version, such as "
-                             "0.9: less is a fault")
+                        help="the share of returning connections that is to be resumed, above 0 and at most 1, for "
+                             "each name and version: less is a fault, and so is a share that cannot be measured; "
+                             "session ids count only where no tickets are offered")
     parser.add_argument("--fail-on", choices=[FAULT, NOTE], default=FAULT,
-                        help="what ends in exit code 1: faults alone (the default), or notes about the server, too")
+                        help="what ends in exit code 1: faults alone (the default), or notes, too, but for those about "
+                             "the audit itself (the checks limit and client)")
     parser.add_argument("--json", action="store_true",
                         help="print the report as JSON (its schema is docs/check-report.schema.json)")
     parser.add_argument("--html", metavar="FILE", help="write the report as a page for a browser, too")

@@ -3,7 +3,7 @@
 from typing import Optional
 
 from pysidctx.cli.check.audit import Evidence, Way
-from pysidctx.cli.check.verdicts import FAULT, OK, Finding
+from pysidctx.cli.check.verdicts import FAULT, NOTE, Finding
 
 
 def held_to(least: float, findings: list[Finding], evidence: Evidence) -> list[Finding]:
@@ -27,7 +27,7 @@ def decides(findings: list[Finding], version: str, name: Optional[str]) -> Optio
     """The finding about what clients do there: take tickets where they are offered, else go by session ids."""
     found = [finding for finding in findings if finding.check == "resumption" and finding.name == name
              and finding.where is not None and finding.where.version == version]
-    told = [finding for finding in found if finding.tried is not None or finding.grade != OK]
+    told = [finding for finding in found if finding.tried is not None or finding.grade in (NOTE, FAULT)]
     return min(told, key=lambda finding: finding.where is not None and finding.where.tickets is False, default=None)
 
 

@@ -10,9 +10,9 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from pysidctx import __version__
 from pysidctx.cli.check.report import Report, Statement, printable, statements
 from pysidctx.cli.check.summary import summary
-from pysidctx.cli.check.verdicts import FAULT, NOTE, OK
+from pysidctx.cli.check.verdicts import FAULT, INFO, NOTE, OK
 
-HEADINGS = {FAULT: "Faults", NOTE: "Notes", OK: "As it should be"}
+HEADINGS = {FAULT: "Faults", NOTE: "Notes", OK: "As it should be", INFO: "Not offered, or not in use"}
 WAYS = {"TLS 1.2, ticket": "TLS 1.2, tickets", "TLS 1.2, session id": "TLS 1.2, session ids", "TLS 1.3": "TLS 1.3"}
 
 # Nothing is fetched and nothing is run, whatever else a page may hold by mistake.
@@ -34,14 +34,15 @@ p { margin: .25rem 0; }
 .summary { margin: 1rem 0; padding: .75rem 1rem; border-left: .35rem solid var(--grade); background: var(--card);
   font-size: 1.1rem; }
 .fault { --grade: var(--fault); } .note { --grade: var(--note); } .ok { --grade: var(--ok); }
+.info { --grade: var(--faint); }
 .where, footer, dt, th { color: var(--faint); }
 .where { font-size: .9rem; }
 dl { margin: .5rem 0 0; display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .15rem .75rem; }
 dd { margin: 0; }
 ul { margin: 0; padding: 0; list-style: none; }
 li { padding: .6rem 0 .6rem .85rem; border-left: .2rem solid var(--grade); margin-bottom: .6rem; }
-.ok li { padding-block: .15rem; margin-bottom: .25rem; }
-.ok h3 { font-weight: 400; }
+.ok li, .info li { padding-block: .15rem; margin-bottom: .25rem; }
+.ok h3, .info h3 { font-weight: 400; }
 h2 b { color: var(--grade); font-weight: 600; }
 table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .5rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top;
@@ -94,7 +95,7 @@ def of_failure(target: str, failure: str) -> bytes:
 
 def of_report(report: Report, target: str) -> bytes:
     said = statements(report)
-    worst = min((each.grade for each in said), key=[*HEADINGS].index, default=OK)
+    worst = min((OK, *(each.grade for each in said)), key=[*HEADINGS].index)
     html, main = page(f"{report.target}: {summary(report)}")
     add_head(add(main, "header"), report, worst)
     add_counts(main, report)

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from pysidctx.cli.check.client import VERSIONS
 from pysidctx.cli.check.report import Report
-from pysidctx.cli.check.verdicts import FAULT, NOTE, OK, Finding
+from pysidctx.cli.check.verdicts import FAULT, NOTE, Finding
 
 PREFIX = "pysidctx_check_"
 
@@ -86,7 +86,7 @@ def put_resumption(metrics: Metrics, finding: Finding) -> None:
     if tried is not None:
         metrics.put("returning_connections", "How many connections offered a session.", tried, **labels)
         metrics.put("resumed_connections", "How many of them were resumed.", resumed, **labels)
-    if tried or (tried is None and finding.grade != OK):
+    if tried or (tried is None and finding.grade in (NOTE, FAULT)):
         metrics.put("resumed_ratio", "The share of returning connections that were resumed, from 0 to 1; 0 where no "
                     "session is offered.", resumed / tried if tried else 0, **labels)
 

@@ -5,9 +5,9 @@ from rich.text import Text
 
 from pysidctx.cli.check.report import Report, statements
 from pysidctx.cli.check.summary import summary
-from pysidctx.cli.check.verdicts import FAULT, NOTE, OK
+from pysidctx.cli.check.verdicts import FAULT, INFO, NOTE, OK
 
-STYLES = {OK: "green", NOTE: "yellow", FAULT: "bold red"}
+STYLES = {INFO: "dim", OK: "green", NOTE: "yellow", FAULT: "bold red"}
 INDENT = 7  # columns, of what is below a grade
 LEAST_WIDTH = 40  # for which lines are broken
 

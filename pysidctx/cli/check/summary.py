@@ -5,7 +5,7 @@ from typing import NamedTuple, Optional
 
 from pysidctx.cli.check.audit import Evidence, Way
 from pysidctx.cli.check.report import Report, printable, statements
-from pysidctx.cli.check.verdicts import FAULT, OK, Finding
+from pysidctx.cli.check.verdicts import FAULT, NOTE, OK, Finding
 
 # Faults by what they are about, the worst first.
 WORST = ("client-certificate", "names", "resumption")
@@ -25,10 +25,10 @@ class Counts(NamedTuple):
 
 
 def summary(report: Report) -> str:
-    return printable(told(report))
+    return printable(in_one_line(report))
 
 
-def told(report: Report) -> str:
+def in_one_line(report: Report) -> str:
     faults = [said for said in statements(report) if said.grade == FAULT]
     early = f"ended early, after {report.evidence.unfinished}: " if report.evidence.unfinished else ""
     if faults:
@@ -42,7 +42,7 @@ def told(report: Report) -> str:
 def resumption(report: Report) -> Iterator[str]:
     names = {name for name in report.options.names or (None,)}
     groups: dict[Counts, list[Way]] = {}
-    for way, found in sorted(counted(report.findings).items(), key=lambda item: item[0].version):
+    for way, found in sorted(by_way(report.findings).items(), key=lambda item: item[0].version):
         for tried in sorted({each.tried or 0 for each in found}, reverse=True):
             resumed = [each.resumed or 0 for each in found if each.tried == tried]
             on_names = frozenset(each.name for each in found if each.tried == tried)
@@ -50,14 +50,14 @@ def resumption(report: Report) -> Iterator[str]:
     said = [f"{counts} ({spoken(ways)}){on(counts.names, names)}" for counts, ways in groups.items()]
     if said:
         yield f"resumes {', '.join(said)}"
-    for each in not_counted(report.findings):
+    for each in not_tried(report.findings):
         yield each
     if not said and not any(finding.check == "resumption" for finding in report.findings):
         yield "no resumption was tried"
 
 
-def counted(findings: list[Finding]) -> dict[Way, list[Finding]]:
-    """By way. Where tickets are offered, hardly a client uses session ids: they count if all are resumed."""
+def by_way(findings: list[Finding]) -> dict[Way, list[Finding]]:
+    """Returning clients. Where tickets are offered, hardly a client uses session ids: they count if all are resumed."""
     found: dict[Way, list[Finding]] = {}
     for finding in findings:
         if finding.check == "resumption" and finding.where and finding.tried:
@@ -70,11 +70,11 @@ def counted(findings: list[Finding]) -> dict[Way, list[Finding]]:
     return {way: of_way for way, of_way in found.items() if of_way}
 
 
-def not_counted(findings: list[Finding]) -> Iterator[str]:
-    """Why a way was not counted, where that is not how it should be."""
+def not_tried(findings: list[Finding]) -> Iterator[str]:
+    """Why a way could not be tried, where that is not how it should be."""
     found: dict[str, list[Way]] = {}
     for finding in findings:
-        if finding.check == "resumption" and not finding.tried and finding.grade != OK and finding.where:
+        if finding.check == "resumption" and not finding.tried and finding.grade in (NOTE, FAULT) and finding.where:
             found.setdefault(finding.seen, []).append(finding.where)
     for seen, ways in found.items():
         yield f"{seen} ({spoken(ways)})"
@@ -105,7 +105,7 @@ def listed(names: Iterable[str]) -> str:
 
 def crossing(report: Report) -> Iterator[str]:
     """Of sessions that are resumed where they were made; by session ids of a server that relies on tickets, none is."""
-    resuming = {(way, finding.name) for way, found in counted(report.findings).items() for finding in found}
+    resuming = {(way, finding.name) for way, found in by_way(report.findings).items() for finding in found}
     offered: dict[tuple[Optional[str], Optional[str]], list[Finding]] = {}
     for finding in report.findings:
         if finding.made_for is not None and (finding.resumed or (finding.where, finding.made_for) in resuming):

@@ -7,6 +7,7 @@ from typing import NamedTuple, Optional
 from pysidctx.cli.check.audit import SURE, WAYS, AuditedHost, Crossing, Evidence, Options, Returning, Shown, Way, unseen
 
 OK, NOTE, FAULT = "ok", "note", "fault"
+INFO = "info"  # no verdict: of what the server does not offer, or nobody uses
 
 WEEK = 7 * 24 * 3600  # RFC 8446, section 4.6.1
 
@@ -19,9 +20,9 @@ class Finding(NamedTuple):
 
     check: str            # what was looked at, for scripts
     where: Optional[Way]  # the version, and the way if it is of one alone; None: of all
-    grade: str            # OK, NOTE or FAULT
+    grade: str            # INFO, OK, NOTE or FAULT
     seen: str             # of `name`, which it may tell or leave to the report
-    why: str = ""         # it matters; empty where all is well
+    why: str = ""         # it matters; empty where all is well, or nothing is to be judged
     do: str = ""
     name: Optional[str] = None      # the server name that it is about; None: of all, or no name was asked for
     made_for: Optional[str] = None  # the name that a session was made for, which was offered to `name`
@@ -72,14 +73,14 @@ def cut(options: Options) -> Iterator[Finding]:
 def protocols(options: Options) -> Iterator[Finding]:
     if options.alpn_refused:
         refused = " and ".join(options.alpn_refused)
-        yield Finding("alpn", None, OK, f"{refused} are refused (ALPN): no protocol is offered")
+        yield Finding("alpn", None, INFO, f"{refused} are refused (ALPN): no protocol is offered")
 
 
 def versions(evidence: Evidence) -> Iterator[Finding]:
     for version, hosts in evidence.hosts.items():
         for host in hosts:
             if host.lacks_version:
-                yield Finding("version", Way(version), OK, f"not offered ({host.seen.refusal})", name=host.name)
+                yield Finding("version", Way(version), INFO, f"not offered ({host.seen.refusal})", name=host.name)
 
 
 def renegotiation(evidence: Evidence) -> Iterator[Finding]:
@@ -142,9 +143,9 @@ def resumption(way: Way, evidence: Evidence) -> Iterator[Finding]:
         name = asked_for(key)
         if found is not None:
             spared = way.tickets is False and all_resume(evidence, Way(way.version, True), key)
-            yield counted(way, found, spared)._replace(name=name, resumed=found.resumed, tried=found.visits)
+            yield returned(way, found, spared)._replace(name=name, resumed=found.resumed, tried=found.visits)
         elif has_sessions(evidence, way.version, key):
-            yield Finding("resumption", way, OK, "not offered", name=name)
+            yield Finding("resumption", way, INFO, "not offered", name=name)
         elif way.tickets and all(  # said once a version
                 key in evidence.returning.get(each, {}) for each in WAYS if each.version == way.version):
             yield Finding(
@@ -173,7 +174,7 @@ LATE_TICKETS = ("switch on session tickets, with keys that all workers share; wh
                 "give them only with its first answer, as those with BoringSSL do: try --request")
 
 
-def counted(way: Way, found: Returning, spared: bool = False) -> Finding:
+def returned(way: Way, found: Returning, spared: bool = False) -> Finding:
     """`spared`: all clients with tickets are, so that only others are concerned."""
     if found.ended:
         return Finding(
@@ -247,7 +248,8 @@ def described(way: Way, returning: Returning) -> Finding:
             "ticket", way, NOTE, seen,
             "who comes back twice shows the same ticket, and so onlookers can tell that it is the same client "
             "(RFC 8446, appendix C.4)", "have the server renew tickets on resumption")
-    return Finding("ticket", way, OK, seen)
+    # Nothing is well with tickets that are not taken: what is wrong, resumption() says.
+    return Finding("ticket", way, OK if returning.resumed else INFO, seen)
 
 
 def names(way: Way, evidence: Evidence) -> Iterator[Finding]:
@@ -293,7 +295,8 @@ def carried(way: Way, crossing: Crossing, other: AuditedHost, shown: Shown, spar
         return judge(way, crossing, other, shown)
     if crossing.problem:
         return Finding(
-            "names", way, NOTE, f"{told(crossing)} could not be offered to {crossing.offered}: {crossing.problem}",
+            "names", way, NOTE,
+            f"{session_of(crossing)} could not be offered to {crossing.offered}: {crossing.problem}",
             "whether it would be resumed there is not known", "try again, more gently (--delay)")
     if is_apart(crossing):
         return Finding("names", way, OK, "not resumed under another name")
@@ -319,13 +322,13 @@ def by_luck(crossing: Crossing) -> str:
     return f"which may be luck: {crossing.tries} tries miss with a probability of up to {100 * crossing.luck:.2g}%"
 
 
-def told(crossing: Crossing) -> str:
+def session_of(crossing: Crossing) -> str:
     return f"a session made for {crossing.made}{' with a certificate' if crossing.certified else ''}"
 
 
 def judge(way: Way, crossing: Crossing, other: AuditedHost, shown: Shown) -> Finding:
     """What a session means that was resumed under another name, which has shown these certificates."""
-    seen = f"{told(crossing)} is resumed for {crossing.offered}"
+    seen = f"{session_of(crossing)} is resumed for {crossing.offered}"
     if other.demands and (not crossing.certified or other.refuses_ours):
         return Finding(
             "client-certificate", way, FAULT,
@@ -368,7 +371,7 @@ def moves(way: Way, evidence: Evidence) -> Iterator[Finding]:
 
 
 def moved(way: Way, move: Crossing, spared: bool) -> Finding:
-    """What became of a session that was offered on another address; `spared` as of counted()."""
+    """What became of a session that was offered on another address; `spared` as of returned()."""
     if move.seen is not None:
         return Finding("address", way, OK, f"a session is resumed on {move.offered}, too")
     if move.problem:
