@@ -13,7 +13,7 @@ from handshakes import connect, id_context
 
 from pysidctx import Host, HostMap
 
-CHANGES = 100_000
+CHANGES = int(os.environ.get("CHANGES", 100_000))
 HANDSHAKES = 1_000
 STEADY = "steady.s.test"  # served by its own entry or by the wildcard, always by one of them
 
