@@ -19,9 +19,12 @@ def test_stubtest(tmp_path):
                        "pysidctx\\.hosts\\.hostmap\\.Installation\n"
                        "pysidctx\\..*TicketKeys\\.__(init|new)__\n"
                        f"({WITHOUT_STUB})(\\..*)?\n")
+    # Other libraries' types are looked at where `make lint` runs mypy; here only those of pysidctx are compared.
+    settings = tmp_path / "mypy.ini"
+    settings.write_text("[mypy]\nfollow_imports = skip\nignore_missing_imports = True\n")
     ran = subprocess.run(
         [sys.executable, "-m", "mypy.stubtest", "pysidctx", "--allowlist", str(allowed),
-         "--ignore-unused-allowlist", "--mypy-config-file", str(ROOT / "pyproject.toml")],
+         "--ignore-unused-allowlist", "--mypy-config-file", str(settings)],
         capture_output=True, text=True, cwd=ROOT,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
