@@ -1,14 +1,16 @@
 """Compiles the benchmarks that are not Python, once, and imports them."""
 
 import importlib
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
 
 HERE = Path(__file__).resolve().parent
-# Apart, with and without valgrind's header, which decides what is compiled.
+# Apart, with and without valgrind's header, and by the compiler's flags: they decide what is compiled.
 COUNTS = Path("/usr/include/valgrind/callgrind.h").exists()
-BUILT = HERE.parent.parent / "build" / "benchmarks" / (sys.implementation.cache_tag + COUNTS * "-counts")
+FLAGS = "".join(os.environ.get("CFLAGS", "").replace("/", "%").split())
+BUILT = HERE.parent.parent / "build" / "benchmarks" / (sys.implementation.cache_tag + COUNTS * "-counts" + FLAGS)
 MODULES = {"call_c": "call_c.c", "call_cython": "call_cython.pyx",
            "hostmap_cython": "hostmap_cython.pyx", "session_c": "session_c.c",
            "load_cython": "load_cython.pyx", "handshake_cython": "handshake_cython.pyx"}

@@ -17,8 +17,8 @@ COMMAND = [sys.executable, "-m", "pysidctx", "demo"]
 
 
 def run(*arguments, code=None, **options):
-    command = [sys.executable, "-c", code] if code else [*COMMAND, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=250, **options)
+    command = [sys.executable, "-c", code] if code else COMMAND
+    return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=250, **options)
 
 
 def servers(folder):
@@ -86,8 +86,14 @@ def test_it_leaves_the_picture_alone_behind(shown):
     assert (folder / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
+def shortened(kind="pysidctx", seconds=0.3):
+    """Code that runs it with short turns, and as the second server one of this kind."""
+    return ("import sys; from pysidctx.__main__ import main; from pysidctx.cli.demo import command as demo; "
+            f"demo.KINDS[demo.OURS] = {kind!r}; demo.SECONDS = {seconds}; sys.exit(main(['demo', *sys.argv[1:]]))")
+
+
 def test_it_prints_json():
-    ran = run("--json")
+    ran = run("--json", code=shortened())
     assert (ran.returncode, ran.stderr) == (0, "")
     sides = json.loads(ran.stdout)
     assert list(sides) == ["plain ssl", "pysidctx"]
@@ -101,8 +107,7 @@ def test_it_prints_json():
 
 def test_a_fault_with_pysidctx_ends_in_1():
     """Where its server is a plain one."""
-    ran = run(code="import sys; from pysidctx.__main__ import main; from pysidctx.cli.demo import command as demo;"
-                   "demo.KINDS[demo.OURS] = 'plain'; demo.SECONDS = 0.5; sys.exit(main(['demo']))")
+    ran = run(code=shortened("plain"))
     assert ran.returncode == 1
     assert "FAULT with pysidctx: " in ran.stdout
     assert ran.stdout.splitlines()[-1].startswith(
@@ -149,8 +154,7 @@ def wait_until(done):
 
 def test_a_narrow_terminal_keeps_the_figures():
     """And there are some where the time is too short for them."""
-    ran = run(code="import sys; from pysidctx.__main__ import main; from pysidctx.cli.demo import command as demo;"
-                   "demo.SECONDS = 0; sys.exit(main(['demo']))", env=dict(os.environ, COLUMNS="40"))
+    ran = run(code=shortened(seconds=0), env=dict(os.environ, COLUMNS="40"))
     assert ran.returncode == 0
     assert "let in without certificate" in ran.stdout and "ratio, by turns" in ran.stdout
 

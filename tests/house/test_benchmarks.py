@@ -7,7 +7,7 @@ import sys
 
 import pyperf
 import pytest
-from machine import ROOT, program
+from machine import ROOT, UNOPTIMIZED, program
 
 from benchmarks.__main__ import PARTS, report
 from benchmarks.connections import cases, tables
@@ -26,7 +26,7 @@ def results(tmp_path_factory):
 def run_quickly(results, *part):
     return subprocess.run(
         [sys.executable, "-m", "benchmarks", *part, "--quick", "--results", results], cwd=ROOT,
-        capture_output=True, text=True, timeout=840,
+        capture_output=True, text=True, timeout=840, env=UNOPTIMIZED,
     )
 
 

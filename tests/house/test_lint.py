@@ -1,4 +1,4 @@
-"""`make lint` finds nothing, and no file of the tests or the benchmarks is long."""
+"""`make lint` finds nothing, a user's code has the right types, and no file of the tests or the benchmarks is long."""
 
 import os
 import subprocess
@@ -8,15 +8,72 @@ from pathlib import Path
 import pytest
 from machine import ROOT
 
-pytestmark = pytest.mark.one_python
 
-
+@pytest.mark.one_python
 def test_nothing_is_found():
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     ran = subprocess.run([ROOT / ".ci" / "lint"], env=dict(os.environ, PATH=path), capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
+def test_the_python_code_and_a_user_s_code_pass_mypy(tmp_path):
+    """With what mypy has kept of the test above."""
+    user = tmp_path / "user.py"
+    user.write_text("""
+import ssl
+from typing import Optional
+import pysidctx
+from pysidctx.servers import SSLContextFactory, ssl_context_factory
+
+ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+hosts = pysidctx.HostMap({"a.example": ctx, "b.example": b"bank"})
+hosts["*.c.example"] = pysidctx.Host(ctx, b"shop")
+hosts.update({"d.example": ctx}, localhost=bytearray(b"local"))
+hosts.unmatched = "reject"
+hosts.install(ctx)
+matched: int = hosts.stats().matched
+pattern: Optional[str] = hosts.match("x.c.example")
+hosts["d.example"] = 1  # type: ignore[assignment]
+hosts.unmatched = "refuse"  # type: ignore[assignment]
+made: bytes = pysidctx.derive_session_id_context("shop", pysidctx.context_fingerprint(ctx))
+pysidctx.set_session_id_context(ctx, made)
+pysidctx.set_session_id_context(ctx, bytearray(made))
+pysidctx.set_session_id_context(ctx, "shop")  # type: ignore[arg-type]
+pysidctx.set_session_id_context(object(), made)  # type: ignore[arg-type]
+folder: str = pysidctx.get_include()
+client = ctx.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="a.example")
+session: pysidctx.Session = pysidctx.Session.of(client, host="a.example")
+session = pysidctx.Session.from_der(session.to_der(), id_context=b"shop")
+session = pysidctx.Session.from_pem(session.to_pem(), id_context=None)
+session.save("session.pem")
+session = pysidctx.Session.load(b"session.pem", id_context=bytearray(b"shop"), shared=True)
+session.with_id_context(b"bank").resume_on(client, any_host=True)
+certificate: Optional[bytes] = session.peer_certificate
+ends: str = (session.time + session.timeout).isoformat()
+pysidctx.Session.from_der(b"")  # type: ignore[call-arg]
+pysidctx.Session.of(ctx)  # type: ignore[arg-type]
+session.id = b""  # type: ignore[misc]
+keys = pysidctx.TicketKeys(period=600, lifetime=7200)
+keys = pysidctx.TicketKeys.from_secret(bytearray(32), period=60)
+keys = pysidctx.TicketKeys.from_secret_file("secret")
+keys = pysidctx.TicketKeys.from_files(["new", b"old"], layout="apache")
+keys.install(ctx)
+kept: ssl.SSLContext = pysidctx.resumable(ctx, keys, id_context=b"shop")
+kept = pysidctx.resumable(ctx, keys, exact_id_context=bytearray(b"shop"))
+accepted: int = keys.stats().accepted
+seconds: Optional[int] = keys.period
+pysidctx.resumable(ctx, b"secret")  # type: ignore[arg-type]
+built: ssl.SSLContext = ssl_context_factory(object(), lambda: ctx)
+SSLContextFactory(keys, id_context=b"shop")(object(), lambda: ctx).load_default_certs()
+""")
+    ran = subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), str(user), "pysidctx"],
+        capture_output=True, text=True, cwd=ROOT,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.mark.one_python
 @pytest.mark.parametrize("folder", ["benchmarks", "tests"])
 def test_no_file_is_long(folder, tracked_files):
     long = {name: lines for name in tracked_files if name.startswith(f"{folder}/")

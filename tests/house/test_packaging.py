@@ -1,5 +1,6 @@
 """The sdist and the wheel: what is in them, and that they build and work where nothing else is."""
 
+import os
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import zipfile
 import pytest
 from consumers import build
 from machine import ROOT, UNOPTIMIZED, program
+from readme import INSTALLING
 
 pytestmark = pytest.mark.timeout(900)  # whole builds
 
@@ -17,27 +19,45 @@ def run(*command, **options):
     return subprocess.run(command, capture_output=True, text=True, **options)
 
 
+def built(kind, folder, tree):
+    """The one file that `python -m build` makes."""
+    ran = run(sys.executable, "-m", "build", "--no-isolation", f"--{kind}", "--outdir", folder, tree, env=UNOPTIMIZED)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    (path,) = folder.iterdir()
+    return path
+
+
 @pytest.fixture(scope="module")
 def sdist(copy_source, tmp_path_factory):
     """Of the tracked files."""
-    folder = tmp_path_factory.mktemp("sdist")
-    tree = copy_source(folder / "tree")
-    ran = run(sys.executable, "-m", "build", "--no-isolation", "--sdist", "--outdir", folder, tree)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    (path,) = folder.glob("*.tar.gz")
-    return path
+    return built("sdist", tmp_path_factory.mktemp("sdist"), copy_source(tmp_path_factory.mktemp("tree")))
+
+
+@pytest.fixture
+def unpacked(sdist, tmp_path):
+    return unpack(sdist, tmp_path)
+
+
+def unpack(sdist, folder):
+    run("tar", "-xf", sdist, "-C", folder, check=True)
+    (tree,) = folder.glob("pysidctx-*")
+    return tree
 
 
 @pytest.fixture(scope="module")
 def wheel(sdist, tmp_path_factory):
-    """That pip alone builds from the sdist, as a user has it."""
-    folder = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "venv", folder / "venv", check=True)
-    ran = run(folder / "venv" / "bin" / "python", "-m", "pip", "wheel", "--no-deps", "--wheel-dir", folder,
-              sdist, env=UNOPTIMIZED)
+    """Built from the sdist."""
+    return built("wheel", tmp_path_factory.mktemp("wheel"), unpack(sdist, tmp_path_factory.mktemp("unpacked")))
+
+
+@pytest.mark.parametrize("code", INSTALLING)
+def test_what_the_documentation_installs(code, empty_venv, unpacked):
+    """From the sdist by pip alone, which fetches what builds it."""
+    environment = dict(UNOPTIMIZED, PATH=f"{empty_venv / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    ran = run("sh", "-ec", code, cwd=unpacked, env=environment)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    (path,) = folder.glob("*.whl")
-    return path
+    ran = run(empty_venv / "bin" / "python", "-W", "error", "-c", "import pysidctx; print(pysidctx.__file__)", cwd="/")
+    assert ran.stdout.startswith(str(empty_venv)), ran.stderr
 
 
 def test_the_sdist_holds_the_tracked_files(sdist, tracked_files):

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 from consumers import build
-from machine import ROOT, SUPPORT, UNOPTIMIZED
-from readme import BLOCKS, EXAMPLES, FIRST_STEPS, PAGES, blocks, commands
+from machine import ROOT, SUPPORT
+from readme import BLOCKS, EXAMPLES, FIRST_STEPS, INSTALLING, PAGES, blocks, commands
 from server_programs import PROGRAMS
 
 from pysidctx.__main__ import COMMANDS, main
 
 
 def test_all_blocks_are_run_below():
-    """But for the picture, which test_architecture.py reads, and what test_check_documentation.py reads."""
+    """But for what installs pysidctx, which test_packaging.py runs, the picture, which test_architecture.py reads,
+    and what test_check_documentation.py reads."""
     elsewhere = {"mermaid", "cron", "yaml"}
     assert {block.language for block in BLOCKS} == {"sh", "console", "python", "c", "cython", *elsewhere}
     for page, text in PAGES.items():
@@ -59,7 +60,6 @@ def test_mypy(tmp_path):
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-INSTALLING = [code for code in blocks("sh") if "pip install" in code]
 # The host is nobody's: test_check_documentation.py has another one.
 AUDITING = [code for code in blocks("sh") if "shop.example" in code]
 
@@ -68,14 +68,6 @@ AUDITING = [code for code in blocks("sh") if "shop.example" in code]
 def test_commands(code, tmp_path):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     subprocess.run(["sh", "-ec", code], cwd=tmp_path, env=dict(os.environ, PATH=path), check=True)
-
-
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("code", INSTALLING)
-def test_installing(code, empty_venv, copy_source, tmp_path):
-    environment = dict(UNOPTIMIZED, PATH=f"{empty_venv / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    tree = copy_source(tmp_path / "tree")
-    subprocess.run(["sh", "-ec", code], cwd=tree, env=environment, check=True)
 
 
 @pytest.mark.parametrize("code", [code for code in blocks("console") if code != FIRST_STEPS])

@@ -28,12 +28,12 @@ def environment(tmp_path_factory, copy_source):
     subprocess.run(
         [sys.executable, "setup.py", "-q", "build", "--build-base", folder, "--build-lib", folder],
         cwd=tree, check=True, capture_output=True,
-        env=dict(COMPILING, CC=f"{COMPILER} -fsanitize=address", CFLAGS="-O1 -g1"))
+        env=dict(COMPILING, CC=f"{COMPILER} -fsanitize=address", CFLAGS="-O0 -g1"))
     found = subprocess.run([program("cc", "gcc"), "-print-file-name=libasan.so"],
                            capture_output=True, text=True, check=True)
     # What Python itself keeps until it ends is no leak of ours; its own allocator hides errors.
     return dict(os.environ, LD_PRELOAD=found.stdout.strip(), PYTHONPATH=str(folder),
-                PYTHONMALLOC="malloc", ASAN_OPTIONS="detect_leaks=0")
+                PYTHONMALLOC="malloc", ASAN_OPTIONS="detect_leaks=0", CHANGES="20000")
 
 
 def python(environment, code):

@@ -16,6 +16,7 @@ SERVER = """
 import os
 import truststore
 
+os.environ["SSL_CERT_FILE"] = "server.pem"  # or each connection reads the system's CAs, all of them
 truststore.inject_into_ssl()
 
 import pysidctx

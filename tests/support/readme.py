@@ -34,6 +34,7 @@ def commands(code: str) -> list[list[str]]:
     return [shlex.split(line[2:]) for line in lines]
 
 
+INSTALLING = [code for code in blocks("sh") if "pip install" in code]
 # They make a certificate, start a server with it, and audit that.
 (FIRST_STEPS,) = [code for code in blocks("console") if "$ openssl req" in code]
 

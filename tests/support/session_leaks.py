@@ -74,5 +74,5 @@ def cases(server_ctx: ssl.SSLContext, client_ctx: ssl.SSLContext
                 continue
             raise AssertionError("not refused")
 
-    return {"round trips of sessions": (round_trips, 100_000), "uses of sessions": (uses, 10_000),
+    return {"round trips of sessions": (round_trips, 20_000), "uses of sessions": (uses, 10_000),
             "files of sessions": (files, 2_000), "refused sessions": (refused, 5_000)}

@@ -1,0 +1,53 @@
+"""Servers whose workers are replaced and whose keys change: every client that comes back is resumed all the same."""
+
+import time
+from contextlib import suppress
+
+import pytest
+from server_programs import PROGRAMS, VISITS, visits
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_two_instances_with_one_secret_and_a_rolling_restart(start, returning, name, secret):
+    with start(name, secret=secret) as one, start(name, secret=secret) as other:
+        known = set()
+        for client in returning:
+            resumed, by = visits(client, [one.port, other.port])
+            assert resumed == VISITS - 1
+            known |= by
+        one.restart()
+        wait_until_replaced(returning[0], one.port, known)
+        for client in returning:
+            assert visits(client, [one.port, other.port], 10, first=True)[0] == 10
+
+
+def wait_until_replaced(client, port, known):
+    """Visits until processes answer that did not before, and no others; all of them are resumed."""
+    deadline = time.monotonic() + 30
+    new = 0
+    while new < 20:
+        assert time.monotonic() < deadline, "the workers were not replaced"
+        with suppress(OSError):  # a worker that is just stopping
+            resumed, process = client.visit(port)
+            assert resumed
+            new = new + 1 if process not in known else 0
+        time.sleep(0.02)
+
+
+ROTATING = """
+import pysidctx
+from pysidctx.servers import SSLContextFactory
+
+ssl_context = SSLContextFactory(pysidctx.TicketKeys.from_secret_file({!r}, period=2, lifetime=60))
+"""
+
+
+def test_through_key_rotations(start, returning, secret):
+    files = {"gunicorn.conf.py": ROTATING.format(str(secret))}
+    end = time.monotonic() + 10
+    with start("gunicorn", files=files) as server:
+        for client in returning:
+            client.visit(server.port)
+        while time.monotonic() < end:
+            assert [client.visit(server.port)[0] for client in returning] == [True] * len(returning)
+            time.sleep(0.05)
