@@ -24,7 +24,7 @@ class TicketStats(NamedTuple):
 @final
 class TicketKeys:
     @property
-    def _made_in(self) -> Optional[int]: ...  # the id of the process, of random ones
+    def _made_in(self) -> Optional[int]: ...  # the id of the process that created random keys; otherwise None
     def __init__(self, *, period: int = 3600, lifetime: int = 86400) -> None: ...  # seconds
     @staticmethod
     def from_secret(
@@ -35,7 +35,7 @@ class TicketKeys:
     ) -> TicketKeys: ...
     @staticmethod
     def from_secret_file(
-        path: _Path = ...,  # without it, what PYSIDCTX_SECRET_FILE names
+        path: _Path = ...,  # by default, the file that PYSIDCTX_SECRET_FILE names
         *,
         period: int = 3600,
         lifetime: int = 86400,
@@ -54,5 +54,5 @@ class TicketKeys:
     @property
     def lifetime(self) -> int: ...  # seconds
     @property
-    def period(self) -> Optional[int]: ...  # seconds
+    def period(self) -> Optional[int]: ...  # seconds; None for keys from files
     def __reduce__(self) -> tuple[Any, ...]: ...
