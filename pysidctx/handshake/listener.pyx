@@ -101,7 +101,7 @@ cdef Listener *listener_made(SSL_CTX *ctx) except NULL:
         # No id context was set: that of CPython counts, as it did before.
         listener = new_listener(ctx, CPYTHON, CPYTHON_LENGTH)
     if listener is NULL:
-        raise MemoryError("no memory to keep what belongs to an SSLContext in, or no random numbers")
+        raise MemoryError("out of memory, or of random numbers, while preparing an SSLContext")
     return listener
 
 

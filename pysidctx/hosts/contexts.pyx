@@ -17,8 +17,8 @@ cdef bytes fingerprint_of(const Demands *demands, object context):
     try:
         return fingerprint_under(demands, context)
     except ValueError as error:
-        raise ValueError(f"no id context can be derived for it: {error}. Pass your own: "
-                         "Host(context, session_id_context)") from None
+        raise ValueError(f"no id context can be derived for this host's SSLContext: {error}. Pass an id context of "
+                         "your own with Host(context, session_id_context)") from None
 
 
 cdef class HostContexts:

@@ -38,8 +38,8 @@ cdef str name_of(const host_entry *entry):
 cdef Py_ssize_t copy_explicit(unsigned char *sid_ctx, object given) except -1:
     cdef Py_ssize_t length = copy_sid_ctx(given, sid_ctx)
     if length == 0:
-        raise ValueError("the id context of a host must not be empty: OpenSSL fails every attempt "
-                         "to resume under it where clients are verified")
+        raise ValueError("the id context of a host must not be empty: with an empty one, OpenSSL fails every attempt "
+                         "to resume a session if clients are verified")
     return length
 
 
@@ -75,7 +75,7 @@ cdef class Entries:
         if self.count == self.size:
             larger = <host_entry *> realloc(self.entries, (2 * self.size + 16) * sizeof(host_entry))
             if larger is NULL:
-                raise MemoryError("no memory for so many hosts")
+                raise MemoryError("out of memory while adding hosts")
             self.entries = larger
             self.size = 2 * self.size + 16
         return &self.entries[self.count]
@@ -89,7 +89,7 @@ cdef class Hosts:
         self.listeners = WeakSet()
         self.table = table_new(host_key())
         if self.table is NULL:
-            raise MemoryError("no memory for a HostMap")
+            raise MemoryError("out of memory while creating a HostMap")
 
     def __del__(self):
         # The garbage collector calls this before it takes SSLContexts apart: those that connections
@@ -123,12 +123,12 @@ cdef class Hosts:
             held = self.contexts.without_fingerprint(value.context)
         else:
             if not PyObject_CheckBuffer(value):
-                raise TypeError("a host is served by an ssl.SSLContext, an id context in bytes, or "
-                                f"Host(context, session_id_context), not by {described(value)}")
+                raise TypeError("the value for a host must be an ssl.SSLContext, an id context in bytes, or "
+                                f"Host(context, session_id_context), not {described(value)}")
             length = copy_explicit(sid_ctx, value)
         if not entry_init(entry, host_key(), held, explicit_id, sid_ctx, length, pattern.text,
                           pattern.length):
-            raise MemoryError("no memory for a host")
+            raise MemoryError("out of memory while adding a host")
         if held is NULL:
             return 0
         held.entries += 1
@@ -162,7 +162,7 @@ cdef class Hosts:
                     slots = slots_copy(slots, slots.count + 1)
                     if slots is NULL:
                         self.discard(&entry)
-                        raise MemoryError("no memory for another host")
+                        raise MemoryError("out of memory while adding a host")
                     slots = table_swap(self.table, slots)
                     wait_for_callbacks()
                     slots_free(slots)
@@ -192,7 +192,7 @@ cdef class Hosts:
                     return 0
                 slots = slots_copy(table_slots(self.table), entries.count)
                 if slots is NULL:
-                    raise MemoryError("no memory for so many hosts")
+                    raise MemoryError("out of memory while adding hosts")
                 # From here on `entries` has those that were replaced.
                 for i in range(entries.count):
                     if slots_put(NULL, slots, &entries.entries[i], &former):
@@ -238,7 +238,7 @@ cdef class Hosts:
         cdef host_entry *entry
         cdef size_t at = 0
         if slots is NULL:
-            raise MemoryError("no memory for an empty map")
+            raise MemoryError("out of memory while clearing a HostMap")
         with cython.critical_section(self):
             slots = table_swap(self.table, slots)
             wait_for_callbacks()
@@ -285,7 +285,7 @@ cdef class Hosts:
         cdef const host_entry *entry
         cdef Py_ssize_t given
         if not isinstance(name, str):
-            raise TypeError(f"a server name is a str, not {type(name).__name__}")
+            raise TypeError(f"a server name must be a str, not {type(name).__name__}")
         if not name.isascii():
             return None
         cdef const unsigned char *sent = <const unsigned char *> PyUnicode_AsUTF8AndSize(name, &given)

@@ -149,8 +149,8 @@ class HostMap(MutableMapping):
         return f"<{type(self).__name__} of {len(self)} hosts, unmatched={self.unmatched!r}>"
 
     def __reduce__(self):
-        raise TypeError("a HostMap cannot be pickled or copied: HostMap(hosts) makes another one with "
-                        "the same entries")
+        raise TypeError("a HostMap cannot be pickled or copied: create another one with the same entries by calling "
+                        "HostMap(hosts)")
 
     def update(self, other=(), /, **hosts):
         """Put many entries in at once: each ClientHello sees all of them, or none.
@@ -165,7 +165,7 @@ class HostMap(MutableMapping):
         """
         cdef Hosts mine = self._hosts
         if is_context(other) or isinstance(other, (str, bytes)):
-            raise TypeError("a HostMap takes a mapping from patterns to what serves them, {'shop.example': ctx}, "
+            raise TypeError("HostMap() needs a mapping from host patterns to contexts, such as {'shop.example': ctx}, "
                             f"not {type(other).__name__}")
         if isinstance(other, Mapping):
             items = other.items()
@@ -210,7 +210,7 @@ class HostMap(MutableMapping):
     def unmatched(self, value):
         cdef Hosts hosts = self._hosts
         if value not in _UNMATCHED:
-            raise ValueError(f'unmatched is "serve" or "reject", not {value!r}')
+            raise ValueError(f'unmatched must be "serve" or "reject", not {value!r}')
         flag_store(&hosts.table.rejects_unmatched, _UNMATCHED.index(value))
 
     def stats(self):
@@ -264,7 +264,8 @@ class HostMap(MutableMapping):
         cdef const unsigned char *fingerprint = NULL
         cdef bint installed
         if not hasattr(listener, "__dict__"):
-            raise TypeError("a HostMap is installed on an ssl.SSLContext, not on a bare _ssl._SSLContext")
+            raise TypeError("a HostMap can only be installed on an ssl.SSLContext, not on its base class "
+                            "_ssl._SSLContext")
         warn_of_unserved(hosts, listener, ctx)
         with cython.critical_section(listener):
             kept = listener_made(ctx)
@@ -277,7 +278,7 @@ class HostMap(MutableMapping):
         with cython.critical_section(listener):
             installed = install(kept, hosts.table, &demands, fingerprint)
         if not installed:
-            raise MemoryError("no memory to install a HostMap")
+            raise MemoryError("out of memory while installing a HostMap")
         hosts.add_listener(listener)
         vars(listener)[KEY] = installation
         tell_about_names(listener)
@@ -397,7 +398,7 @@ cdef int warn_of_unserved(Hosts hosts, object listener, SSL_CTX *ctx) except -1:
     count, by_id_context, contexts = hosts.overview(listener)
     if rejects and count == 0:
         warnings.warn('this HostMap is empty and its `unmatched` is "reject", so every handshake on this '
-                      "listener fails: put hosts in before install()", RuntimeWarning)
+                      "listener will fail: add hosts before install()", RuntimeWarning)
     lacking = ["with hosts that have only an id context"] if by_id_context else []
     if not rejects:
         lacking.append('with clients that name no host of the map (reject them by unmatched = "reject")')
@@ -413,8 +414,8 @@ cdef bytes fingerprint_of_listener(const Demands *demands, object listener):
     try:
         return fingerprint_under(demands, listener)
     except ValueError as error:
-        raise ValueError(f"no id context can be derived for names that are not in the map: {error}. "
-                         "Set one on the listener first, with set_session_id_context()") from None
+        raise ValueError(f"no id context can be derived for hosts that are not in the map: {error}. "
+                         "Set an id context on the listener first, with set_session_id_context()") from None
 
 
 cdef bint has_no_callback(object context) except -1:

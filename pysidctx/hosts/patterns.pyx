@@ -24,12 +24,12 @@ cdef enum:
 _WRONG = {
     PATTERN_EMPTY: "it is empty",
     PATTERN_TOO_LONG: "it is longer than the 253 characters that a host name can have",
-    PATTERN_LABEL_EMPTY: "there is nothing before, or between, its dots",
+    PATTERN_LABEL_EMPTY: "it has an empty part before, or between, its dots",
     PATTERN_LABEL_TOO_LONG: "a part between dots is longer than 63 characters",
-    PATTERN_CHARACTER: "only letters, digits, hyphens, underscores and dots can be in it",
-    PATTERN_HYPHEN: "no part between dots begins or ends with a hyphen",
-    PATTERN_WILDCARD: "a wildcard is '*.' at the beginning and stands for one whole label; for all "
-                      "names that are not in the map there is `unmatched`",
+    PATTERN_CHARACTER: "it can contain only letters, digits, hyphens, underscores and dots",
+    PATTERN_HYPHEN: "a part between dots must not begin or end with a hyphen",
+    PATTERN_WILDCARD: "a wildcard is '*.' at the beginning and stands for one whole label; to handle all "
+                      "other names, set `unmatched`",
     PATTERN_ADDRESS: "it is an IP address, which clients never send as a server name: serve it as "
                      "`unmatched`",
 }
@@ -41,7 +41,7 @@ cdef int read_pattern(Pattern *pattern, object name) except -1:
     cdef const char *text
     cdef int wrong
     if not isinstance(name, str):
-        raise TypeError(f"a host pattern is a str, not {type(name).__name__}{hint_at_pattern(name)}")
+        raise TypeError(f"a host pattern must be a str, not {type(name).__name__}{hint_at_pattern(name)}")
     if not name.isascii():
         raise ValueError(f"host pattern {name!r}: {too_much_in(name) or a_label_of(name)}")
     text = PyUnicode_AsUTF8AndSize(name, &length)

@@ -28,8 +28,8 @@ def derive_session_id_context(*parts):
     (a ValueError) for a `str` with lone surrogates. Safe in any thread.
     """
     if not parts:
-        raise TypeError("derive_session_id_context() needs at least one part: name what the "
-                        "sessions are for")
+        raise TypeError("derive_session_id_context() needs at least one part: pass a name for the application "
+                        "whose sessions these are")
     digest = sha256()
     for part in parts:
         encoded = encoded_part(part)
@@ -45,7 +45,7 @@ cdef bytes encoded_part(object part):
         return memoryview(part).tobytes()
     except TypeError:
         hint = ": pass its context_fingerprint()" if is_context(part) else ""
-        raise TypeError("the parts of a session id context are str or bytes-like, not "
+        raise TypeError("the parts of a session id context must be str or bytes-like, not "
                         f"{type(part).__name__}{hint}") from None
 
 

@@ -198,14 +198,13 @@ cdef str settings(const Demands *demands, SSL_CTX *ctx, bint checked):
     cdef int fetches = store_fetches(store)
     if fetches < 0:
         raise ValueError(
-            f"{_ssl.OPENSSL_VERSION} does not show whether a context fetches CAs as it needs them, from a "
-            "directory (capath) or the system's defaults, so this one's may not be all that can be listed: "
-            "choose an id context yourself")
+            f"{_ssl.OPENSSL_VERSION} does not reveal whether a context loads CAs on demand, from a directory (capath) "
+            "or the system's defaults, so the list of this context's CAs may be incomplete: choose an id context "
+            "yourself")
     if fetches:
         raise ValueError(
-            "this context has CAs that OpenSSL fetches as it needs them, from a directory (capath) "
-            "or the system's defaults, so they cannot be listed: load them by cafile or cadata, or "
-            "choose an id context yourself")
+            "OpenSSL loads CAs of this context on demand, from a directory (capath) or the system's defaults, so they "
+            "cannot be listed: load them with cafile or cadata, or choose an id context yourself")
     return ",".join(f"{setting}={int(value)}" for setting, value in (
         ("verify_mode", demands.verify_mode),
         ("verify_depth", SSL_CTX_get_verify_depth(ctx)),

@@ -194,16 +194,16 @@ cdef Py_ssize_t copy_sid_ctx(object sid_ctx, unsigned char *copied) except -1:
 
 cdef object too_long(Py_ssize_t length):
     return ValueError(
-        f"the session id context is {length} bytes long, at most {MAX_SID_CTX_LENGTH} are "
+        f"the session id context is {length} bytes long, at most {MAX_SID_CTX_LENGTH} bytes are "
         "allowed: shorten it with derive_session_id_context()")
 
 
 cdef object refusal(int result):
     if result == PYSIDCTX_TOO_LATE:
         return ValueError(
-            "the handshake has begun, and its session already has an id context: set it before the "
+            "the handshake has begun, and its session already has an id context: set the id context before the "
             "handshake")
-    return MemoryError("no memory for the session id context, or no random numbers")
+    return MemoryError("out of memory, or of random numbers, while setting a session id context")
 
 
 cdef int SSL_CTX_set_session_id_context(SSL_CTX *ctx, const unsigned char *sid_ctx,
@@ -225,8 +225,8 @@ cdef SSL_CTX *SSL_CTX_from(object context) except NULL:
     other = unwrapped(context)
     if other is not context:
         # Borrowed from `context`, as the result is, it would be valid for an unknown time.
-        raise ValueError(f"{kind_of(context)} makes its connections with another SSLContext: pass that one, the "
-                         "`context` of a connection")
+        raise ValueError(f"{kind_of(context)} creates its connections with another SSLContext: pass that SSLContext, "
+                         "which is the `context` attribute of a connection")
     return ctx
 
 

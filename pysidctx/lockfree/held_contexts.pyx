@@ -27,7 +27,7 @@ cdef HeldContext *new_held(object context, size_t size) except NULL:
     """
     cdef HeldContext *held = <HeldContext *> calloc(1, size)
     if held is NULL:
-        raise MemoryError("no memory to keep a host's context in")
+        raise MemoryError("out of memory while storing a host's SSLContext")
     held.ctx = SSL_CTX_of(context)
     held.context = <PyObject *> context
     atomic_fetch_add(&held.references, 1)

@@ -35,8 +35,8 @@ cdef bint is_marked(SSL_SESSION *session) noexcept:
 
 cdef object refusal_of_marked():
     return SessionError(
-        "OpenSSL has marked this session as not resumable, because its connection failed or was "
-        "dropped: take it from a connection that is open, before it is closed")
+        "OpenSSL has marked this session as not resumable, because its connection failed or was not shut "
+        "down properly: call Session.of() while the connection is open")
 
 
 cdef bint has_id_context(SSL_SESSION *session, const unsigned char *expected,

@@ -47,11 +47,12 @@ cdef int resume(PyObject *connection, SSL_SESSION *session, bint any_host) excep
 
 cdef int refuse_wrong_moment(SSL *ssl) except -1:
     if SSL_is_server(ssl):
-        raise SessionError("this is a server's connection: servers resume what clients offer")
+        raise SessionError("this is a server's connection, but only clients offer sessions: call resume_on() on the "
+                           "client's connection")
     if not SSL_in_before(ssl):
         raise SessionError(
-            "the handshake of this connection has begun: a session is offered with its first "
-            "message. With SSLContext.wrap_socket(), say do_handshake_on_connect=False")
+            "the handshake of this connection has begun, but a session must be offered in its first message: call "
+            "resume_on() before the handshake. With SSLContext.wrap_socket(), pass do_handshake_on_connect=False")
     return 0
 
 
@@ -62,16 +63,17 @@ cdef int refuse_not_resumable(SSL_SESSION *session) except -1:
         raise refusal_of_marked()
     if SSL_SESSION_get_protocol_version(session) == TLS1_3_VERSION:
         raise SessionError(
-            "this session has no ticket: in TLS 1.3 they come after the handshake. Read from the "
-            "connection first, then take its session")
-    raise SessionError("this session has neither an id nor a ticket: the server does not resume")
+            "this session has no ticket: in TLS 1.3, the server sends tickets after the handshake. Read from the "
+            "connection before you call Session.of()")
+    raise SessionError("this session has neither an id nor a ticket: the server does not support resumption, so make a "
+                       "full handshake")
 
 
 cdef int refuse_excluded_protocol(SSL *ssl, SSL_SESSION *session) except -1:
     if not allows(ssl, SSL_SESSION_get_protocol_version(session)):
         raise SessionError(
-            f"this connection excludes {protocol_of(session)}, which the session is for: see "
-            "minimum_version, maximum_version and options of its SSLContext")
+            f"this session uses {protocol_of(session)}, which this connection does not allow: change "
+            "minimum_version, maximum_version or options of its SSLContext, or make a full handshake")
     return 0
 
 
@@ -85,12 +87,12 @@ cdef int refuse_ticket_not_sent(SSL *ssl, SSL_SESSION *session) except -1:
         age = time(NULL) - SSL_SESSION_get_time(session) - 1
         if age > <long> SSL_SESSION_get_ticket_lifetime_hint(session):
             raise SessionError(
-                f"the ticket of this session is {age} s old, and was valid for "
-                f"{SSL_SESSION_get_ticket_lifetime_hint(session)} s: make a full handshake")
+                f"the ticket of this session is {age} seconds old, but its lifetime was "
+                f"{SSL_SESSION_get_ticket_lifetime_hint(session)} seconds: make a full handshake")
     elif SSL_get_options(ssl) & SSL_OP_NO_TICKET:
         raise SessionError(
-            "this session has a ticket, and this connection sends none, because the options of its "
-            "SSLContext have OP_NO_TICKET: clear it there (ctx.options &= ~ssl.OP_NO_TICKET)")
+            "this session needs its ticket, but this connection sends none, because the options of its SSLContext "
+            "contain OP_NO_TICKET: clear the option with ctx.options &= ~ssl.OP_NO_TICKET")
     return 0
 
 
@@ -119,17 +121,17 @@ cdef int refuse_other_host(PyObject *connection, SSL_SESSION *session) except -1
     name = (<object> connection).server_hostname
     if filed is None:
         raise SessionError(
-            "this session does not say for which host it was made: say host= where you take it, or "
-            "any_host=True")
+            "this session does not record the host with which it was established: pass host to Session.of(), or "
+            "any_host=True to resume_on()")
     if name is None or not is_same(filed, name):
         raise SessionError(
-            f"this session was made for {filed}, the connection is to {name or 'no host by name'}: "
-            "a resumed handshake checks no certificate. Where one service has both names, say "
-            "any_host=True")
+            f"this session was established with {filed}, but the connection is to {name or 'a host without a name'}, "
+            "and a resumed handshake verifies no certificate. If both names belong to one service, pass "
+            "any_host=True to resume_on()")
     if not is_checked(session) and checks_name(connection):
         raise SessionError(
-            f"nobody checked that the peer of this session is {filed}, as this connection does: have "
-            "check_hostname set where the session is made, or say host= where you take it")
+            f"this connection checks the peer's host name, but nothing has checked that the peer of this session is "
+            f"{filed}: set check_hostname on the SSLContext that establishes the session, or pass host to Session.of()")
     return 0
 
 
@@ -146,8 +148,8 @@ cdef int set_session(SSL *ssl, SSL_SESSION *session) except -1:
             check(SSL_set_session(ssl, former), b"SSL_set_session()")
             SSL_set_verify_result(ssl, former_result)
             raise SessionError(
-                "the certificate of this session's peer was not verified when it was made, and this "
-                "connection demands that: make a full handshake")
+                "this connection requires a verified certificate, but the peer's certificate was not verified when "
+                "this session was established: make a full handshake")
         # What OpenSSL compares when the server resumes.
         return check(SSL_set_session_id_context(ssl, sid_ctx, length),
                      b"SSL_set_session_id_context()")

@@ -75,7 +75,7 @@ cdef int file_given_host(SSL_SESSION *session, object host) except -1:
     filed = host_of(session)
     if filed is not None and not is_same(filed, name):
         raise SessionError(
-            f"this session was made for {filed}, not for {host}: pass host={filed!r}, or leave host= out")
+            f"this session was established with {filed}, not with {host}: pass host={filed!r}, or omit host")
     file_host(session, name)
     return note_checked(session, True)
 

@@ -38,7 +38,7 @@ from pysidctx.sessions.peer cimport (
 ctypedef SSL_SESSION *(*reader)(const unsigned char *data, Py_ssize_t length) except NULL
 
 # Many times the size of a session with a ticket and certificates.
-SESSION_FILE = private_files.Content("a session", SessionError, 1 << 20, ", or say shared=True")
+SESSION_FILE = private_files.Content("a session", SessionError, 1 << 20, ", or pass shared=True")
 
 # Sessions are made with it, and it is known here alone.
 cdef object made_here = object()
@@ -62,7 +62,8 @@ cdef class Session:
 
     def __cinit__(self, token=None):
         if token is not made_here:
-            raise TypeError("take a Session with Session.of(), from_der(), from_pem() or load()")
+            raise TypeError("Session() cannot be called: use Session.of(), Session.from_der(), Session.from_pem() or "
+                            "Session.load()")
 
     def __dealloc__(self):
         SSL_SESSION_free(self.session)
@@ -325,8 +326,8 @@ cdef class Session:
                 f"id_context={self.id_context} hostname={self.hostname!r} resumable={self.resumable}>")
 
     def __reduce__(self):
-        raise TypeError("a Session cannot be pickled, because its secret would be in the pickle: write "
-                        "it with to_der() or save() where it is safe")
+        raise TypeError("a Session cannot be pickled, because the pickle would contain its secret: use to_der() or "
+                        "save(), and protect the result")
 
 
 cdef const char *SOURCES = b"ssl.SSLSocket, ssl.SSLObject or ssl.SSLSession"
@@ -361,7 +362,7 @@ cdef SSL_SESSION *finished_session(SSL *ssl) except NULL:
     """The connection's own."""
     cdef SSL_SESSION *session = SSL_get_session(ssl)
     if session is NULL or not SSL_is_init_finished(ssl):
-        raise SessionError("the handshake of this connection is not finished: take its session then")
+        raise SessionError("the handshake of this connection is not finished: call Session.of() after the handshake")
     return session
 
 
@@ -380,9 +381,9 @@ cdef Session taken(object data, object id_context, object host, reader read):
     made.session = session_in(data, read)
     if length >= 0 and not has_id_context(made.session, expected, length):
         raise WrongContextError(
-            f"this session's id context is {made.id_context}, not {expected[:length]} as expected: it belongs to "
-            "another application. To move it on purpose, read it with the id context that it has and "
-            "use with_id_context()")
+            f"this session's id context is {made.id_context}, not {expected[:length]} as expected, so it belongs to "
+            "another application. To use it there on purpose, read it with its own id context and call "
+            "with_id_context()")
     return bound(made, host)
 
 
@@ -391,7 +392,7 @@ cdef SSL_SESSION *session_in(object data, reader read) except NULL:
     try:
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     except (BufferError, TypeError):
-        raise TypeError("a session is read from contiguous bytes-like data, not "
+        raise TypeError("a session can only be read from a contiguous bytes-like object, not from "
                         f"{type(data).__name__}") from None
     try:
         return read(<const unsigned char *> view.buf, view.len)

@@ -39,7 +39,7 @@ LIFETIME = 24 * 3600
 
 KEY_FILE = private_files.Content("a ticket key", ValueError, 4096, "", group_of_root=True)
 SECRET_FILE = private_files.Content("a secret", ValueError, MAX_SECRET, "", group_of_root=True,
-                                    source=", as `python -m pysidctx secret PATH` writes it")
+                                    source=" (`python -m pysidctx secret PATH` writes one)")
 
 # The static methods pass this private token to create a TicketKeys without keys, which they then set.
 cdef object made_here = object()
@@ -181,7 +181,7 @@ cdef class TicketKeys:
         try:
             made = read_secret(path, period, lifetime)
         except OSError as error:
-            error.strerror = f"{error.strerror}: no secret was read{SECRET_FILE.source}{named_by(named)}"
+            error.strerror = f"{error.strerror}: cannot read a secret{SECRET_FILE.source}{named_by(named)}"
             raise
         except ValueError as error:
             raise ValueError(f"{error}{named_by(named)}") from None
@@ -379,7 +379,7 @@ cdef TicketKeys read_secret(object path, object period, object lifetime):
 
 
 cdef str named_by(bint environment_does):
-    return f"; the environment variable {environment.SECRET_FILE} names it" if environment_does else ""
+    return f"; the environment variable {environment.SECRET_FILE} names this file" if environment_does else ""
 
 
 cdef int derive_keys(TicketKeys made, const unsigned char *secret, Py_ssize_t length, object period,

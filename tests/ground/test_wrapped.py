@@ -263,7 +263,7 @@ def SSL_CTX_from(context):
 
 def test_c_code_is_told_which_context_to_pass(make_wrapper, make_server_ctx, passing):
     wrapper = make_wrapper()
-    with pytest.raises(ValueError, match="Wrapper makes its connections with another SSLContext"):
+    with pytest.raises(ValueError, match="Wrapper creates its connections with another SSLContext"):
         SSL_CTX_from(wrapper)
     for ctx in (wrapper.inside, make_server_ctx(), passing):
         assert SSL_CTX_from(ctx)

@@ -108,7 +108,7 @@ def test_what_is_no_file(read, tmp_path, key_file):
     refused(read, tmp_path, OSError, "directory")
     refused(read, tmp_path / "missing", FileNotFoundError, "No such file")
     os.mkfifo(tmp_path / "pipe", 0o600)
-    refused(read, tmp_path / "pipe", ValueError, "is not a file")
+    refused(read, tmp_path / "pipe", ValueError, "is not a regular file")
 
 
 def test_an_unreadable_file(read, key_file):
