@@ -72,7 +72,7 @@ cdef bint allows_tls13(SSL_CTX *ctx) noexcept:
 
 
 cdef int warn_without_certificate(object context, SSL_CTX *ctx, str consequence) except -1:
-    """Where a server's handshakes would fail for want of a certificate, with this `consequence`."""
+    """Warn if a server's handshakes would fail for lack of a certificate. The message contains `consequence`."""
     # A callback may switch to a context that has one.
     if (SSL_CTX_get0_certificate(ctx) is NULL
             and _ssl._SSLContext.sni_callback.__get__(context) is None

@@ -1,4 +1,4 @@
-"""The SSLContexts that entries of a HostMap name: counted, and let go when no entry names them any more."""
+"""The SSLContexts in the entries of a HostMap: counted, and released when no entry refers to them any more."""
 
 cimport cython
 from libc.string cimport memcpy
@@ -22,7 +22,7 @@ cdef bytes fingerprint_of(const Demands *demands, object context):
 
 
 cdef class HostContexts:
-    """Used under the lock of the entries."""
+    """All methods need the lock of the entries."""
 
     def __cinit__(self):
         self.held = {}
@@ -30,12 +30,12 @@ cdef class HostContexts:
 
     cdef HostContext *held_for(self, object given, object context, Demands demands,
                                bytes fingerprint) except NULL:
-        """For a context that makes its own connections, which `given` may wrap."""
+        """Return the HostContext for a context that creates connections. `given` is the same context or a wrapper."""
         cdef SSL_CTX *ctx = server_context(context, "a host has")
         cdef HostContext *held
-        # Before looking: this lock may have to let that of the entries go meanwhile.
+        # Before the look-up, because waiting for this lock may release the lock of the entries meanwhile.
         with cython.critical_section(context):
-            listener_made(ctx)  # its callback reads the second ClientHello after a switch
+            listener_made(ctx)  # after a switch, its callback reads the second ClientHello
         key = (id(given), id(context), fingerprint, demands.verify_mode, demands.verify_flags,
                demands.post_handshake_auth)
         address = self.addresses.get(key)
@@ -55,7 +55,7 @@ cdef class HostContexts:
         cdef Demands demands
         address = known.get(id(context))
         if address is None:
-            # First: what changes while the fingerprint is taken changes later than that.
+            # Before the fingerprint, so that a change while it is computed is detected as a later change.
             used = unwrapped(context)
             read_demands(&demands, used)
             address = <size_t> self.held_for(context, used, demands, fingerprint_of(&demands, used))
@@ -75,13 +75,13 @@ cdef class HostContexts:
         return self.held_for(context, used, demands, b"")
 
     cdef void give_back(self, HostContext *held) noexcept:
-        """One entry less names it."""
+        """Count one entry less."""
         held.entries -= 1
         if held.entries == 0:
             self.mark_idle(held)
 
     cdef int let_idle_go(self) except -1:
-        """Let go of the contexts that are without entries."""
+        """Release the contexts to which no entry refers."""
         cdef HostContext *held
         while self.idle is not NULL:
             held = self.idle
@@ -99,10 +99,10 @@ cdef class HostContexts:
         return let_go(&held.held)
 
     cdef object given(self, const HostContext *held):
-        """The SSLContext as it was put in."""
+        """Return the SSLContext that the user put in."""
         _, given, _ = self.held[<size_t> held]
         return given
 
     cdef list connecting(self):
-        """The SSLContexts that make connections."""
+        """Return the SSLContexts that create connections."""
         return [context for context, _, _ in self.held.values()]

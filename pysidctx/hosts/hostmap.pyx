@@ -1,4 +1,4 @@
-"""HostMap: the mapping from host patterns to what serves them, and its listeners."""
+"""HostMap: the mapping from host patterns to contexts and id contexts, and the listeners that use it."""
 
 cimport cython
 
@@ -123,7 +123,7 @@ class HostMap(MutableMapping):
         return found[0]
 
     def __setitem__(self, pattern, value):
-        """Put an entry in, or replace that of an equal pattern.
+        """Add an entry, or replace the entry of an equal pattern.
 
         Raises what the class documents, and then nothing is changed. Takes effect with the next
         ClientHello. Safe in any thread, while other threads do handshakes.
@@ -153,7 +153,7 @@ class HostMap(MutableMapping):
                         "HostMap(hosts)")
 
     def update(self, other=(), /, **hosts):
-        """Put many entries in at once: each ClientHello sees all of them, or none.
+        """Add many entries at once: each ClientHello sees either all of them or none.
 
         other
             A mapping, an object with `keys()`, or an iterable of pairs; keyword arguments are more
@@ -176,7 +176,7 @@ class HostMap(MutableMapping):
         mine.put_all(chain(items, hosts.items()))
 
     def clear(self):
-        """Remove all entries at once: each ClientHello sees all of them, or none.
+        """Remove all entries at once: each ClientHello sees either all of them or none.
 
         Raises MemoryError, and then nothing is changed. Takes effect with the next ClientHello. Safe in
         any thread, while other threads do handshakes.
@@ -274,7 +274,7 @@ class HostMap(MutableMapping):
             taken = fingerprint_of_listener(&demands, listener)
             fingerprint = taken
         installation = Installation(listener, self)
-        vars(listener).setdefault(KEY)  # so that there is room for it
+        vars(listener).setdefault(KEY)  # allocate the dictionary entry before anything is changed
         with cython.critical_section(listener):
             installed = install(kept, hosts.table, &demands, fingerprint)
         if not installed:
@@ -307,15 +307,15 @@ class HostMap(MutableMapping):
             vars(listener).pop(KEY, None)
 
 
-# Whoever changes which map is installed does so in a critical section of the listener, in which no
-# Python code runs and nothing else is locked: it would let the section go.
+# Code that changes which map is installed holds the critical section of the listener. It must not run Python code or
+# lock anything else meanwhile, because that would suspend the critical section.
 
 @cython.final
 cdef class Installation(Rerouted):
-    """What keeps a HostMap alive while it is installed.
+    """An attribute of the listener that keeps a HostMap alive while it is installed.
 
-    The listener's dictionary may be changed by others, and by two threads that install a map at the
-    same time: for one that is dropped while its map is installed, another is put there.
+    Other code may change the listener's dictionary, and two threads may install a map at the same time. If an
+    Installation is removed while its map is installed, a new one is stored.
     """
 
     cdef object listener  # a weak reference
@@ -338,12 +338,12 @@ cdef class Installation(Rerouted):
         listener = None if self.listener is None else self.listener()
         if listener is not None and lacks(listener, self.hosts):
             dropped.append((listener, self.hostmap))
-            # Not at once: who drops it may be changing that dictionary. Where the queue is full, the
-            # next one asks again.
+            # Later, because the code that releases it may be changing that dictionary. If the queue is full, the next
+            # call tries again.
             Py_AddPendingCall(put_back, NULL)
 
 
-# Listeners with the maps that are to be put into their dictionaries.
+# Listeners, with the maps that have yet to be stored in their dictionaries.
 cdef list dropped = []
 
 
@@ -373,7 +373,7 @@ cdef bint serves(object listener, Hosts hosts) noexcept:
 
 
 cdef int tell_about_names(object listener) except -1:
-    """Have clients be told whether a map knows the name, where no sni_callback does that.
+    """Tell clients whether the map knows the name they sent, if no sni_callback does so.
 
     Again where the map was changed meanwhile.
     """
@@ -393,7 +393,7 @@ cdef int tell_about_names(object listener) except -1:
 
 
 cdef int warn_of_unserved(Hosts hosts, object listener, SSL_CTX *ctx) except -1:
-    """Where handshakes on `listener` would fail with the map as it is, or hosts not have what they say."""
+    """Warn if handshakes on `listener` would fail with the map as it is, or if settings of hosts have no effect."""
     cdef bint rejects = flag_load(&hosts.table.rejects_unmatched)
     count, by_id_context, contexts = hosts.overview(listener)
     if rejects and count == 0:
@@ -401,10 +401,10 @@ cdef int warn_of_unserved(Hosts hosts, object listener, SSL_CTX *ctx) except -1:
                       "listener will fail: add hosts before install()", RuntimeWarning)
     lacking = ["with hosts that have only an id context"] if by_id_context else []
     if not rejects:
-        lacking.append('with clients that name no host of the map (reject them by unmatched = "reject")')
+        lacking.append('with clients that name no host of the map (set unmatched = "reject" to reject these)')
     if lacking:
-        warn_without_certificate(listener, ctx, f"so handshakes fail {' and '.join(lacking)}: call load_cert_chain() "
-                                 "of the listener before install()")
+        warn_without_certificate(listener, ctx, f"so handshakes will fail {' and '.join(lacking)}: call "
+                                 "load_cert_chain() of the listener before install()")
     for context in contexts:
         warn_of_host(ctx, SSL_CTX_of(context))
     return 0
@@ -423,7 +423,7 @@ cdef bint has_no_callback(object context) except -1:
 
 
 cdef int restore_callback(object context) except -1:
-    """Without a GIL an sni_callback may be assigned while ours is set: have CPython set its own again."""
+    """Make CPython set its own callback again: without a GIL, sni_callback may be assigned while ours is being set."""
     callback = _ssl._SSLContext.sni_callback.__get__(context)
     if callback is not None:
         _ssl._SSLContext.sni_callback.__set__(context, callback)
@@ -431,6 +431,6 @@ cdef int restore_callback(object context) except -1:
 
 
 def _installed_map(listener):
-    """The HostMap that is installed on an SSLContext; None."""
+    """Return the HostMap that is installed on an SSLContext, or None."""
     found = vars(listener).get(KEY)
     return (<Installation> found).hostmap if type(found) is Installation else None

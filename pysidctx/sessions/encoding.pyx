@@ -17,13 +17,13 @@ from pysidctx.libssl cimport (
 )
 from pysidctx.openssl_compat cimport SSL_SESSION_get_time
 
-# Seconds to the end of what datetime and timedelta can tell.
+# The largest values, in seconds, that datetime and timedelta can represent.
 cdef long long TIME_MAX = 253402300799
 cdef long long TIMEOUT_MAX = 86399999913600
 
 
 cdef SSL_SESSION *session_from_der(const unsigned char *data, Py_ssize_t length) except NULL:
-    """The session that `data` is, and nothing else; the reference is the caller's. SessionError."""
+    """Decode one session, without any data after it. The caller owns the reference. Raises SessionError."""
     cdef const unsigned char *end = data
     cdef SSL_SESSION *session = d2i_SSL_SESSION(NULL, &end, length)
     if session is NULL:
@@ -45,7 +45,7 @@ cdef bytes session_to_der(SSL_SESSION *session):
 
 
 cdef SSL_SESSION *session_from_pem(const unsigned char *data, Py_ssize_t length) except NULL:
-    """The session in the one block of `data`, which text may precede; as session_from_der()."""
+    """Like session_from_der(), but decode the only PEM block in `data`. Text may precede it."""
     if length > INT_MAX:
         raise SessionError(f"{length} bytes are too long for a session: pass only the PEM block of one session")
     cdef BIO *bio = <BIO *> check_pointer(BIO_new_mem_buf(data, <int> length),
@@ -88,7 +88,7 @@ cdef int refuse_more(BIO *bio) except -1:
 
 
 cdef BIO *session_to_pem(SSL_SESSION *session) except NULL:
-    """A new BIO with the text for text_of(); BIO_free() wipes it."""
+    """Return a new BIO with the text for text_of(). BIO_free() overwrites it."""
     cdef unsigned char *data = NULL
     cdef int length = check(i2d_SSL_SESSION(session, &data), b"i2d_SSL_SESSION()")
     cdef BIO *bio = NULL
@@ -104,7 +104,7 @@ cdef BIO *session_to_pem(SSL_SESSION *session) except NULL:
 
 
 cdef Py_ssize_t text_of(BIO *bio, const unsigned char **text) noexcept:
-    """The length of what a memory BIO still holds, and in `text` where: its own, until it is freed."""
+    """Return the length of the data in a memory BIO, and set `text` to it. The BIO owns it until it is freed."""
     cdef char *data = NULL
     cdef Py_ssize_t length = BIO_get_mem_data(bio, &data)
     text[0] = <const unsigned char *> data

@@ -1,7 +1,7 @@
-"""Giving a client's connection a session to resume, and what is to be checked before.
+"""Offer a session on a client's connection, after checking whether the connection may resume it.
 
-A resumed handshake checks neither the peer's certificate nor its name: they are as they were when
-the session was made. So what this connection would ask is asked of the session here.
+A resumed handshake checks neither the peer's certificate nor its name; both remain those of the full handshake.
+This module therefore applies the checks of the new connection to the session.
 """
 
 from libc.time cimport time
@@ -24,10 +24,9 @@ from pysidctx.sessions.fields cimport is_marked, protocol_of, refusal_of_marked
 from pysidctx.sessions.peer cimport checks_name, host_of, is_checked, is_same, note_checked
 
 cdef int resume(PyObject *connection, SSL_SESSION *session, bint any_host) except -1:
-    """Have the connection, a result of connection_of(), offer `session`. SessionError.
+    """Offer `session` on a connection, which is a result of connection_of(). Raises SessionError.
 
-    It gets a copy: OpenSSL may mark a connection's session as not resumable, `session` stays as
-    it is.
+    The connection gets a copy, because OpenSSL may mark a connection's session as not resumable.
     """
     cdef SSL *ssl = SSL_of(connection)
     refuse_wrong_moment(ssl)
@@ -78,12 +77,12 @@ cdef int refuse_excluded_protocol(SSL *ssl, SSL_SESSION *session) except -1:
 
 
 cdef int refuse_ticket_not_sent(SSL *ssl, SSL_SESSION *session) except -1:
-    """Where OpenSSL's clients leave a ticket out in silence."""
+    """Raise SessionError if OpenSSL's client would omit the ticket without an error."""
     cdef long age
     if not SSL_SESSION_has_ticket(session):
         return 0
     if SSL_SESSION_get_protocol_version(session) == TLS1_3_VERSION:
-        # As OpenSSL counts: it may have been rounded up.
+        # Like OpenSSL, whose time stamp may have been rounded up.
         age = time(NULL) - SSL_SESSION_get_time(session) - 1
         if age > <long> SSL_SESSION_get_ticket_lifetime_hint(session):
             raise SessionError(
@@ -99,9 +98,9 @@ cdef int refuse_ticket_not_sent(SSL *ssl, SSL_SESSION *session) except -1:
 cdef bint allows(SSL *ssl, int version) noexcept:
     cdef const SSL_METHOD *method = SSL_get_ssl_method(ssl)
     if method is not TLS_client_method() and method is not TLS_method():
-        return SSL_version(ssl) == version  # a method for one version has no other
-    cdef int least = SSL_get_min_proto_version(ssl)  # 0: the least there is
-    cdef int most = SSL_get_max_proto_version(ssl)   # 0: the latest there is
+        return SSL_version(ssl) == version  # a method for a single version supports no other
+    cdef int least = SSL_get_min_proto_version(ssl)  # 0: the lowest version that OpenSSL supports
+    cdef int most = SSL_get_max_proto_version(ssl)   # 0: the highest version that OpenSSL supports
     if version == TLS1_3_VERSION:
         excluding = SSL_OP_NO_TLSv1_3
     elif version == TLS1_2_VERSION:
@@ -136,21 +135,21 @@ cdef int refuse_other_host(PyObject *connection, SSL_SESSION *session) except -1
 
 
 cdef int set_session(SSL *ssl, SSL_SESSION *session) except -1:
-    """Set `session` and its id context on `ssl`, or leave both as they were."""
+    """Set `session` and its id context on `ssl`. On failure, both are unchanged."""
     cdef SSL_SESSION *former = SSL_get1_session(ssl)
     cdef long former_result = SSL_get_verify_result(ssl)
     cdef unsigned int length
     cdef const unsigned char *sid_ctx = SSL_SESSION_get0_id_context(session, &length)
     try:
         check(SSL_set_session(ssl, session), b"SSL_set_session()")
-        # A session's verify result can be read from no other place.
+        # OpenSSL has no function that reads the verify result of a session, only that of a connection.
         if SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER and not is_verified(ssl, session):
             check(SSL_set_session(ssl, former), b"SSL_set_session()")
             SSL_set_verify_result(ssl, former_result)
             raise SessionError(
                 "this connection requires a verified certificate, but the peer's certificate was not verified when "
                 "this session was established: make a full handshake")
-        # What OpenSSL compares when the server resumes.
+        # OpenSSL compares this with the session's id context when the server resumes.
         return check(SSL_set_session_id_context(ssl, sid_ctx, length),
                      b"SSL_set_session_id_context()")
     finally:

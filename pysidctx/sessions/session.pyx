@@ -37,10 +37,10 @@ from pysidctx.sessions.peer cimport (
 
 ctypedef SSL_SESSION *(*reader)(const unsigned char *data, Py_ssize_t length) except NULL
 
-# Many times the size of a session with a ticket and certificates.
+# This is many times the size of a session with a ticket and certificates.
 SESSION_FILE = private_files.Content("a session", SessionError, 1 << 20, ", or pass shared=True")
 
-# Sessions are made with it, and it is known here alone.
+# The class methods pass this private token to create a Session.
 cdef object made_here = object()
 
 
@@ -359,7 +359,7 @@ cdef Session of_connection(object source):
 
 
 cdef SSL_SESSION *finished_session(SSL *ssl) except NULL:
-    """The connection's own."""
+    """Return the session of the connection, which owns it."""
     cdef SSL_SESSION *session = SSL_get_session(ssl)
     if session is NULL or not SSL_is_init_finished(ssl):
         raise SessionError("the handshake of this connection is not finished: call Session.of() after the handshake")
@@ -367,14 +367,14 @@ cdef SSL_SESSION *finished_session(SSL *ssl) except NULL:
 
 
 cdef Session bound(Session made, object host):
-    """The same, new Session, for `host` where the user names one."""
+    """Record `host`, if the user passes one, in a new Session, and return that Session."""
     if host is not None:
         file_given_host(made.session, host)
     return made
 
 
 cdef Session taken(object data, object id_context, object host, reader read):
-    """The Session that `read` finds in `data`, if it has the id context."""
+    """Decode a Session from `data` with the function `read`, and check its id context."""
     cdef unsigned char expected[SSL_MAX_SID_CTX_LENGTH]
     cdef Py_ssize_t length = -1 if id_context is None else copy_sid_ctx(id_context, expected)
     cdef Session made = Session.__new__(Session, made_here)
@@ -401,7 +401,7 @@ cdef SSL_SESSION *session_in(object data, reader read) except NULL:
 
 
 cdef Session writable(Session session):
-    """What may be written of `session`: itself, or where nobody checked the host, a copy without that."""
+    """Return the session to write: `session`, or a copy without the host name if that was not checked."""
     cdef Session copy
     if is_marked(session.session):
         raise refusal_of_marked()

@@ -168,7 +168,7 @@ def test_an_anonymous_server_is_resumed():
 
 def test_a_listener_without_a_certificate(server_ctx):
     by_context, by_id = HostMap({"a.test": server_ctx}), HostMap({"a.test": server_ctx, "b.test": b"b"})
-    with pytest.warns(RuntimeWarning, match='name no host of the map .reject them by unmatched = "reject"'):
+    with pytest.warns(RuntimeWarning, match='name no host of the map .set unmatched = "reject" to reject these'):
         by_context.install(bare())
     with pytest.warns(RuntimeWarning, match="have only an id context and with clients that name no host"):
         by_id.install(bare())
