@@ -61,7 +61,7 @@ def test_never_over_what_exists(tmp_path, kind):
             other.write_bytes(b"theirs")
     ran = run(path)
     assert ran.returncode == 1
-    assert "secret' exists: remove it first" in ran.stderr
+    assert "secret' already exists: remove it first" in ran.stderr
     assert [found.read_bytes() for found in tmp_path.iterdir() if found.is_file()] in (
         [], [b"theirs"], [b"theirs"] * 2)
 

@@ -1,4 +1,4 @@
-"""The client that an audit looks at a server with, which refuses as little as it can."""
+"""The client with which an audit connects: it accepts as many servers as possible."""
 
 import re
 import ssl
@@ -9,7 +9,7 @@ from typing import NamedTuple, Optional
 from pysidctx.cli.check.client_limits import lift_limits
 
 VERSIONS = {"TLS 1.2": ssl.TLSVersion.TLSv1_2, "TLS 1.3": ssl.TLSVersion.TLSv1_3}
-ALPN = "h2", "http/1.1"  # what is offered where nothing else is asked for
+ALPN = "h2", "http/1.1"  # the protocols that are offered by default
 
 OP_LEGACY_SERVER_CONNECT = 0x4       # which ssl names from Python 3.12 on
 OP_ENABLE_MIDDLEBOX_COMPAT = 1 << 20
@@ -77,18 +77,18 @@ def limits() -> list[str]:
 def load_certificate(ctx: ssl.SSLContext, path: str) -> None:
     """A chain and its key; OSError, also for a key with a pass phrase, which nobody is asked for."""
     def refuse() -> str:
-        raise OSError("its key has a pass phrase: name a file without")
+        raise OSError("its key has a pass phrase: pass a file with an unencrypted key")
 
     try:
         ctx.load_cert_chain(path, password=refuse)
     except ssl.SSLError as error:
         text = Path(path).read_bytes()
         if not CERTIFICATE.search(text):
-            raise OSError("it has no certificate in PEM") from None
+            raise OSError("it contains no certificate in PEM format") from None
         if not KEY.search(text):
             raise OSError("it has no private key: put the key into the same file as its certificate") from None
         if error.reason == "KEY_VALUES_MISMATCH":
-            raise OSError("its private key is not that of its first certificate") from None
+            raise OSError("its private key does not match its first certificate") from None
         raise OSError(f"OpenSSL does not take it: {(error.reason or str(error)).replace('_', ' ').lower()}") from None
 
 
@@ -98,5 +98,5 @@ def load_authorities(ctx: ssl.SSLContext, path: str) -> None:
         ctx.load_verify_locations(path)
     except ssl.SSLError as error:
         if not CERTIFICATE.search(Path(path).read_bytes()):
-            raise OSError("it has no certificate in PEM") from None
+            raise OSError("it contains no certificate in PEM format") from None
         raise OSError(f"OpenSSL does not take it: {(error.reason or str(error)).replace('_', ' ').lower()}") from None

@@ -1,4 +1,4 @@
-"""What a client's SSLContext refuses that Python's ssl cannot change: for an audit, which is to take any server."""
+"""Remove limits of a client's SSLContext that Python's ssl cannot change, so that an audit accepts any server."""
 
 from pysidctx.handles cimport SSL_CTX_from
 from pysidctx.libssl cimport (

@@ -1,4 +1,4 @@
-"""Where the report of `check` goes: to the screen, as text or JSON, and into files."""
+"""Write the report of `check` to the screen, as text or JSON, and into files."""
 
 import argparse
 import importlib
@@ -24,7 +24,7 @@ FORMATS = {"metrics": "report_metrics", "html": "report_html"}
 
 
 class Unreachable(Exception):
-    """There is nothing to audit; the message is for people."""
+    """There is nothing to audit. The message tells the user why."""
 
 
 class Output:
