@@ -28,7 +28,7 @@ def start(command: Sequence[object], folder: Path,
 
 
 def wait_until(visit: Callable[[], object], process: "subprocess.Popen[bytes]", folder: Path) -> None:
-    """Call `visit` until it raises no OSError. Raises AssertionError, with the log, if the process ends or time is up."""
+    """Call `visit` until it raises no OSError. Raises AssertionError with the log if the process ends or time is up."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(OSError):

@@ -92,8 +92,8 @@ cdef class HostContexts:
         return 0
 
     cdef int forget(self, HostContext *held) except -1:
-        # Its SSLContext may end with this function, and run code that uses this map: not before
-        # nobody finds `held` here any more.
+        # Releasing its SSLContext may run code that uses this map. By then, `held` must not be found here any
+        # more.
         kept = self.held.pop(<size_t> held)
         self.addresses.pop(kept[2], None)
         return let_go(&held.held)

@@ -38,7 +38,7 @@ _UNMATCHED = "serve", "reject"
 
 
 class HostMap(MutableMapping):
-    """A mapping from host patterns to what serves them, for the connections of listening contexts.
+    """A mapping from host patterns to contexts and id contexts, for the connections of listening contexts.
 
     Install it on the `SSLContext` that a server makes its connections with. It is then consulted for
     every ClientHello, in C and without the GIL, before OpenSSL chooses a version and decides on
@@ -247,7 +247,7 @@ class HostMap(MutableMapping):
         Raises TypeError for anything that is not an `ssl.SSLContext`; ValueError for a context for
         clients or for one version of TLS, and for one without an id context of its own whose
         fingerprint cannot be taken (set an id context first); MemoryError. Then nothing is changed.
-        A RuntimeWarning says what cannot be served as it is: the listener has no certificate for
+        Emits a RuntimeWarning if connections cannot be served: the listener has no certificate for
         clients that it is to serve; the map is empty and rejects all; a host's context has ticket keys
         or a `keylog_filename`, and the listener has none; or a host's context issues no tickets, and
         the listener has ticket keys.

@@ -44,16 +44,16 @@ cdef inline bint switch_context(SSL *ssl, SSL_CTX *ctx, bint post_handshake) noe
     cdef SSL_CTX *former = SSL_get_SSL_CTX(ssl)
     if former is ctx:
         return True
-    # OpenSSL asks `ctx` whether to log, but CPython looks for the file of the former context, and
-    # where that has none, it forgets to give back the GIL.
+    # OpenSSL asks `ctx` whether to log, but CPython uses the file of the former context. If that has none,
+    # CPython does not release the GIL.
     if (SSL_CTX_get_keylog_callback(ctx) is not NULL
             and SSL_CTX_get_keylog_callback(former) is NULL):
         return False
     if SSL_set_SSL_CTX(ssl, ctx) is NULL or not copy_parameters(ssl, ctx):
         return False
     copy_verification(ssl, ctx, post_handshake)
-    # Whoever has a key of the former context is not asked for a certificate. CPython could only
-    # ask that context for the key.
+    # A client with a pre-shared key of the former context would not be asked for a certificate. CPython
+    # could only look the key up in that context.
     SSL_set_psk_server_callback(ssl, NULL)
     SSL_set_psk_find_session_callback(ssl, NULL)
     SSL_clear_options(ssl, SSL_get_options(ssl))

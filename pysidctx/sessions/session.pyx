@@ -155,7 +155,7 @@ cdef class Session:
             return taken(content, id_context, host, session_from_pem)
 
     def to_der(self):
-        """Return the session in DER, as bytes with its secret in them, which nobody wipes.
+        """Return the session in DER format, as bytes. They contain its secret and are not overwritten afterwards.
 
         The host is left out where the peer's name was not checked, so that resuming it after reading
         asks for `host`. Raises SessionError where OpenSSL has marked the session as not resumable: the

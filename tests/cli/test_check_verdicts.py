@@ -118,7 +118,7 @@ def test_a_name_that_is_refused_hides_nothing(found, make_server_ctx):
     assert told(said, "typo.test is refused: alert unrecognized_name") == {"note"}
     assert said["faults"]
     assert "completes no TLS handshake" in nobody["error"] and "Does the server serve" in nobody["error"]
-    assert "Name one that it serves with --name" in nameless["error"]
+    assert "Pass a name that the server serves with --name" in nameless["error"]
 
 
 @contextlib.contextmanager

@@ -17,7 +17,8 @@ def test_worker_classes_that_do_not_call_the_hook(start, returning, name):
         counts = [visits(client, [server.port], 10)[0] for client in returning]
         said = server.log.read_text()
     theirs, ours = WITHOUT_HOOK[name]
-    assert said.count(f"RuntimeWarning: pysidctx: {theirs} does not call gunicorn's hook ssl_context") == 1
+    assert said.count(
+        f"RuntimeWarning: pysidctx: the worker class {theirs} does not call gunicorn's hook ssl_context") == 1
     assert f'set worker_class = "{ours}"' in said
     print(f"{name}, the hook unheard: {counts} of 9")
 

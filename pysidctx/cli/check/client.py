@@ -20,7 +20,7 @@ KEY = re.compile(rb"^-----BEGIN ([A-Z]+ )?PRIVATE KEY-----", re.MULTILINE)
 
 
 class Client(NamedTuple):
-    """How a connection is made."""
+    """The settings of a connection."""
 
     version: Optional[str] = None       # a key of VERSIONS; None: either
     tickets: bool = True                # False: takes none, so that TLS 1.2 has session ids alone
@@ -35,7 +35,7 @@ class Client(NamedTuple):
 
 
 def context(client: Client, messages: Callable[..., None]) -> ssl.SSLContext:
-    """An SSLContext for one connection, which tells `messages` what passes."""
+    """Return an SSLContext for one connection, which passes all handshake messages to `messages`."""
     ctx = unlimited()
     if client.verify:
         ctx.check_hostname, ctx.verify_mode = True, ssl.CERT_REQUIRED
@@ -56,7 +56,7 @@ def context(client: Client, messages: Callable[..., None]) -> ssl.SSLContext:
 
 
 def unlimited() -> ssl.SSLContext:
-    """A client's SSLContext that takes any server: to look at one is not to trust it.
+    """Return a client's SSLContext that accepts any server, because an audit does not need to trust it.
 
     What openssl.cnf says of all contexts would be told as the server's fault: it does not count.
     """
@@ -70,12 +70,12 @@ def unlimited() -> ssl.SSLContext:
 
 
 def limits() -> list[str]:
-    """What openssl.cnf limits all the same, by its own names."""
+    """Return the settings of openssl.cnf that still limit the client, by their names there."""
     return lift_limits(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
 
 def load_certificate(ctx: ssl.SSLContext, path: str) -> None:
-    """A chain and its key; OSError, also for a key with a pass phrase, which nobody is asked for."""
+    """Load a chain and its key. Raises OSError, also for a key with a pass phrase: there is no prompt for it."""
     def refuse() -> str:
         raise OSError("its key has a pass phrase: pass a file with an unencrypted key")
 
@@ -93,7 +93,7 @@ def load_certificate(ctx: ssl.SSLContext, path: str) -> None:
 
 
 def load_authorities(ctx: ssl.SSLContext, path: str) -> None:
-    """The CAs that are trusted; OSError."""
+    """Load the trusted CAs. Raises OSError."""
     try:
         ctx.load_verify_locations(path)
     except ssl.SSLError as error:
