@@ -1,4 +1,4 @@
-"""What pysidctx costs, measured against what it stands on and what one would use otherwise."""
+"""Benchmarks of pysidctx, compared with the functions that it calls and with its alternatives."""
 
 from pathlib import Path
 

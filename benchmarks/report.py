@@ -1,4 +1,4 @@
-"""How figures are told: with their spread, against what was wanted, and on which machine."""
+"""Report figures with their spread, their targets, and a description of the machine."""
 
 import platform
 import ssl
@@ -13,24 +13,24 @@ from rich.table import Table
 
 
 class Part(NamedTuple):
-    """What was measured in one part of the benchmarks."""
+    """The results of one part of the benchmarks."""
 
     name: str
     about: Optional[str]             # the part's docstring
     tables: list[Table]
-    plots: tuple[str, ...] = ()      # the files of pictures, beside the report
-    notes: tuple[str, ...] = ()      # what has to be said besides
+    plots: tuple[str, ...] = ()      # image files beside the report
+    notes: tuple[str, ...] = ()      # remarks
 
 
 def spread(values: Iterable[float], form: str) -> str:
-    """The median, with the least and the most."""
+    """Format the median, with the minimum and the maximum."""
     ordered = sorted(values)
     return (f"{format(statistics.median(ordered), form)} "
             f"({format(ordered[0], form)} to {format(ordered[-1], form)})")
 
 
 def verdict(value: float, wanted: Optional[float], at_least: bool = False) -> tuple[str, str]:
-    """What was wanted, if anything, and whether it was reached."""
+    """Format the target, if there is one, and whether it was reached."""
     if wanted is None:
         return "", ""
     reached = value >= wanted if at_least else value <= wanted
@@ -47,7 +47,7 @@ def table(title: str, *headings: str) -> Table:
 
 def console() -> Console:
     made = Console()
-    # Tables that nobody looks at on a screen need not be folded.
+    # Do not wrap tables if the output is not a terminal.
     return made if made.is_terminal else Console(width=200)
 
 

@@ -1,4 +1,4 @@
-"""What the examples serve with gunicorn, uvicorn and hypercorn: the id of the process that answers."""
+"""The application that the examples serve with gunicorn, uvicorn and hypercorn: it returns its process id."""
 
 import os
 from collections.abc import Awaitable, Callable, Iterable

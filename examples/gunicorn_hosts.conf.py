@@ -21,7 +21,7 @@ def host_map() -> pysidctx.HostMap:
 
 
 def ssl_context(config: Any, default_factory: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-    """The hook that gunicorn calls. The context that it makes is the listener."""
+    """The hook that gunicorn calls. The context that it returns is the listener."""
     def build() -> ssl.SSLContext:
         listener = default_factory()
         host_map().install(listener)

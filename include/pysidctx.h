@@ -1,11 +1,12 @@
-/* pysidctx for C: session id contexts on OpenSSL objects, without Python objects or the GIL.
+/* pysidctx for C: set session id contexts on OpenSSL objects, without Python objects or the GIL.
  *
- * Call pysidctx_import() once, with the GIL, in the module initialisation of each source file
- * that includes this header; 0 is success, -1 an exception set.  Compile with the folder that
- * pysidctx.get_include() names and with OpenSSL's headers; nothing needs to be linked.
+ * Each source file that includes this header must call pysidctx_import() once, while it holds the
+ * GIL, in the initialization of its module.  It returns 0 on success, and -1 with a Python exception
+ * set on failure.  Compile with the folder that pysidctx.get_include() returns and with OpenSSL's
+ * headers.  There is no library to link with.
  *
- * Each setter returns PYSIDCTX_OK or says why it changed nothing, and leaves OpenSSL's error
- * queue as it was.  See SSL_CTX_set_session_id_context(3). */
+ * Each setter returns PYSIDCTX_OK, or another value that tells why it has changed nothing.  It leaves
+ * OpenSSL's error queue as it was.  See SSL_CTX_set_session_id_context(3). */
 #ifndef PYSIDCTX_H
 #define PYSIDCTX_H
 
@@ -16,10 +17,10 @@
 
 #define PYSIDCTX_OK 1
 #define PYSIDCTX_TOO_LONG 0    /* more than SSL_MAX_SID_CTX_LENGTH bytes */
-#define PYSIDCTX_TOO_LATE (-1) /* the handshake has begun, its session has its id context */
-#define PYSIDCTX_NO_MEMORY (-2) /* or no random numbers */
+#define PYSIDCTX_TOO_LATE (-1) /* the handshake has begun, and its session already has an id context */
+#define PYSIDCTX_NO_MEMORY (-2) /* memory or random numbers are not available */
 
-/* Grows at its end only; the version changes when a member changes. */
+/* New members are appended at the end.  The version changes when an existing member changes. */
 #define PYSIDCTX_API_VERSION 1
 #define PYSIDCTX_API_CAPSULE "pysidctx._C_API"
 
@@ -52,11 +53,15 @@ static inline int pysidctx_import(void)
     return 0;
 }
 
-/* For the next connections of `ctx`, on every CPython; for a client's, if `ctx` is one of
- * TLS_client_method().  Servers' connections may be made and shake hands in other threads
- * meanwhile; a client's SSL_new() must not run at that moment, because it may copy half of the
- * value.  Two calls for one SSL_CTX must not overlap, and a call of the Python function counts
- * as one: holding the GIL, where there is one, is enough. */
+/* Set the id context of `ctx`: 0 to SSL_MAX_SID_CTX_LENGTH (32) bytes, which are copied.
+ *
+ * It applies to server connections of `ctx` whose ClientHello is read after the call, on every CPython;
+ * or, if `ctx` uses TLS_client_method(), to client connections that are created after the call.
+ *
+ * Thread safety: other threads may create server connections and run handshakes during the call.  They
+ * must not call SSL_new() for a client during the call, because it might copy a half-written value.  Two
+ * calls for one SSL_CTX must not overlap, and calls of the Python function must not overlap with them
+ * either: on a CPython with the GIL, it is enough to hold it. */
 static inline int pysidctx_SSL_CTX_set_session_id_context(SSL_CTX *ctx,
                                                           const unsigned char *sid_ctx,
                                                           unsigned int sid_ctx_len)
@@ -64,27 +69,28 @@ static inline int pysidctx_SSL_CTX_set_session_id_context(SSL_CTX *ctx,
     return pysidctx_table->SSL_CTX_set_session_id_context(ctx, sid_ctx, sid_ctx_len);
 }
 
-/* For `ssl` alone, before its handshake and from the one thread that uses it; wins over what is
- * set on its SSL_CTX.  After SSL_clear(), the next handshake has the id context of the last one,
- * unless it is set anew. */
+/* Set the id context of one connection, before its handshake: 0 to SSL_MAX_SID_CTX_LENGTH (32) bytes,
+ * which are copied.  It takes precedence over the id context of its SSL_CTX.  Call it in the thread that
+ * uses `ssl`.  After SSL_clear(), the next handshake uses the same id context unless you set another. */
 static inline int pysidctx_SSL_set_session_id_context(SSL *ssl, const unsigned char *sid_ctx,
                                                       unsigned int sid_ctx_len)
 {
     return pysidctx_table->SSL_set_session_id_context(ssl, sid_ctx, sid_ctx_len);
 }
 
-/* The SSL_CTX of an ssl.SSLContext, borrowed: valid as long as `context` lives.  NULL with a
- * TypeError set for anything else, and with a ValueError for one that has another SSLContext make its
- * connections (as truststore's does): pass that, the `context` of a connection.  Needs the GIL, and may
- * run Python: methods of a class that overrides wrap_bio() and wrap_socket() are called. */
+/* Return the SSL_CTX of an ssl.SSLContext.  The reference is borrowed and valid as long as `context`
+ * lives.  Returns NULL with a TypeError set if `context` is not an ssl.SSLContext, and with a ValueError
+ * set if another SSLContext creates its connections, as in the package truststore: then pass that
+ * SSLContext, which is the `context` attribute of a connection.  Needs the GIL.  It may run Python code:
+ * it calls wrap_bio() and wrap_socket() of a class that overrides them. */
 static inline SSL_CTX *pysidctx_SSL_CTX_from(PyObject *context)
 {
     return pysidctx_table->SSL_CTX_from(context);
 }
 
-/* The SSL of an ssl.SSLSocket or ssl.SSLObject, valid as long as the caller keeps `*owner`, a
- * new reference: the socket itself may let go of its SSL at any time.  NULL, and no owner, with
- * a TypeError or ValueError set.  Needs the GIL. */
+/* Return the SSL of an ssl.SSLSocket or ssl.SSLObject, and store a new reference in `*owner`.  The SSL is
+ * valid until the caller releases `*owner`; the socket object itself may release its SSL at any time.
+ * Returns NULL, with a TypeError or ValueError set and no reference stored, on failure.  Needs the GIL. */
 static inline SSL *pysidctx_SSL_from(PyObject *connection, PyObject **owner)
 {
     return pysidctx_table->SSL_from(connection, owner);

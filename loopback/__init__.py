@@ -1,1 +1,1 @@
-"""Servers on loopback, as the tests and the benchmarks start them: each a process, on a free port."""
+"""Start servers on loopback for the tests and the benchmarks: each in its own process, on a free port."""

@@ -24,15 +24,15 @@ HOST = """
 
 
 def host(port: int, name: str, certificate: str, *, answer: str, settings: str = "", options: str = "") -> str:
-    """The server of one name; `certificate` is a PEM file, with the key, and `options` are of its socket."""
+    """Return the configuration of one server name. `certificate` is a PEM file with key; `options` are for listen."""
     return HOST.format(port=port, name=name, certificate=certificate, answer=answer, settings=settings,
                        options=options)
 
 
 def command(program: str, folder: Path, hosts: Iterable[str], *, workers: int = 4, settings: str = "",
             log_level: str = "error") -> list[str]:
-    """What starts nginx in `folder`, where its nginx.conf is written."""
-    user = "user root;" if os.geteuid() == 0 else ""  # nobody may not read a folder that is root's alone
+    """Write nginx.conf to `folder`, and return the command that starts nginx there."""
+    user = "user root;" if os.geteuid() == 0 else ""  # the user nobody cannot read a private folder of root's
     path = folder / "nginx.conf"
     path.write_text(CONFIGURATION.format(workers=workers, folder=folder, log_level=log_level, user=user,
                                          settings=settings, hosts="".join(hosts)))

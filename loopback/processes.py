@@ -1,4 +1,4 @@
-"""A server in processes of its own: its port, its start, until it answers, and its end."""
+"""Run a server in its own processes: find a port, start it, wait until it answers, and end it."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Optional
 
-PATIENCE = 60  # seconds, where several suites share a slow machine
+PATIENCE = 60  # seconds; several test suites may share a slow machine
 
 
 def free_port() -> int:
@@ -21,14 +21,14 @@ def free_port() -> int:
 
 def start(command: Sequence[object], folder: Path,
           environment: Optional[Mapping[str, str]] = None) -> "subprocess.Popen[bytes]":
-    """A process in `folder` that leads a group of its own; what it prints is appended to `folder`/log."""
+    """Start a process in `folder` that leads its own process group. Its output is appended to `folder`/log."""
     with open(folder / "log", "ab") as log:
         return subprocess.Popen([*map(str, command)], cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log,
                                 stderr=log, start_new_session=True)
 
 
 def wait_until(visit: Callable[[], object], process: "subprocess.Popen[bytes]", folder: Path) -> None:
-    """Until `visit` raises no OSError; AssertionError, with the log, if the process ends before, or in vain."""
+    """Call `visit` until it raises no OSError. Raises AssertionError with the log if the process ends or time is up."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(OSError):
@@ -39,7 +39,7 @@ def wait_until(visit: Callable[[], object], process: "subprocess.Popen[bytes]", 
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
-    """End the whole group: in order, and then what is left of it."""
+    """End the whole process group: first with SIGTERM, then with SIGKILL."""
     for sent, timeout in ((signal.SIGTERM, 10), (signal.SIGKILL, None)):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, sent)

@@ -12,75 +12,77 @@ from pysidctx.cli import EXTRA
 
 
 class Command(NamedTuple):
-    """Modules of pysidctx.cli, and what is said of them."""
+    """A command: the modules of pysidctx.cli that implement it, and its help texts."""
 
-    module: str     # which has run()
-    arguments: str  # which has add_arguments(), and needs no other package
+    module: str     # the module with run()
+    arguments: str  # the module with add_arguments(), which imports no optional package
     help: str
     description: str
-    ends: str       # what its exit codes mean
+    ends: str       # the meaning of its exit codes
 
 
 COMMANDS = {
     "check": Command(
-        "check.command", "check.arguments", "audit a TLS server from outside: does it resume, and does nothing cross?",
-        "Audit any TLS server, in whatever language it is written: does it resume sessions, over all of "
-        "its workers; does a session made for one name get into another; what are its tickets like? "
-        "It only shakes hands (with a server that chooses h2, in HTTP/2, too), unless you say --request, and sends "
-        "nothing to hosts that you do not name. Each finding is ok, a note or a fault, with the reason and what to "
-        "do; or info, without a verdict. It cannot see what comes after the handshake, what becomes of sessions when "
-        "the server restarts, nor, with many workers, what its tries have missed: it says how likely that is.",
+        "check.command", "check.arguments", "audit how a TLS server resumes sessions, by connecting to it",
+        "Audit any TLS server, whatever language it is written in: do all its workers resume sessions, does it accept "
+        "a session of one host name under another, and what do its tickets reveal? The audit only performs TLS "
+        "handshakes (and, if the server chooses h2, the HTTP/2 preface) unless you pass --request. It connects only "
+        "to the hosts that you name. Each finding is ok, a note or a fault, with the reason and what to do; or info, "
+        "without a verdict. The audit cannot see what happens after the handshake, whether sessions survive a restart "
+        "of the server, nor, if the server has many workers, what its connections have missed: the report states how "
+        "likely that is.",
         "0: no fault; 1: a fault was found, or a note with --fail-on note; 2: there was nothing to audit, or the "
-        "command was wrong; 3: no fault was found, but the audit ended early. 129, 130 or 143 if SIGHUP, SIGINT or "
-        "SIGTERM ended it."),
+        "arguments were invalid; 3: no fault was found, but the audit ended early. "
+        "129, 130 or 143 if SIGHUP, SIGINT or SIGTERM ended it."),
     "demo": Command(
-        "demo.command", "demo.arguments", "see two servers side by side: plain ssl, and pysidctx",
-        "Start two HTTPS servers on loopback, each with four worker processes and two hosts, one of which "
-        "demands client certificates: one on Python's ssl alone, one with pysidctx. Audit both, have "
-        "clients come back to both, and compare. Takes less than a minute, and leaves nothing behind.",
-        "0: all is well with pysidctx; 1: it shows a fault; 2: the command was wrong."),
+        "demo.command", "demo.arguments", "compare a server on plain ssl with one that uses pysidctx",
+        "Start two HTTPS servers on loopback, one with Python's ssl alone and one with pysidctx. Each has four worker "
+        "processes and two hosts, one of which requires client certificates. Audit both servers, let clients return "
+        "to both, and compare the results. Takes less than a minute, and removes everything it has created.",
+        "0: no fault with pysidctx; 1: a fault with pysidctx; 2: the arguments were invalid."),
     "info": Command(
         "info", "info", "print versions and libraries, for a bug report",
-        "Print the versions of all that matters here, and which libssl is used. No secrets.", "0."),
+        "Print the versions of Python, OpenSSL and related packages, and the libssl files in use. The output contains "
+        "no secrets.", "0."),
     "secret": Command(
-        "secret", "secret", "write a new secret for ticket keys, which only you can read",
-        "Write a new secret of 32 random bytes, for TicketKeys.from_secret_file() and the environment "
-        "variable PYSIDCTX_SECRET_FILE. An existing file is left as it is.",
-        "0: it was written; 1: it was not."),
+        "secret", "secret", "write a new secret for ticket keys to a file that only you can read",
+        "Write a new secret of 32 random bytes to a file, for TicketKeys.from_secret_file() and the environment "
+        "variable PYSIDCTX_SECRET_FILE. An existing file is never overwritten.",
+        "0: the secret was written; 1: it was not written."),
     "session": Command(
-        "session", "session", "print what a saved session says",
-        "Print what a session says that was saved by Session.save() or `openssl s_client -sess_out`, "
+        "session", "session", "print the contents of a saved session",
+        "Print the contents of a session that was saved by Session.save() or `openssl s_client -sess_out`, "
         "without its secrets.",
-        "0: it can still be resumed; 1: it cannot; 2: there is no session."),
+        "0: the session can still be resumed; 1: it can no longer be resumed; 2: the file contains no session."),
 }
 
 
 def main(argv: Optional[list[str]] = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
-        prog="pysidctx", description="Session id contexts for Python's TLS servers, and a look at those of "
-                                     "any TLS server.",
-        epilog="pysidctx COMMAND --help tells more.")
+        prog="pysidctx", description="Tools for TLS session resumption: audit any TLS server, create secrets for "
+                                     "ticket keys, and inspect saved sessions.",
+        epilog="Run pysidctx COMMAND --help for the options of a command.")
     parser.add_argument("--version", action="version", version=f"pysidctx {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
     for name, command in COMMANDS.items():
         added = commands.add_parser(name, help=command.help, description=command.description,
                                     epilog=f"Exit code: {command.ends}")
-        # Only what was asked for is imported: others may need packages that are not there.
+        # Import the chosen command only: others may need packages that are not installed.
         if name in argv[:1]:
             importlib.import_module(f"pysidctx.cli.{command.arguments}").add_arguments(added)
     arguments = parser.parse_args(argv)
     module = imported(arguments.command)
     if module is None:
         return 2
-    if sys.stdout is None:  # closed by whoever has started this
+    if sys.stdout is None:  # the parent process has closed it
         sys.stdout = open(os.devnull, "w")
     try:
         result: int = module.run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # whoever was reading has gone
+    except BrokenPipeError:  # the program that reads the output has ended
         sys.stdout = None
         return 141
     except OSError as error:
@@ -92,7 +94,7 @@ def main(argv: Optional[list[str]] = None) -> int:
 
 
 def imported(name: str) -> Optional[ModuleType]:
-    """The module of the command `name`; None, after saying why, where a package is missing that it needs."""
+    """Import the module of a command. If it needs a package that is missing, print a message and return None."""
     try:
         return importlib.import_module(f"pysidctx.cli.{COMMANDS[name].module}")
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""The environment variables whose names begin with PYSIDCTX_: all of them, what is in each, and who reads it."""
+"""The environment variables whose names begin with PYSIDCTX_: what each contains, and which code reads it."""
 
 import os
 import warnings
@@ -10,11 +10,11 @@ SECRET_FILE = "PYSIDCTX_SECRET_FILE"
 
 
 class Variable(NamedTuple):
-    """What is in one."""
+    """A variable that pysidctx knows."""
 
-    kind: str    # "file", "folder" or "integer"
-    reader: str  # who reads it, and what for
-    way_out: str = "set it"
+    kind: str    # what it contains: "file", "folder" or "integer"
+    reader: str  # the code that reads it, and the purpose
+    way_out: str = "set it"  # what to do if it is not set
 
 
 VARIABLES = {
@@ -27,7 +27,7 @@ VARIABLES = {
 
 
 def value(name: str) -> Optional[str]:
-    """What a known variable says, None where it is not set; ValueError where it is set to nothing."""
+    """Return the value of a known variable, or None if it is not set. Raises ValueError if it is empty."""
     found = os.environ.get(name)
     if found == "":
         raise ValueError(f"the environment variable {name} is empty: {VARIABLES[name].way_out}, or remove it")
@@ -35,7 +35,7 @@ def value(name: str) -> Optional[str]:
 
 
 def needed(name: str) -> str:
-    """The same; ValueError where it is not set, either."""
+    """Return the value of a known variable. Raises ValueError if it is empty or not set."""
     found = value(name)
     if found is None:
         raise ValueError(f"the environment variable {name} is not set: {VARIABLES[name].way_out}")
@@ -43,7 +43,7 @@ def needed(name: str) -> str:
 
 
 def warn_of_unknown() -> None:
-    """A RuntimeWarning for each variable that looks like one of these and is none."""
+    """Emit a RuntimeWarning for each variable that has the prefix but is not known."""
     for name in os.environ:
         if name.upper().startswith(PREFIX) and name not in VARIABLES:
             known = nearest(name)
@@ -53,9 +53,9 @@ def warn_of_unknown() -> None:
 
 
 def nearest(name: str) -> str:
-    for known in VARIABLES:  # cut short
+    for known in VARIABLES:  # prefer a known name that begins with the unknown one
         if known.startswith(name.upper()):
             return known
-    import difflib  # only where it is needed: this module is imported with the package
+    import difflib  # imported only here, because every import of pysidctx imports this module
     found: list[str] = difflib.get_close_matches(name.upper(), VARIABLES, 1, 0)
     return found[0]

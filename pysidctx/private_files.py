@@ -1,4 +1,4 @@
-"""Files with secrets: written whole, and read only where no other user had access."""
+"""Files with secrets: written atomically, and read only if other users have no access."""
 
 import os
 import stat
@@ -12,20 +12,20 @@ from pysidctx._typing import Path
 
 
 class Content(NamedTuple):
-    """What a file is to hold, and how its refusal is told."""
+    """What a file must contain, and how to report a file that is refused."""
 
     name: str
     error: type[Exception]
     largest: int        # bytes
-    advice: str         # what else can be done about a file that others have access to
-    group_of_root: bool = False  # root may let a group read it, and this process be in that
-    source: str = ""             # ends the sentence "name a file with it": where one comes from
+    advice: str         # ends the message about a file to which other users have access: another remedy
+    group_of_root: bool = False  # accept a file of root's that its group can read
+    source: str = ""             # ends a message that asks for such a file: how to create one
 
 
 def write(path: Path, data: memoryview) -> None:
-    """Have `path` hold the bytes of `data`, with mode 0600, or else be as it was; OSError."""
+    """Write `data` to `path` with mode 0600. Raises OSError; then the file is unchanged."""
     path = os.fsdecode(path)
-    # With mode 0600 from the start; in the same folder, because a rename does not leave a disk.
+    # mkstemp() creates the file with mode 0600. It is in the same folder, because a rename cannot move it across disks.
     file, temporary = tempfile.mkstemp(prefix=".pysidctx.", dir=os.path.dirname(path) or os.curdir)
     try:
         with open(file, "wb", buffering=0) as stream:
@@ -33,7 +33,7 @@ def write(path: Path, data: memoryview) -> None:
             os.fsync(file)
         os.replace(temporary, path)
     except BaseException:
-        with suppress(FileNotFoundError):  # interrupted after the last step
+        with suppress(FileNotFoundError):  # interrupted after os.replace()
             os.unlink(temporary)
         raise
 
@@ -45,7 +45,7 @@ def write_all(stream: RawIOBase, data: memoryview) -> None:
 
 
 def create(path: Path, data: bytes) -> None:
-    """Have a new file `path` hold `data`, with mode 0600; FileExistsError, OSError."""
+    """Create the file `path` with mode 0600 and write `data` to it. Raises OSError, FileExistsError if it exists."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with open(file, "wb", buffering=0) as stream:
@@ -58,21 +58,22 @@ def create(path: Path, data: bytes) -> None:
 
 @contextmanager
 def read(path: Path, content: Content, *, shared: bool = False) -> Iterator[bytearray]:
-    """What is in `path`, as a bytearray that is wiped at the end; OSError, `content.error`.
+    """Read `path` into a bytearray, which is overwritten when the context manager exits.
 
-    Unless `shared`, a file that users other than this process's (or root) own or have access to is
-    refused.
+    Raises OSError and `content.error`. Unless `shared`, it refuses a file that belongs to a user other than this
+    process's or root, or to which other users have access.
     """
     with open(path, "rb", buffering=0, opener=open_at_once) as stream:
-        # Of the file that is open: the path may name another one by now.
+        # The status of the open file: by now, the path may name another one.
         status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise content.error(
-                f"{os.fsdecode(path)!r} is not a file: name one with {content.name}{content.source}")
+                f"{os.fsdecode(path)!r} is not a regular file: pass the path of a file with "
+                f"{content.name}{content.source}")
         if status.st_size > content.largest:
             raise content.error(
                 f"{os.fsdecode(path)!r} has {status.st_size} bytes and is too large for {content.name}, which has "
-                f"at most {content.largest}: name a file with one{content.source}")
+                f"at most {content.largest} bytes: pass the path of a file with {content.name}{content.source}")
         if not shared:
             refuse_shared(path, status, content)
         data = bytearray(status.st_size)
@@ -81,14 +82,14 @@ def read(path: Path, content: Content, *, shared: bool = False) -> Iterator[byte
                 filled = 0
                 while count := stream.readinto(view[filled:]):
                     filled += count
-            del data[filled:]  # it was cut meanwhile
+            del data[filled:]  # the file was truncated meanwhile
             yield data
         finally:
-            data[:] = bytes(len(data))  # in place, as the length stays
+            data[:] = bytes(len(data))  # overwrites the memory in place, because the length is the same
 
 
 def open_at_once(path: Path, flags: int) -> int:
-    """Do not wait for the writer of a pipe."""
+    """Open a file without waiting for a writer if it is a pipe."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
@@ -99,10 +100,10 @@ def refuse_shared(path: Path, status: os.stat_result, content: Content) -> None:
         of_others &= ~stat.S_IRGRP
     if mode & of_others:
         raise content.error(
-            f"{os.fsdecode(path)!r} has mode {mode:04o}: other users may know its secret, or have put "
-            f"in one of theirs. Take it away from them with chmod 600 and make a new one"
+            f"{os.fsdecode(path)!r} has mode {mode:04o}, so other users may have read its secret or replaced it by "
+            f"their own. Deny them access with chmod 600, and create a new file"
             f"{content.source}{content.advice}")
     if status.st_uid not in (os.geteuid(), 0):
         raise content.error(
-            f"{os.fsdecode(path)!r} belongs to user {status.st_uid}, who knows its secret: make one of "
+            f"{os.fsdecode(path)!r} belongs to user {status.st_uid}, who may know its secret: create a file of "
             f"your own{content.source}{content.advice}")

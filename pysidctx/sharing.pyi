@@ -10,8 +10,8 @@ def resumable(
     ctx: _Context,
     keys: TicketKeys,
     *,
-    id_context: Optional[Buffer] = None,  # 1 to 32 bytes, added to what the context authenticates by
-    exact_id_context: Optional[Buffer] = None,  # 1 to 32 bytes, instead of it
+    id_context: Optional[Buffer] = None,  # 1 to 32 bytes, added to the context's fingerprint
+    exact_id_context: Optional[Buffer] = None,  # 1 to 32 bytes, instead of the fingerprint
 ) -> _Context: ...
 def checked_id_contexts(
     id_context: Optional[Buffer], exact_id_context: Optional[Buffer]

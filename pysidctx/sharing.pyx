@@ -1,4 +1,4 @@
-"""resumable(): all that a server's SSLContext needs for every worker to resume its sessions."""
+"""resumable(): configure a server's SSLContext so that all workers resume each other's sessions."""
 
 cimport cython
 
@@ -25,53 +25,52 @@ bind_openssl()
 
 
 def resumable(ctx, keys, *, id_context=None, exact_id_context=None):
-    """Have all servers that have these keys and a context like this one resume each other's sessions.
+    """Make servers that have the same keys and equivalent contexts resume each other's sessions.
 
-    Sets the session id context of `ctx`, and installs the keys on it.
+    Sets the session id context of `ctx` and installs the keys on it. Returns `ctx`.
 
     ctx
-        An `ssl.SSLContext` of PROTOCOL_TLS_SERVER, that a server makes its connections with. Complete
-        it first: certificates, CAs and client verification are what its id context derives from.
+        An `ssl.SSLContext` of PROTOCOL_TLS_SERVER from which a server creates its connections. Configure
+        its certificates, CAs and client verification first: the id context derives from them.
     keys
-        A `TicketKeys`: random for workers that are forked later, from a secret for all others.
+        A `TicketKeys`: random keys for workers that are forked later, keys from a secret for all others.
     id_context
-        A bytes-like object of 1 to 32 bytes that names the application, where several have one secret,
-        equal certificates and equal client verification. It is added to what the id context derives
-        from: `derive_session_id_context("pysidctx resumable", context_fingerprint(ctx), id_context)`,
-        and without it `derive_session_id_context("pysidctx resumable", context_fingerprint(ctx))`. So
-        a session is resumed only under the certificates and the client verification that it was made
-        under.
+        A bytes-like object of 1 to 32 bytes that names the application. Pass it if several applications
+        have the same secret, the same certificates and the same client verification. The id context is then
+        `derive_session_id_context("pysidctx resumable", context_fingerprint(ctx), id_context)`;
+        without it, `derive_session_id_context("pysidctx resumable", context_fingerprint(ctx))`. Either
+        way, a session is resumed only by a context with the certificates and the client verification under
+        which the session was established.
     exact_id_context
-        A bytes-like object of 1 to 32 bytes that is the id context as it stands, instead: for contexts
-        that differ and are to share their sessions, and for those whose fingerprint cannot be taken.
-        It does not change when what the context trusts does. After another CA, a revocation list or
-        another certificate, sessions from before are resumed, and nobody verifies their clients
-        again until `lifetime` has passed. Choose another one whenever trust changes.
+        A bytes-like object of 1 to 32 bytes that becomes the id context unchanged, without any derivation.
+        Pass it if different contexts are to share sessions, or if `context_fingerprint()` fails for `ctx`.
+        It does not change with the context's trust: after a change of CAs, revocation lists or
+        certificates, old sessions are still resumed, and their clients are not verified again until
+        `lifetime` has passed. Choose a new value whenever trust changes.
 
-    Takes effect with the next ClientHello. Returns `ctx`.
+    Takes effect with the next ClientHello. Safe in any thread, while handshakes run in others.
 
-    Raises TypeError for objects of other types; ValueError for a context of clients or of one version
-    of TLS, for an id context that is empty or too long, for both of them, and where none can be derived
-    (see `context_fingerprint()`: then pass `exact_id_context`). Then nothing is changed. Raises
-    `pysidctx.Error` and MemoryError where OpenSSL fails; then no sessions are shared that were not
-    before. A RuntimeWarning says where the context has no certificate, or issues no tickets. Safe in any
-    thread, with handshakes going on in others.
+    Raises TypeError if an argument has the wrong type; ValueError if `ctx` is a context for clients or for
+    a single TLS version, if an id context is empty or too long, if both are passed, or if none can be
+    derived (see `context_fingerprint()`; then pass `exact_id_context`). Then nothing is changed. Raises
+    `pysidctx.Error` or MemoryError if OpenSSL fails; then no sessions are shared that were not shared
+    before. Emits a RuntimeWarning if the context has no certificate or issues no tickets.
 
-    See `TicketKeys.install()` and `set_session_id_context()`, which document the rest.
+    See `TicketKeys.install()` and `set_session_id_context()` for details.
     """
     if isinstance(ctx, TicketKeys):
         raise TypeError("the arguments are swapped: call resumable(ctx, keys)")
     used = unwrapped(ctx)
     cdef SSL_CTX *target = server_context(used, "resumable() takes")
     if not isinstance(keys, TicketKeys):
-        raise TypeError(f"resumable() needs TicketKeys, not {type(keys).__name__}: for the secret in a file, "
+        raise TypeError(f"resumable() needs TicketKeys, not {type(keys).__name__}: for a secret in a file, pass "
                         "TicketKeys.from_secret_file(path)")
     name, exact = checked_id_contexts(id_context, exact_id_context)
     sid_ctx = derived_id_context(used, name) if exact is None else exact
     if used in contexts_serving(used):
-        warn_without_certificate(used, target, "so that its handshakes fail: call load_cert_chain() before "
+        warn_without_certificate(used, target, "so all handshakes with it will fail: call load_cert_chain() before "
                                  "resumable()")
-    # Before the keys: with them and the former id context, sessions might cross.
+    # Before the keys: the new keys with the old id context might let sessions cross.
     set_session_id_context(used, sid_ctx)
     keys.install(used)
     return ctx
@@ -82,7 +81,7 @@ cdef bytes derived_id_context(object ctx, bytes name):
         fingerprint = context_fingerprint(ctx)
     except ValueError as error:
         raise ValueError(f"no id context can be derived for this context: {error}. "
-                         "Pass your own: exact_id_context=") from None
+                         "Pass an id context of your own as exact_id_context") from None
     named = () if name is None else (name,)
     return derive_session_id_context(<bytes> LABEL_RESUMABLE, fingerprint, *named)
 
@@ -90,8 +89,8 @@ cdef bytes derived_id_context(object ctx, bytes name):
 def checked_id_contexts(id_context, exact_id_context):
     """Return both as bytes, 1 to 32, or None; TypeError, ValueError."""
     if id_context is not None and exact_id_context is not None:
-        raise ValueError("id_context= is added to what the context authenticates by, exact_id_context= "
-                         "stands alone: give one of them")
+        raise ValueError("id_context and exact_id_context exclude each other: pass id_context to add a name to the "
+                         "context's fingerprint, or exact_id_context to replace the fingerprint")
     return (None if id_context is None else copied_not_empty(id_context),
             None if exact_id_context is None else copied_not_empty(exact_id_context))
 
@@ -100,20 +99,20 @@ cdef bytes copied_not_empty(object id_context):
     cdef unsigned char copied[SSL_MAX_SID_CTX_LENGTH]
     cdef Py_ssize_t length = copy_sid_ctx(id_context, copied)
     if length == 0:
-        raise ValueError("the id context must not be empty: OpenSSL fails every attempt to resume "
-                         "under it where clients are verified")
+        raise ValueError("the id context must not be empty: with an empty one, OpenSSL fails every attempt to resume a "
+                         "session if clients are verified")
     return copied[:length]
 
 
 def connecting(ctx):
-    """Return the SSLContext that makes the connections of `ctx`: itself, or the one that it wraps."""
+    """Return the SSLContext that creates the connections of `ctx`: `ctx` itself, or the context that it wraps."""
     return unwrapped(ctx)
 
 
 def installed_on(ctx):
-    """Return the id context that was set on an SSLContext, b"" for none, and a number for its ticket keys.
+    """Return the id context that was set on an SSLContext (b"" for none) and a number that identifies its ticket keys.
 
-    The number tells them from others for as long as the SSLContext lives.
+    Different ticket keys have different numbers as long as the SSLContext lives.
     """
     cdef SSL_CTX *target = SSL_CTX_from(ctx)
     cdef Listener *listener
@@ -129,7 +128,7 @@ def installed_on(ctx):
 
 
 def use_keys_of(source, ctx):
-    """Have an SSLContext use the ticket keys that another one uses."""
+    """Install the ticket keys of `source` on `ctx`."""
     cdef SSL_CTX *target = SSL_CTX_from(ctx)
     cdef Keyring *ring
     with cython.critical_section(source):

@@ -1,8 +1,8 @@
-"""SSLContexts that have another one make their connections: which one that is, proved by connections.
+"""SSLContexts that wrap another one: find the context that creates their connections, by trial connections.
 
-A subclass of `ssl.SSLContext` can override `wrap_bio()` and `wrap_socket()`, as truststore's does, and make
-connections with another context, so that what is set on the SSL_CTX of its own has no effect. Which context
-it is, nobody can tell from outside: such methods are called for connections that are not used.
+A subclass of `ssl.SSLContext` can override `wrap_bio()` and `wrap_socket()`, as truststore's does, and create
+connections with another context. Settings on the SSL_CTX of the subclass then have no effect. No attribute reveals
+the other context, so these methods are called for connections that are not used.
 """
 
 import socket
@@ -25,18 +25,18 @@ bind_openssl()
 cdef extern from "Python.h":
     object PyObject_GenericGetDict(object, void *)
 
-# Each method with the attribute that names the class of what it makes.
+# Each method, with the attribute that holds the class of the connections that it creates.
 _MAKERS = {"wrap_bio": "sslobject_class", "wrap_socket": "sslsocket_class"}
 
-# The contexts whose methods this thread is trying, in a list.
+# The list of contexts whose methods this thread is calling for a trial.
 _trying = threading.local()
 
 
 cdef object unwrapped(object context):
-    """The SSLContext that makes the connections of `context`: itself, or the one that it wraps.
+    """Return the SSLContext that creates the connections of `context`: itself, or the one that it wraps.
 
-    Raises TypeError for anything else, and ValueError where that cannot be found out. Nothing is kept:
-    what is overridden is looked up, and tried, in each call. It may run any Python.
+    Raises TypeError if `context` is not an SSLContext, and ValueError if the other context cannot be determined. The
+    result is not cached: each call looks overridden methods up and tries them. It may run arbitrary Python code.
     """
     if not is_context(context):
         raise TypeError(f"expected an ssl.SSLContext, not {described(context)}")
@@ -45,10 +45,10 @@ cdef object unwrapped(object context):
         return context
     tried = vars(_trying).setdefault("contexts", [])
     if any(other is context for other in tried):
-        return context  # asked by one of the methods themselves, for what they are about to call
+        return context  # one of the methods on trial has called this function
     tried.append(context)
     try:
-        # The second time for those that make a context for each connection.
+        # Each method is tried twice, to detect those that create a new context for each connection.
         found = [context_by(method, context) for method in overridden * 2]
     finally:
         tried.pop()
@@ -57,18 +57,17 @@ cdef object unwrapped(object context):
     for other in found:
         if other is not found[0]:
             raise ValueError(
-                f"{kind_of(context)} makes its connections with several SSLContexts, so that there is none "
-                f"to set this on: {way_out}")
+                f"{kind_of(context)} creates its connections with several SSLContexts, so none of them can be "
+                f"configured for all connections: {way_out}")
     return found[0]
 
 
-cdef str way_out = ("have its wrap_bio() and wrap_socket() make connections with the context that super() "
-                    "would, or pass the SSLContext itself that makes them, which is the `context` of a "
-                    "connection")
+cdef str way_out = ("make its wrap_bio() and wrap_socket() create connections with the same context as super(), or "
+                    "pass the SSLContext that creates them, which is the `context` attribute of a connection")
 
 
 cdef bint is_overridden(object context, str method) except -1:
-    """Whether `method` of `context` may do something else than that of `ssl.SSLContext`."""
+    """Whether `method` of `context` may behave differently from that of `ssl.SSLContext`."""
     kind = <object> Py_TYPE(context)
     attributes = attributes_of(context)
     if (kind.__getattribute__ is not _ssl._SSLContext.__getattribute__ or hasattr(kind, "__getattr__")
@@ -84,21 +83,21 @@ cdef bint is_overridden(object context, str method) except -1:
 
 
 cdef bint creates_as_python_s(object maker) except -1:
-    """Whether a class of connections leaves to Python which context makes them."""
+    """Whether a class of connections creates them with the context that Python passes to it."""
     create = getattr(getattr(maker, "_create", None), "__func__", None)
     return is_python_s(create, "SSLObject._create") or is_python_s(create, "SSLSocket._create")
 
 
 cdef dict attributes_of(object context):
-    """What was set on the instance."""
+    """Return the attributes that were set on the instance."""
     try:
         return PyObject_GenericGetDict(context, NULL)
-    except AttributeError:  # a bare _ssl._SSLContext has no place for it
+    except AttributeError:  # an instance of the base class _ssl._SSLContext has no __dict__
         return {}
 
 
 cdef object context_by(str method, object context):
-    """The SSLContext that `method` of `context` makes connections with. ValueError."""
+    """Return the SSLContext with which `method` of `context` creates connections. Raises ValueError."""
     cdef bint client = SSL_CTX_get_ssl_method(SSL_CTX_of(context)) is TLS_client_method()
     try:
         try:
@@ -106,7 +105,7 @@ cdef object context_by(str method, object context):
         except MemoryError:
             raise
         except Exception as error:
-            # A wrapper need not be for the same side as what it wraps.
+            # A wrapper for servers may wrap a context for clients, and the reverse.
             first = error
         try:
             return context_tried(method, context, client)
@@ -116,8 +115,8 @@ cdef object context_by(str method, object context):
         raise
     except Exception as error:
         raise ValueError(
-            f"{kind_of(context)} has a {method}() of its own, and a trial did not show which SSLContext its "
-            f"connections are made with ({type(error).__name__}: {error}): {way_out}") from error
+            f"{kind_of(context)} overrides {method}(), and a trial call did not reveal which SSLContext creates its "
+            f"connections ({type(error).__name__}: {error}): {way_out}") from error
 
 
 cdef object context_tried(str method, object context, bint server_side):
@@ -126,7 +125,7 @@ cdef object context_tried(str method, object context, bint server_side):
         return context_of(context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), **options))
     ours, theirs = socket.socketpair()
     try:
-        theirs.shutdown(socket.SHUT_WR)  # so that a handshake would end at once
+        theirs.shutdown(socket.SHUT_WR)  # a handshake would then fail at once instead of waiting
         made = context.wrap_socket(ours, do_handshake_on_connect=False, **options)
         try:
             return context_of(made)
@@ -138,12 +137,12 @@ cdef object context_tried(str method, object context, bint server_side):
 
 
 cdef object context_of(object made):
-    """The SSLContext that a connection was made with."""
+    """Return the SSLContext that has created a connection."""
     cdef PyObject *connection = connection_of(made, b"ssl.SSLSocket or ssl.SSLObject")
     try:
         context = (<object> connection).context
         if not is_context(context) or SSL_CTX_of(context) is not SSL_get_SSL_CTX(SSL_of(connection)):
-            raise ValueError("its SSL_CTX is not that of its context")
+            raise ValueError("the SSL_CTX of the connection is not that of its `context`")
         return context
     finally:
         Py_DECREF(<object> connection)
@@ -155,11 +154,11 @@ cdef str kind_of(object context):
 
 
 cdef bint attributes_are_found() except -1:
-    """Whether what is set on an SSLContext of Python's own class is found where has_attributes() looks for it."""
+    """Whether has_attributes() finds the attributes of an SSLContext of Python's own class at the expected address."""
     context = _ssl._SSLContext.__new__(<object> SSLContext_type, _ssl.PROTOCOL_TLS_SERVER)
     cdef PyObject **kept = attributes_before(context)
     if kept is NULL:
-        return True  # it asks Python
+        return True  # has_attributes() calls Python instead of reading memory
     attributes = PyObject_GenericGetDict(context, NULL)
     return kept[0] is <PyObject *> attributes
 

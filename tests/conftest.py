@@ -70,7 +70,7 @@ def tickets(request):
 
 @pytest.fixture
 def pem_files(tmp_path, ca, certificate):
-    """For servers in other processes: the certificate with its key, and the CA for clients."""
+    """PEM files for servers in other processes: the certificate with its key, and the CA for clients."""
     paths = tmp_path / "server.pem", tmp_path / "ca.pem"
     for blob, path in zip((certificate.private_key_and_cert_chain_pem, ca.cert_pem), paths):
         blob.write_to_path(path)
@@ -79,7 +79,7 @@ def pem_files(tmp_path, ca, certificate):
 
 @pytest.fixture(scope="session")
 def files_of_hosts(ca):
-    """What the documentation's hosts load, by file name: their certificates with keys, and the CA of their clients."""
+    """The files that the documentation's hosts load: their certificates with keys, and the CA of their clients."""
     blobs = {"clients-ca.pem": ca.cert_pem}
     for name in ("shop", "bank"):
         issued = ca.issue_cert(f"{name}.example", key_type=trustme.KeyType.ECDSA)
@@ -144,7 +144,7 @@ def server_ctx(make_server_ctx):
 
 @pytest.fixture
 def two(make_server_ctx):
-    """Two contexts, as two workers have them."""
+    """Two equal contexts, as two workers have."""
     return make_server_ctx(), make_server_ctx()
 
 
@@ -185,6 +185,6 @@ def copy_source(tracked_files):
 
 @pytest.fixture
 def empty_venv(tmp_path):
-    """A virtual environment with pip alone."""
+    """A virtual environment with only pip installed."""
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     return tmp_path / "venv"

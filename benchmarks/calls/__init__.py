@@ -1,1 +1,1 @@
-"""What single calls cost: of setting an id context, by pysidctx and by others, and of writing and reading sessions."""
+"""The cost of single calls: setting an id context with pysidctx and with others, writing and reading sessions."""

@@ -1,4 +1,4 @@
-"""What one call costs, as ratios against what it stands on, all measured in one run."""
+"""The cost of one call as a ratio to the functions that it calls, all measured in one run."""
 
 from pathlib import Path
 
@@ -22,5 +22,5 @@ RATIOS = (
 
 
 def run(results: Path, quick: bool) -> Part:
-    """Measure; what pyperf has goes to `call.json` in the folder `results`."""
+    """Measure. pyperf's data is written to `call.json` in the folder `results`."""
     return Part("call", __doc__, rounds.run("call_worker", RATIOS, results / "call.json", quick, loops=6_000))

@@ -1,4 +1,4 @@
-"""What one call costs: a pyperf script, run round by round by `benchmarks.calls.call`."""
+"""The cost of one call: a pyperf script, which `benchmarks.calls.call` runs once for each round."""
 
 import socket
 import ssl

@@ -1,4 +1,4 @@
-"""What setting a session id context costs with pysidctx, and with other libraries.
+"""The cost of setting a session id context with pysidctx and with other libraries.
 
 pyOpenSSL and M2Crypto have contexts and connections of their own; ctypes and cffi are given pointers that
 were found beforehand.
@@ -15,7 +15,7 @@ MISSING = "M2Crypto is missing here: `make bench` installs it, with what builds 
 
 
 def run(results: Path, quick: bool) -> Part:
-    """Measure; what pyperf has goes to `peers.json` in the folder `results`."""
+    """Measure. pyperf's data is written to `peers.json` in the folder `results`."""
     ratios = [Ratio(worker.PYOPENSSL, (worker.CONTEXT,), 20, at_least=True),
               Ratio(worker.CTYPES, (worker.CONTEXT,)), Ratio(worker.CTYPES_CONNECTION, (worker.CONNECTION,)),
               Ratio(worker.CFFI, (worker.CONTEXT,))]

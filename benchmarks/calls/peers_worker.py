@@ -1,4 +1,4 @@
-"""What one call costs in each way: a pyperf script, run round by round by `benchmarks.calls.peers`."""
+"""The cost of one call with each library: a pyperf script, which `benchmarks.calls.peers` runs once for each round."""
 
 import _ssl
 import ctypes

@@ -1,4 +1,4 @@
-"""Runs a pyperf script round by round, and tells its figures as ratios.
+"""Run a pyperf script in several rounds, and report its figures as ratios.
 
 A round is one pyperf process for each figure; the rounds follow each other, so that a ratio is
 always between figures of the same round, and its spread is that over the rounds.
@@ -23,7 +23,7 @@ Round = dict[str, float]  # seconds by the names that the script gives
 
 
 class Ratio(NamedTuple):
-    """A figure over the sum of others, and what it is to be where that was said beforehand."""
+    """A ratio of a figure to the sum of others, with its target if there is one."""
 
     figure: str
     baseline: tuple[str, ...]
@@ -69,7 +69,7 @@ def ratios(rounds: list[Round], asked: Sequence[Ratio]) -> Table:
 
 
 def run(script: str, asked: Sequence[Ratio], target: Path, quick: bool, loops: int) -> list[Table]:
-    """Measure; the tables. What pyperf has goes to `target`."""
+    """Measure, and return the tables. pyperf's data is written to `target`."""
     native.build()
     effort = ["--values=2", f"--loops={max(loops // 20, 1)}"] if quick else [
         "--values=3", f"--loops={loops}"]

@@ -1,4 +1,4 @@
-"""What writing and reading sessions costs, over OpenSSL's own calls in C, all in one run."""
+"""The cost of writing and reading sessions, compared with OpenSSL's own calls in C, all measured in one run."""
 
 from pathlib import Path
 
@@ -18,5 +18,5 @@ RATIOS = tuple(
 
 
 def run(results: Path, quick: bool) -> Part:
-    """Measure; what pyperf has goes to `session.json` in the folder `results`."""
+    """Measure. pyperf's data is written to `session.json` in the folder `results`."""
     return Part("session", __doc__, rounds.run("session_worker", RATIOS, results / "session.json", quick, loops=150))

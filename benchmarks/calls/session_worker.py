@@ -1,4 +1,4 @@
-"""What writing and reading a session costs: a pyperf script, run by `benchmarks.calls.session`."""
+"""The cost of writing and reading a session: a pyperf script that `benchmarks.calls.session` runs."""
 
 import ssl
 from collections.abc import Callable
@@ -18,7 +18,7 @@ FROM_DER = "from_der()"
 TO_PEM = "to_pem()"
 FROM_PEM = "from_pem()"
 
-# Looked up once for so many calls, so that the loop itself hardly counts.
+# How many calls one loop iteration makes, so that the cost of the loop is negligible.
 MANY = 10
 
 

@@ -1,4 +1,4 @@
-"""How single calls are timed, and what they are called with."""
+"""Time single calls, and provide their arguments."""
 
 import ctypes
 import ssl

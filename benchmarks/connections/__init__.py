@@ -1,1 +1,1 @@
-"""How many connections a second real servers take, with pysidctx and without."""
+"""The number of connections per second that real servers accept, with and without pysidctx."""

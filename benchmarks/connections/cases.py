@@ -1,4 +1,4 @@
-"""What is measured: a server, what it shows and who comes back; and what comes of its turns."""
+"""The cases that are measured: a server, its certificate, the share of returning clients, and the results."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ EACH, MAP = "an id context for each connection", "HostMap of a million"
 
 
 class Kind(NamedTuple):
-    """What servers show, and what they demand of clients."""
+    """The certificates of servers and clients."""
 
     key: str
     client_certificate: bool = False
@@ -33,7 +33,7 @@ class Case(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """What came of one server's turn."""
+    """The results of one server's turn."""
 
     rate: float        # connections a second
     cpu: float         # us of the server for each

@@ -114,7 +114,7 @@ class Bench:
 
 
 def run(results: Path, quick: bool) -> Part:
-    """Measure; the figures of each round go to `connections.json` in `results`."""
+    """Measure. The figures of each round are written to `connections.json` in `results`."""
     native.build()
     effort = QUICK if quick else FULL
     measured: dict[Case, Rounds] = {}

@@ -1,4 +1,4 @@
-"""The servers that are put under load: what is written for them, and how they start, settle and end."""
+"""The servers under load: write their files, start them, wait until they are idle, and end them."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What the turns of the servers say: tables, and a picture."""
+"""Present the results of the servers' turns as tables and as an image."""
 
 import statistics
 from itertools import product
@@ -114,7 +114,7 @@ def steady(ratios: list[float]) -> bool:
 
 
 def plotted(results: Path, measured: dict[Case, Rounds]) -> tuple[str, ...]:
-    """A picture of what each server makes of clients that come back, and of how it grows with their share."""
+    """Draw the rate of each server with returning clients, and how it grows with their share."""
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     most = max(case.workers for case in measured)

@@ -1,1 +1,1 @@
-"""What handshakes cost a server, without sockets: its time, and its instructions."""
+"""The cost of handshakes for a server, without sockets: its time and its instructions."""

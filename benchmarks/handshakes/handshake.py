@@ -231,7 +231,7 @@ def payoff(rounds: Rounds) -> Table:
 
 
 def run(results: Path, quick: bool) -> Part:
-    """Measure; the figures of each round go to `handshake.json` in `results`."""
+    """Measure. The figures of each round are written to `handshake.json` in `results`."""
     native.build()
     effort = QUICK if quick else FULL
     chance = random.Random(0)

@@ -182,7 +182,7 @@ def verdicts(measured: Measured) -> Table:
 
 
 def run(results: Path, quick: bool) -> Part:
-    """Measure; the figures of each round go to `hostmap.json` in `results`."""
+    """Measure. The figures of each round are written to `hostmap.json` in `results`."""
     native.build()
     effort = QUICK if quick else FULL
     chance = random.Random(0)

@@ -1,4 +1,4 @@
-"""Handshakes of Python's ssl over memory BIOs, of which the server's time is taken."""
+"""Handshakes of Python's ssl over memory BIOs, which measure the server's time."""
 
 import ssl
 from collections.abc import Callable

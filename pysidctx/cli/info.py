@@ -13,7 +13,7 @@ import pysidctx
 from pysidctx import handles
 from pysidctx.cli import in_words
 
-# What pysidctx uses, or makes do without: from OpenSSL 1.1.1, 3.0 and 3.3 on, and what a build may lack.
+# Functions that only some versions or builds of OpenSSL have. pysidctx uses them, or an alternative.
 FUNCTIONS = ("SSL_CTX_set_client_hello_cb", "SSL_CTX_set_session_ticket_cb",
              "SSL_CTX_set_tlsext_ticket_key_evp_cb", "X509_STORE_get1_objects",
              "SSL_CTX_set_psk_server_callback")
@@ -51,7 +51,7 @@ def gathered() -> dict[str, object]:
         "OpenSSL when pysidctx was built": handles.built_with(),
         "libssl of ssl": interpreter,
         "libssl of pysidctx": ours,
-        # What proves both when handles.pyx is imported refuses to go on otherwise.
+        # The import of handles.pyx has verified both: it raises an exception otherwise.
         "one libssl": True,
         "layout of ssl's objects": "as expected",
         "this libssl has": {name: hasattr(library, name) for name in FUNCTIONS},

@@ -1,4 +1,4 @@
-"""Where the commands print: a console of rich, and a line that tells what is going on."""
+"""Where the commands print: a console of rich, and a line that shows the progress."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from rich.text import Text
 
 
 class Screen(Console):
-    """Leaves it to main() what a reader means that has gone away: no fault of the server's."""
+    """A console that leaves a closed pipe to main(): rich would exit with 1, which means a fault of the server."""
 
     def on_broken_pipe(self) -> NoReturn:
         raise BrokenPipeError
@@ -17,7 +17,7 @@ class Screen(Console):
 
 @contextmanager
 def progress(console: Console, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """A line that tells what is going on, where somebody looks at a terminal."""
+    """Show a line with the progress if the output is a terminal."""
     if quiet or not console.is_terminal:
         yield lambda doing: None
     else:

@@ -1,4 +1,4 @@
-"""`secret`: writes a new secret for ticket keys."""
+"""`secret`: write a new secret for ticket keys to a file."""
 
 import argparse
 import json
@@ -14,8 +14,8 @@ LENGTH = 32  # bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", metavar="PATH", help="the new file")
-    parser.add_argument("--json", action="store_true", help="print what was written, without the secret, as JSON")
+    parser.add_argument("path", metavar="PATH", help="the file to create")
+    parser.add_argument("--json", action="store_true", help="print the path and the length of the secret as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         private_files.create(path, secrets.token_bytes(LENGTH))
     except FileExistsError:
-        print(f"{path!r} exists: remove it first if nobody uses it, or name another file",
+        print(f"{path!r} already exists: remove it first if nothing uses it, or choose another path",
               file=sys.stderr)
         return 1
     except OSError as error:
@@ -33,6 +33,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"file": path, "bytes": LENGTH}))
     else:
-        print(f"{path} has a new secret of {LENGTH} bytes, which only you can read. Name it in the environment of "
-              f"all servers that are to resume each other's sessions:\n\nexport {SECRET_FILE}={shlex.quote(path)}")
+        print(f"{path} contains a new secret of {LENGTH} bytes, which only you can read. Set this environment variable "
+              f"for all servers that are to resume each other's sessions:\n\nexport {SECRET_FILE}={shlex.quote(path)}")
     return 0

@@ -1,4 +1,4 @@
-"""`session`: what a saved session says, without its secrets."""
+"""`session`: print the contents of a saved session, without its secrets."""
 
 import argparse
 import json
@@ -13,13 +13,13 @@ from pysidctx.exceptions import Error
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="as Session.save() or `openssl s_client -sess_out` "
-                                                     "writes it (PEM)")
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.add_argument("file", metavar="FILE", help="a PEM file that Session.save() or `openssl s_client -sess_out` "
+                                                     "has written")
+    parser.add_argument("--json", action="store_true", help="print the contents as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print it; 1 for a session that cannot be resumed any more, 2 for what is no session."""
+    """Print the session. Returns 1 if it can no longer be resumed, and 2 if the file contains no session."""
     path = Path(arguments.file)
     try:
         shared = bool(stat.S_IMODE(path.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO))
@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
         return refused(f"{arguments.file!r}: {error}")
     found = described(session)
     if shared:
-        found["file"] = "other users have access to it: they can know its secret"
+        found["file"] = "other users have access to this file, and may have read the session's secret"
     if arguments.json:
         print(json.dumps(found, indent=1))
     else:
@@ -69,6 +69,6 @@ def described(session: Session) -> dict[str, object]:
 
 
 def text_of(id_context: bytes) -> "str | None":
-    """If that is what it was made of."""
+    """Return an id context as text if it consists of printable ASCII characters; otherwise None."""
     text = id_context.rstrip(b"\0").decode("ascii", "replace")
     return text if text and text.isprintable() else None

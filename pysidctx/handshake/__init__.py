@@ -1,1 +1,1 @@
-"""What a ClientHello says, what is kept for a handshake, and the callback that applies it."""
+"""The ClientHello callback, which sets a connection's id context, and the data that it reads and stores."""

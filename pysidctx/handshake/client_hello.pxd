@@ -1,7 +1,7 @@
-"""What a ClientHello says: for which host it is, and whether its client speaks TLS 1.3.
+"""Parse a ClientHello: which host it names, and whether its client supports TLS 1.3.
 
-For the ClientHello callback alone: OpenSSL has these bytes only as long as that runs, and has not
-looked at them yet.
+Only the ClientHello callback may call these functions: OpenSSL holds the bytes only while it runs, and has
+not validated them yet.
 """
 
 from libc.string cimport memchr
@@ -14,17 +14,17 @@ from pysidctx.libssl cimport (
 
 cdef struct ServerName:
     bint malformed
-    bint valid      # as a host name; none is not
-    size_t length   # 0: none was sent
-    unsigned char text[TLSEXT_MAXLEN_host_name]  # in lower case, without a dot at the end
+    bint valid      # whether `text` is a valid host name; False if none was sent
+    size_t length   # 0 if none was sent
+    unsigned char text[TLSEXT_MAXLEN_host_name]  # in lower case, without a trailing dot
 
 cdef inline size_t two_bytes(const unsigned char *data) noexcept nogil:
     return <size_t> data[0] << 8 | data[1]
 
 cdef inline void read_server_name(SSL *ssl, ServerName *name) noexcept nogil:
-    """Read the host name: RFC 6066, section 3; one name, as OpenSSL takes it, and no other kind.
+    """Read the host name: RFC 6066, section 3. Like OpenSSL, accept exactly one name, of the type host_name.
 
-    One of 1 to TLSEXT_MAXLEN_host_name (255) bytes, none of which is NUL; else it is malformed.
+    The name has 1 to TLSEXT_MAXLEN_host_name (255) bytes and no null byte; otherwise it is malformed.
     """
     cdef const unsigned char *data
     cdef size_t size
@@ -41,7 +41,7 @@ cdef inline void read_server_name(SSL *ssl, ServerName *name) noexcept nogil:
     name.valid = lowered(name.text, data + 5, name.length)
 
 cdef inline bint offers_tls13(SSL *ssl) noexcept nogil:
-    """Whether the client takes TLS 1.3: RFC 8446, section 4.2.1."""
+    """Whether the client offers TLS 1.3: RFC 8446, section 4.2.1."""
     cdef const unsigned char *data
     cdef size_t size, i = 1
     if not SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_supported_versions, &data, &size):

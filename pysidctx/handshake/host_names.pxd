@@ -1,13 +1,13 @@
-"""Host names as they are compared: what a valid one is, and its form with capitals and dots evened."""
+"""Validate host names, and normalize them for comparison: in lower case, without a trailing dot."""
 
 cdef enum:
-    HOST_NAME_MAX = 253  # characters, without a dot at the end: RFC 1035, section 2.3.4
+    HOST_NAME_MAX = 253  # characters, without a trailing dot: RFC 1035, section 2.3.4
     LABEL_MAX = 63
 
 cdef extern from *:
     """
-    /* What stands for each byte of a host name: letters in lower case, 0 for what cannot be in a
-     * label. Underscores can: they are not in host names by the letter, but in use. */
+    /* Maps each byte of a host name to its lower-case form, or to 0 if a label cannot contain it.
+     * Underscores are allowed: the RFCs exclude them from host names, but they are in use. */
     #define PYSIDCTX_SAME(c) [c] = c
     #define PYSIDCTX_LETTER(c) [c] = c, [c - 32] = c
     static const unsigned char pysidctx_lower[256] = {
@@ -29,12 +29,12 @@ cdef inline size_t without_last_dot(const unsigned char *name, size_t length) no
     return length - 1 if length > 1 and name[length - 1] == c'.' else length
 
 cdef inline bint lowered(unsigned char *to, const unsigned char *name, size_t length) noexcept nogil:
-    """Copy `name` in lower case; whether it can be a host name, as far as looking it up needs it.
+    """Copy `name` in lower case. Returns whether it is valid enough to be looked up as a host name.
 
-    `length` is that without a dot at the end.
+    `length` does not include a trailing dot.
     """
     cdef bint valid = True
-    cdef size_t i, start = 0  # of the label
+    cdef size_t i, start = 0  # where the current label begins
     cdef unsigned char c
     for i in range(length):
         c = in_lower_case[name[i]]

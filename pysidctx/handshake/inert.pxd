@@ -1,7 +1,7 @@
 from pysidctx.libssl cimport SSL_CTX
 
 cdef class Rerouted:
-    """What is kept among the attributes of an SSLContext whose connections are switched to other contexts."""
+    """An attribute of an SSLContext whose connections are switched to other contexts."""
     cdef list serving(self)
 
 cdef list contexts_serving(object context)

@@ -1,7 +1,7 @@
-"""Warnings about what an SSLContext is given and cannot put to use as it is: a RuntimeWarning with the way out.
+"""A RuntimeWarning for each setting that has no effect on an SSLContext as it is configured, with the remedy.
 
-They come before anything is changed, so that a filter that makes them errors leaves all as it was. What can
-never work is an error, raised elsewhere.
+Warnings are emitted before anything is changed, so nothing changes if a filter turns them into exceptions.
+Settings that can never work raise an exception elsewhere.
 """
 
 import warnings
@@ -23,19 +23,19 @@ bind_openssl()
 cdef class Rerouted:
 
     cdef list serving(self):
-        """The SSLContexts that connections are served by, once they are switched."""
+        """Return the SSLContexts to which connections are switched."""
         raise NotImplementedError
 
 
 cdef int warn_without_tickets(object context) except -1:
-    """Where ticket keys are to be installed on `context`, and its connections issue no tickets."""
+    """Warn before ticket keys are installed on `context` if its connections issue no tickets."""
     for serving in contexts_serving(context):
         warn_of_no_tickets(SSL_CTX_of(serving))
     return 0
 
 
 cdef list contexts_serving(object context):
-    """The SSLContexts that serve connections of `context`: itself, or those that they are switched to."""
+    """Return the SSLContexts that serve connections of `context`: itself, or those to which they are switched."""
     for kept in list(getattr(context, "__dict__", {}).values()):
         if isinstance(kept, Rerouted):
             return (<Rerouted> kept).serving()
@@ -43,52 +43,54 @@ cdef list contexts_serving(object context):
 
 
 cdef int warn_of_host(SSL_CTX *listener, SSL_CTX *host) except -1:
-    """Where connections of `listener` that are switched to `host` lack something that `host` has."""
+    """Warn if connections of `listener` that are switched to `host` do not get a setting of `host`."""
     if has_ticket_keys(listener):
         warn_of_no_tickets(host)
     elif has_ticket_keys(host):
-        warnings.warn("the ticket keys of a host's SSLContext are without effect, because all hosts have those of "
-                      "the listener, and that has none: call keys.install(listener), first", RuntimeWarning)
+        warnings.warn("the ticket keys of a host's SSLContext have no effect, because connections use the keys of the "
+                      "listener, which has none: call keys.install(listener) first", RuntimeWarning)
     if SSL_CTX_get_keylog_callback(listener) is NULL and SSL_CTX_get_keylog_callback(host) is not NULL:
-        warnings.warn("a host's SSLContext has a keylog_filename and the listener has none, so that its "
-                      "handshakes fail: set it on the listener before install()", RuntimeWarning)
+        warnings.warn("a host's SSLContext has a keylog_filename and the listener has none, so the host's "
+                      "handshakes will fail: set keylog_filename on the listener before install()", RuntimeWarning)
     return 0
 
 
 cdef int warn_of_no_tickets(SSL_CTX *ctx) except -1:
     if SSL_CTX_get_options(ctx) & SSL_OP_NO_TICKET:
         warnings.warn(
-            "no tickets are made with these keys on this SSLContext, because its options have OP_NO_TICKET, "
-            "and other processes resume none of its sessions: clear it (ctx.options &= ~ssl.OP_NO_TICKET). If "
-            "your program does not set it, openssl.cnf does (Options = -SessionTicket)", RuntimeWarning)
+            "the ticket keys have no effect on this SSLContext, because its options contain OP_NO_TICKET, so no "
+            "other process can resume its sessions: clear the option with ctx.options &= "
+            "~ssl.OP_NO_TICKET. If your program does not set it, openssl.cnf does (Options = -SessionTicket)",
+            RuntimeWarning)
     elif SSL_CTX_get_num_tickets(ctx) == 0 and allows_tls13(ctx):
         warnings.warn(
-            "no tickets are made with these keys on this SSLContext in TLS 1.3, because its num_tickets is 0, "
-            "and no client of TLS 1.3 can resume: set it to 1 or more", RuntimeWarning)
+            "the ticket keys have no effect on this SSLContext in TLS 1.3, because its num_tickets is 0: no TLS 1.3 "
+            "client can resume a session. Set num_tickets to 1 or more", RuntimeWarning)
     return 0
 
 
 cdef bint allows_tls13(SSL_CTX *ctx) noexcept:
-    cdef int newest = SSL_CTX_get_max_proto_version(ctx)  # 0: the latest there is
+    cdef int newest = SSL_CTX_get_max_proto_version(ctx)  # 0: the latest version that OpenSSL supports
     return (newest == 0 or newest >= TLS1_3_VERSION) and not SSL_CTX_get_options(ctx) & SSL_OP_NO_TLSv1_3
 
 
 cdef int warn_without_certificate(object context, SSL_CTX *ctx, str consequence) except -1:
-    """Where a server's handshakes would fail for want of a certificate, with this `consequence`."""
+    """Warn if a server's handshakes would fail for lack of a certificate. The message contains `consequence`."""
     # A callback may switch to a context that has one.
     if (SSL_CTX_get0_certificate(ctx) is NULL
             and _ssl._SSLContext.sni_callback.__get__(context) is None
             and not does_without(_ssl._SSLContext.get_ciphers(context))):
         warnings.warn(
-            f"this SSLContext has no certificate, {consequence}. If it serves without one, by pre-shared "
-            "keys or anonymously, say so with such ciphers: set_ciphers('PSK')", RuntimeWarning)
+            f"this SSLContext has no certificate, {consequence}. If it is to serve without one, with pre-shared "
+            "keys or anonymously, select only such ciphers, for example with set_ciphers('PSK')", RuntimeWarning)
     return 0
 
 
 cdef bint does_without(list ciphers) except -1:
-    """Whether these ciphers were chosen to serve anonymously, or by pre-shared keys alone.
+    """Whether these ciphers were chosen to serve anonymously, or with pre-shared keys only.
 
-    OpenSSL tells nothing of callbacks for such keys, and some builds have their ciphers among the usual ones.
+    OpenSSL does not reveal whether a callback for pre-shared keys is set, and the default ciphers of some builds
+    include those for pre-shared keys.
     """
     kinds = [(cipher["auth"], cipher["name"]) for cipher in ciphers if cipher["auth"] != "auth-any"]
     return (any(auth == "auth-null" for auth, _ in kinds)
@@ -96,11 +98,12 @@ cdef bint does_without(list ciphers) except -1:
 
 
 cdef int warn_of_clients(object context, SSL_CTX *ctx) except -1:
-    """Where an id context is set for clients' connections, by a context that serves, too."""
+    """Warn if an id context is set for clients' connections on a context that can also serve."""
     if (SSL_CTX_get_ssl_method(ctx) not in (TLS_client_method(), TLS_server_method())
             and _ssl._SSLContext.check_hostname.__get__(context)):
         warnings.warn(
-            "this SSLContext is for clients, as its check_hostname tells, but by its protocol for servers, "
-            "too: then the id context applies to servers' connections alone. Take PROTOCOL_TLS_CLIENT, or "
-            "set it on each connection before its handshake", RuntimeWarning)
+            "the id context has no effect on client connections of this SSLContext: check_hostname shows that it is "
+            "for clients, but its protocol also allows servers, and then the id context applies to server "
+            "connections only. Use PROTOCOL_TLS_CLIENT, or set the id context on each connection before its "
+            "handshake", RuntimeWarning)
     return 0

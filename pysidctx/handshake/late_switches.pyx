@@ -1,4 +1,4 @@
-"""Switches to another SSL_CTX after the id context was chosen: what they put an end to, and that the user is told."""
+"""Switches to another SSL_CTX after the id context was chosen: stop resuming sessions, and warn the user."""
 
 import warnings
 
@@ -11,10 +11,11 @@ bind_openssl()
 
 
 cdef bint may_resume(SSL *ssl, SSL_CTX *created_with) noexcept nogil:
-    """Whether `ssl` is served by the SSL_CTX that its id context was chosen for, as all of those connections are.
+    """Whether `ssl`, like every connection so far, is served by the SSL_CTX for which its id context was chosen.
 
-    If not, the sessions of the one get past what the other demands of clients: the ClientHello callback resumes
-    none of them from then on. Not between gate_enter() and gate_leave(): the first time it takes the GIL.
+    Otherwise, sessions of that SSL_CTX would bypass the client verification that the other one requires: the
+    ClientHello callback resumes none of them from then on. Not between gate_enter() and gate_leave(), because the
+    first such switch takes the GIL.
     """
     cdef Connection *connection = connection_kept(ssl)
     cdef SSL_CTX *chosen_for = created_with
@@ -22,7 +23,7 @@ cdef bint may_resume(SSL *ssl, SSL_CTX *created_with) noexcept nogil:
     if connection is not NULL and connection.chosen:
         chosen_for = connection.chosen_for
     listener = listener_of(chosen_for)
-    if listener is NULL:  # it is just being made
+    if listener is NULL:  # it is being created at this moment
         return False
     if SSL_get_SSL_CTX(ssl) is chosen_for:
         return atomic_load(&listener.left) == 0
@@ -33,7 +34,7 @@ cdef bint may_resume(SSL *ssl, SSL_CTX *created_with) noexcept nogil:
 
 cdef void warn_of_switch() noexcept with gil:
     warnings.warn(
-        "pysidctx: a connection was switched to another SSLContext, by sni_callback or by setting its `context`, after "
-        "its session id context was chosen. From here on, sessions of the SSLContext that it was switched from are not "
-        "resumed: they would get past what the other one demands of clients. Choose the SSLContext by a HostMap",
+        "pysidctx: sni_callback or an assignment to `context` has switched a connection to another SSLContext after "
+        "its session id context was chosen. From now on, sessions of the original SSLContext are not resumed, because "
+        "they would bypass the client verification of the other one. Use a HostMap to choose the SSLContext",
         RuntimeWarning)

@@ -7,7 +7,7 @@ from pysidctx.lockfree.held_contexts cimport HeldContext
 from pysidctx.lockfree.id_context_slot cimport sid_slot, sid_slot_read
 from pysidctx.lockfree.readers cimport atomic_int, flag_load, shared_load, shared_pointer
 
-cdef extern from *:  # Cython's own
+cdef extern from *:  # Cython defines these macros in every module
     bint likely(bint) nogil
     bint unlikely(bint) nogil
 
@@ -30,41 +30,41 @@ cdef extern from *:
 cdef enum:
     CPYTHON_LENGTH = 7
 
-# Kept on an SSL_CTX once it has the ClientHello callback; owned by it, freed with it.
+# Stored in an SSL_CTX's ex_data when it gets the ClientHello callback; the SSL_CTX owns it and frees it.
 cdef struct Listener:
-    sid_slot id_context         # CPython's own where no other was set
-    bint serves                 # so the SSL_CTX's own id context is random, see keep_apart()
-    shared_pointer router       # a Router; NULL where all connections are served alike
-    atomic_int left             # not 0 once one of its connections was switched away after the choice
-    atomic_int has_ticket_keys  # not 0 where connections that it creates use other keys than OpenSSL's own
+    sid_slot id_context         # CPython's own if no other was set
+    bint serves                 # whether it serves; the SSL_CTX's own id context is then random, see keep_apart()
+    shared_pointer router       # a Router; NULL if all connections are served in the same way
+    atomic_int left             # not 0 once a connection was switched away after its id context was chosen
+    atomic_int has_ticket_keys  # not 0 if the connections that it creates use other keys than OpenSSL's own
 
-# Kept on an SSL once an id context was set on it or chosen for it; owned by it, freed with it.
+# Stored in an SSL's ex_data when an id context is set on it or chosen for it; the SSL owns it and frees it.
 cdef struct Connection:
-    bint own     # set on the connection itself
-    bint chosen  # a ClientHello was read under it
-    bint routed  # by a Router, so a later ClientHello must name the same host
+    bint own     # the id context was set on the connection itself
+    bint chosen  # the id context was chosen: a ClientHello was read
+    bint routed  # a Router has chosen it, so a later ClientHello must name the same host
     bint named   # the Router knows the host, so its name is to be acknowledged
     unsigned int length
     unsigned char id_context[SSL_MAX_SID_CTX_LENGTH]
-    siphash_value host    # of the name in the first ClientHello
-    SSL_CTX *chosen_for   # which served it then; a reference of its own
-    HeldContext *context  # which it was switched to; NULL: none. A reference of its own
-    # Which read the first ClientHello, where it was switched then; else NULL. A reference of its own.
+    siphash_value host    # the hash of the name in the first ClientHello
+    SSL_CTX *chosen_for   # the SSL_CTX that served it when the id context was chosen; holds a reference
+    HeldContext *context  # the context to which it was switched, or NULL; holds a reference
+    # If it was switched, the SSL_CTX that read the first ClientHello; otherwise NULL. Holds a reference.
     SSL_CTX *former
 
-# What chooses by host name among the connections of an SSL_CTX. Called by the ClientHello callback;
-# freed after the last of these calls.
+# Chooses how to serve the connections of an SSL_CTX, by host name. The ClientHello callback calls it;
+# it is freed after the last of these calls.
 cdef struct Router:
-    # Told first, so that what choosing needs may be on its way from memory.
+    # Called first, to prefetch the memory that choose() will read.
     void (*expect)(Router *router, const siphash_value *host) noexcept nogil
-    # Fills in `connection`, which has its own id context already where that is set. Returns False
-    # to end the handshake with `alert`.
+    # Fills in `connection`, which already has an id context if `own` is set. Returns False to end the
+    # handshake with `alert`.
     bint (*choose)(Router *router, Listener *listener, SSL *ssl, ServerName *name,
                    Connection *connection, int *alert) noexcept nogil
     void (*free)(Router *router) noexcept nogil
 
-# The SSL_CTX that was asked for last, and what is kept on it: OpenSSL takes longer to find that
-# than to set an id context. Written under the GIL; where there is none, not at all.
+# A cache of one entry: the SSL_CTX that was looked up last, and its Listener. OpenSSL takes longer to look
+# ex_data up than to set an id context. Written under the GIL, and not used without a GIL.
 cdef struct Recent:
     SSL_CTX *ctx
     Listener *listener
@@ -83,15 +83,15 @@ cdef void wait_for_callbacks() noexcept nogil
 cdef const siphash_key *host_key() noexcept nogil
 
 cdef inline Connection *connection_kept(SSL *ssl) noexcept nogil:
-    """What is kept on `ssl`; NULL where nothing is yet."""
+    """Return the Connection that is stored in `ssl`, or NULL."""
     return <Connection *> SSL_get_ex_data(ssl, connection_index)
 
 cdef inline Listener *listener_of(SSL_CTX *ctx) noexcept nogil:
-    """What is kept on `ctx`; NULL where nothing is yet."""
+    """Return the Listener that is stored in `ctx`, or NULL."""
     return <Listener *> SSL_CTX_get_ex_data(ctx, listener_index)
 
 cdef inline Listener *recent_listener_of(SSL_CTX *ctx) noexcept:
-    """The same, quicker for the SSL_CTX that was asked for last; needs the GIL."""
+    """Like listener_of(), but faster for the SSL_CTX that was looked up last. Needs the GIL."""
     cdef Listener *listener
     if HAS_GIL and recent.ctx is ctx:
         return recent.listener
@@ -111,10 +111,10 @@ cdef inline bint has_ticket_keys(SSL_CTX *ctx) noexcept nogil:
     return listener is not NULL and flag_load(&listener.has_ticket_keys)
 
 cdef inline bint is_cpythons(const unsigned char *sid_ctx, unsigned int length) noexcept nogil:
-    """Whether this is the id context that CPython sets, so that nobody else has chosen one."""
+    """Whether this is the id context that CPython sets, so that no other was chosen."""
     return length == CPYTHON_LENGTH and memcmp(sid_ctx, CPYTHON, CPYTHON_LENGTH) == 0
 
 cdef inline bint has_own_id_context(Listener *listener) noexcept nogil:
-    """Whether the id context of `listener` is another than CPython's."""
+    """Whether the id context of `listener` differs from CPython's."""
     cdef unsigned char found[SSL_MAX_SID_CTX_LENGTH]
     return not is_cpythons(found, sid_slot_read(&listener.id_context, found))

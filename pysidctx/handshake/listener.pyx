@@ -1,8 +1,8 @@
-"""What pysidctx keeps on an SSL_CTX and on an SSL, and the ClientHello callback that applies it.
+"""The data that pysidctx stores in an SSL_CTX and in an SSL, and the ClientHello callback that applies it.
 
-CPython gives each server connection an id context of its own making right after `SSL_new()`
-(each `SSL_CTX`, up to 3.12). What is to count must be set later than that and before OpenSSL
-decides on resumption: the ClientHello callback is the only place between the two.
+CPython sets its own id context on each server connection right after `SSL_new()` (up to 3.12, on each `SSL_CTX`).
+Another id context takes effect only if it is set after that and before OpenSSL decides on resumption. The ClientHello
+callback is the only code that runs between the two.
 """
 
 from pysidctx.binding cimport bind_openssl
@@ -32,20 +32,20 @@ cdef extern from "pthread.h" nogil:
                        void (*child)() noexcept nogil)
 
 
-# Where callbacks are that use a Router.
+# Counts the callbacks that are using a Router.
 cdef reader_gate gate
 
-# For hashes of host names, so that no client knows two names with the same one.
+# The key for the hashes of host names: without it, clients could find two names with the same hash.
 cdef siphash_key key
 
 
 cdef Listener *new_listener(SSL_CTX *ctx, const unsigned char *sid_ctx,
                             unsigned int length) noexcept nogil:
-    """Give `ctx` its first id context and the callback; NULL where memory ran out."""
+    """Give `ctx` its first id context and the callback. Returns NULL if memory or random numbers run out."""
     cdef unsigned char unique[SSL_MAX_SID_CTX_LENGTH]
     cdef Listener *listener = NULL
     ERR_set_mark()
-    # What can fail comes first, and only then what changes `ctx`.
+    # Calls that can fail come before those that change the behavior of `ctx`.
     if RAND_bytes(unique, SSL_MAX_SID_CTX_LENGTH) == 1:
         listener = <Listener *> OPENSSL_zalloc(sizeof(Listener))
     if listener is not NULL and not SSL_CTX_set_ex_data(ctx, listener_index, listener):
@@ -54,8 +54,8 @@ cdef Listener *new_listener(SSL_CTX *ctx, const unsigned char *sid_ctx,
     if listener is not NULL:
         sid_slot_write(&listener.id_context, sid_ctx, length)
         listener.serves = keep_apart(ctx, unique)
-        # Last: a handshake in another thread may run it at once. No argument for it: the two are
-        # stored one after the other.
+        # The callback comes last, because a handshake in another thread may run it at once. It gets no argument,
+        # because OpenSSL does not store the callback and its argument atomically.
         atomic_thread_fence(memory_order_release)
         SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL)
     ERR_pop_to_mark()
@@ -63,18 +63,18 @@ cdef Listener *new_listener(SSL_CTX *ctx, const unsigned char *sid_ctx,
 
 
 cdef bint keep_apart(SSL_CTX *ctx, const unsigned char *unique) noexcept nogil:
-    """Give `ctx`, if it serves, an id context of its own, which no connection chooses.
+    """If `ctx` serves, give it a unique id context, which no connection chooses.
 
-    SSL_set_SSL_CTX() takes a connection's id context for inherited where it equals that of the
-    old SSL_CTX, and replaces it with the new one's: the choice would be lost, and a ClientHello
-    after a HelloRetryRequest be looked up under another.
+    If a connection's id context equals that of the old SSL_CTX, SSL_set_SSL_CTX() assumes that it was inherited and
+    replaces it with that of the new one. The choice would be lost, and OpenSSL would look up the session of a
+    ClientHello after a HelloRetryRequest under another id context.
     """
     return (SSL_CTX_get_ssl_method(ctx) is not TLS_client_method()
             and SSL_CTX_set_session_id_context(ctx, unique, SSL_MAX_SID_CTX_LENGTH))
 
 
 cdef Connection *new_connection(SSL *ssl) noexcept nogil:
-    """Give `ssl` a place for its id context; NULL where memory ran out."""
+    """Create the Connection of `ssl`. Returns NULL if memory runs out, and leaves the error queue as it was."""
     ERR_set_mark()
     cdef Connection *connection = kept_anew(ssl)
     ERR_pop_to_mark()
@@ -82,7 +82,7 @@ cdef Connection *new_connection(SSL *ssl) noexcept nogil:
 
 
 cdef Connection *kept_anew(SSL *ssl) noexcept nogil:
-    """The same, in a handshake: it fails then, and takes OpenSSL's error queue along."""
+    """Like new_connection(), but leave errors in the queue, for a handshake that fails then."""
     cdef Connection *connection = <Connection *> OPENSSL_zalloc(sizeof(Connection))
     if connection is not NULL and not SSL_set_ex_data(ssl, connection_index, connection):
         OPENSSL_free(connection)
@@ -91,27 +91,27 @@ cdef Connection *kept_anew(SSL *ssl) noexcept nogil:
 
 
 cdef void keep_former(Connection *connection, SSL *ssl) noexcept nogil:
-    """Before the connection is switched: it most often is the SSL_CTX that has created it."""
+    """Store the current SSL_CTX, usually the one that created `ssl`, before the connection is switched."""
     cdef SSL_CTX *ctx = SSL_get_SSL_CTX(ssl)
     if connection.former is NULL and SSL_CTX_up_ref(ctx):
         connection.former = ctx
 
 
 cdef Listener *listener_made(SSL_CTX *ctx) except NULL:
-    """What is kept on `ctx`, with the callback; MemoryError. Calls for one `ctx` must not overlap."""
+    """Return the Listener of `ctx`; create it if needed. Raises MemoryError. Calls for one `ctx` must not overlap."""
     cdef Listener *listener = listener_of(ctx)
     if listener is NULL:
-        # No id context was set: that of CPython counts, as it did before.
+        # No id context was set, so CPython's own stays in effect.
         listener = new_listener(ctx, CPYTHON, CPYTHON_LENGTH)
     if listener is NULL:
-        raise MemoryError("no memory to keep what belongs to an SSLContext in, or no random numbers")
+        raise MemoryError("out of memory, or of random numbers, while preparing an SSLContext")
     return listener
 
 
 cdef bint set_router(Listener *listener, Router *router) noexcept nogil:
-    """Have `router` choose from here on, or nobody (NULL); whether there was another before.
+    """Install `router`, which may be NULL, and free the one that it replaces. Returns whether there was one.
 
-    The former is freed when the callbacks that use it have ended.
+    Waits for all callbacks that use the former router.
     """
     cdef Router *former = <Router *> shared_exchange(&listener.router, router)
     if former is NULL:
@@ -122,21 +122,21 @@ cdef bint set_router(Listener *listener, Router *router) noexcept nogil:
 
 
 cdef void wait_for_callbacks() noexcept nogil:
-    """Return when all ClientHello callbacks that had begun have ended: they never wait for us."""
+    """Wait until every ClientHello callback that has begun has ended. Callbacks never wait for the caller."""
     gate_wait(&gate)
 
 
 cdef int on_client_hello(SSL *ssl, int *alert, void *unused) noexcept nogil:
-    """Give the connection its own id context, else its host's, else that of its SSL_CTX."""
-    atomic_thread_fence(memory_order_acquire)  # pairs with new_listener()'s
+    """Set the id context of a connection: the one set on it, else its host's, else that of its SSL_CTX."""
+    atomic_thread_fence(memory_order_acquire)  # pairs with the fence in new_listener()
     cdef Connection *connection = connection_kept(ssl)
     alert[0] = SSL_AD_INTERNAL_ERROR
     if connection is not NULL and connection.chosen:
         if not is_for_the_same_host(connection, ssl, alert):
             return SSL_CLIENT_HELLO_ERROR
-    # Not the first ClientHello, and the first was not for us to choose at: it was read by an
-    # SSL_CTX without this callback, before a switch. A renegotiation still has the session;
-    # a HelloRetryRequest drops it, but has chosen a cipher.
+    # This is not the first ClientHello. The first was read by an SSL_CTX without this callback, before a switch, so
+    # nothing was chosen. A renegotiation still has its session; after a HelloRetryRequest there is none, but a cipher
+    # was chosen.
     elif connection is NULL and (SSL_get_session(ssl) is not NULL
                                  or SSL_get_pending_cipher(ssl) is not NULL):
         return SSL_CLIENT_HELLO_SUCCESS
@@ -144,7 +144,7 @@ cdef int on_client_hello(SSL *ssl, int *alert, void *unused) noexcept nogil:
         connection = choose_id_context(connection, ssl, alert)
         if connection is not NULL and not is_chosen_for(connection, SSL_get_SSL_CTX(ssl)):
             return SSL_CLIENT_HELLO_ERROR
-    # For every ClientHello: a switch of SSL_CTX may have replaced it, but the first choice stands.
+    # In every ClientHello: a switch of the SSL_CTX may have replaced the id context, but the first choice stays.
     if connection is not NULL and SSL_set_session_id_context(ssl, connection.id_context,
                                                              connection.length):
         return SSL_CLIENT_HELLO_SUCCESS
@@ -152,10 +152,10 @@ cdef int on_client_hello(SSL *ssl, int *alert, void *unused) noexcept nogil:
 
 
 cdef bint is_chosen_for(Connection *connection, SSL_CTX *ctx) noexcept nogil:
-    """Note for which SSL_CTX the choice was made; False where that fails.
+    """Record for which SSL_CTX the id context was chosen. Returns False on failure.
 
-    Once a connection of it was switched away after the choice, no session is resumed under it: each choice is
-    another one.
+    Once a connection of that SSL_CTX was switched away after the choice, no session is resumed under it: each
+    connection gets a random id context.
     """
     cdef Listener *listener = listener_of(ctx)
     if not SSL_CTX_up_ref(ctx):
@@ -168,12 +168,12 @@ cdef bint is_chosen_for(Connection *connection, SSL_CTX *ctx) noexcept nogil:
 
 
 cdef bint is_for_the_same_host(Connection *connection, SSL *ssl, int *alert) noexcept nogil:
-    """Whether a later ClientHello names the host of the first, where that chose something."""
+    """Whether a later ClientHello names the same host as the first one, if a Router has chosen by it."""
     cdef ServerName name
     cdef siphash_value host
     if not connection.routed:
         return True
-    # The application would be told the new name, and be served by the old one's rules.
+    # Otherwise the application would see the new name, but the rules of the old name would apply.
     alert[0] = SSL_AD_ILLEGAL_PARAMETER
     read_server_name(ssl, &name)
     host = siphash(&key, name.text, name.length)
@@ -181,7 +181,7 @@ cdef bint is_for_the_same_host(Connection *connection, SSL *ssl, int *alert) noe
 
 
 cdef Connection *choose_id_context(Connection *connection, SSL *ssl, int *alert) noexcept nogil:
-    """Make the first choice; `connection` may be NULL. NULL to end the handshake with `alert`."""
+    """Make the first choice; `connection` may be NULL. Returns NULL to end the handshake with `alert`."""
     cdef Listener *listener = listener_of(SSL_get_SSL_CTX(ssl))
     if listener is NULL:
         return NULL
@@ -203,8 +203,8 @@ cdef Connection *take_context(Connection *connection, Listener *listener,
 
 
 cdef Connection *ask_router(Connection *connection, Listener *listener, SSL *ssl,
-                            int *alert) noexcept nogil:
-    """Have the Router choose, if it is still there."""
+                       int *alert) noexcept nogil:
+    """Let the Router choose, if it is still installed."""
     cdef atomic_size_t *inside = gate_enter(&gate)
     cdef Router *router = <Router *> shared_load(&listener.router)
     cdef ServerName name
@@ -227,15 +227,15 @@ cdef Connection *ask_router(Connection *connection, Listener *listener, SSL *ssl
 
 
 cdef const siphash_key *host_key() noexcept nogil:
-    """For the hashes of host names that are compared with `Connection.host`."""
+    """Return the key for hashes of host names that are compared with `Connection.host`."""
     return &key
 
 
-# The next two are called with NULL where nothing was kept, in whatever thread frees the object.
+# OpenSSL calls the next two functions in the thread that frees the object, with `kept` NULL if nothing was stored.
 
 cdef void free_listener(void *ctx, void *kept, CRYPTO_EX_DATA *ad, int index, long argl,
                         void *argp) noexcept nogil:
-    # Before the memory of `ctx` is given back, so that no other SSL_CTX can have its address yet.
+    # OpenSSL calls this before it frees `ctx`, so no other SSL_CTX can have the same address yet.
     cdef Router *router
     if recent.ctx is ctx:
         recent.ctx = NULL
@@ -259,8 +259,8 @@ cdef void free_connection(void *ssl, void *kept, CRYPTO_EX_DATA *ad, int index, 
 
 cdef int copy_connection(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *original,
                          CRYPTO_EX_dup_from kept, int index, long argl, void *argp) noexcept nogil:
-    # SSL_dup() would give both connections the same one to free. What is left in `kept` is the
-    # copy's.
+    # Without this, SSL_dup() would make both connections own the same Connection. The copy gets the pointer that
+    # this function leaves in `kept`.
     cdef void **place = <void **> kept
     cdef Connection *copy
     if place[0] is not NULL:
@@ -268,7 +268,7 @@ cdef int copy_connection(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *original,
         place[0] = copy
         if copy is NULL:
             return 0
-        copy.former = NULL  # the copy is created by the SSL_CTX that `original` was switched to
+        copy.former = NULL  # SSL_dup() creates the copy from the SSL_CTX to which `original` was switched
         if copy.chosen_for is not NULL and not SSL_CTX_up_ref(copy.chosen_for):
             OPENSSL_free(copy)
             place[0] = NULL
@@ -279,7 +279,7 @@ cdef int copy_connection(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *original,
 
 
 cdef void renew_gate() noexcept nogil:
-    """At first, and in a forked child, where the threads that were in a callback are not."""
+    """Initialize the gate, at import and again in a forked child, which lacks the threads that were in a callback."""
     gate_init(&gate)
 
 

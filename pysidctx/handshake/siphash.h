@@ -1,4 +1,4 @@
-/* SipHash-2-4 with 128 bits (Aumasson and Bernstein, 2012): a hash that needs its key to be predicted. */
+/* SipHash-2-4 with 128 bits (Aumasson and Bernstein, 2012): a hash that is unpredictable without its key. */
 #ifndef PYSIDCTX_SIPHASH_H
 #define PYSIDCTX_SIPHASH_H
 
@@ -32,7 +32,7 @@ static inline void siphash_rounds(uint64_t v[4], int rounds)
     }
 }
 
-/* Words are taken in the machine's byte order: the result is for this process alone. */
+/* Words are read in the machine's byte order, so the result is only valid in this process. */
 static inline siphash_value siphash(const siphash_key *key, const unsigned char *data,
                                     size_t length)
 {

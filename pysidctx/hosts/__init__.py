@@ -1,1 +1,1 @@
-"""HostMap: which SSLContext and which id context serve a connection, by the host that its ClientHello names."""
+"""HostMap: choose the SSLContext and the id context of a connection by the host name in its ClientHello."""

@@ -2,19 +2,18 @@ from pysidctx.id_contexts.client_verification cimport Demands
 from pysidctx.libssl cimport SSL_MAX_SID_CTX_LENGTH
 from pysidctx.lockfree.held_contexts cimport HeldContext
 
-# What connections hold of an SSLContext, and what is its HostMap's own.
+# An SSLContext in a HostMap: the part that connections hold, and the part that belongs to the map.
 cdef struct HostContext:
-    HeldContext held           # first: what disown_context() frees is this
+    HeldContext held           # must be first, because disown_context() frees a pointer to it
     size_t entries
-    bint idle                  # in the map's list of those that may be without entries
-    HostContext *next_idle     # the one after it there
-    Demands demands            # as they were when the fingerprint was taken
+    bint idle                  # whether it is in the map's list of contexts that may have no entries
+    HostContext *next_idle     # the next context in that list
+    Demands demands            # the demands when the fingerprint was computed
     unsigned char fingerprint[SSL_MAX_SID_CTX_LENGTH]
 
 cdef class HostContexts:
-    # What keeps the SSLContexts alive, where the garbage collector sees it: the address of each
-    # HostContext with its SSLContext, the one that was put in (which may wrap it), and its key in
-    # `addresses`.
+    # Keeps the SSLContexts alive, visibly for the garbage collector. It maps the address of each HostContext to its
+    # SSLContext, the SSLContext that the user put in (which may wrap it), and its key in `addresses`.
     cdef dict held
     cdef dict addresses
     cdef HostContext *idle

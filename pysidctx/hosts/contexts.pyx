@@ -1,4 +1,4 @@
-"""The SSLContexts that entries of a HostMap name: counted, and let go when no entry names them any more."""
+"""The SSLContexts in the entries of a HostMap: counted, and released when no entry refers to them any more."""
 
 cimport cython
 from libc.string cimport memcpy
@@ -20,12 +20,12 @@ cdef bytes fingerprint_of(const Demands *demands, object context):
     try:
         return fingerprint_under(demands, context)
     except ValueError as error:
-        raise ValueError(f"no id context can be derived for it: {error}. Pass your own: "
-                         "Host(context, session_id_context)") from None
+        raise ValueError(f"no id context can be derived for this host's SSLContext: {error}. Pass an id context of "
+                         "your own with Host(context, session_id_context)") from None
 
 
 cdef class HostContexts:
-    """Used under the lock of the entries."""
+    """All methods need the lock of the entries."""
 
     def __cinit__(self):
         self.held = {}
@@ -33,12 +33,12 @@ cdef class HostContexts:
 
     cdef HostContext *held_for(self, object given, object context, Demands demands,
                                bytes fingerprint) except NULL:
-        """For a context that makes its own connections, which `given` may wrap."""
+        """Return the HostContext for a context that creates connections. `given` is the same context or a wrapper."""
         cdef SSL_CTX *ctx = server_context(context, "a host has")
         cdef HostContext *held
-        # Before looking: this lock may have to let that of the entries go meanwhile.
+        # Before the look-up, because waiting for this lock may release the lock of the entries meanwhile.
         with cython.critical_section(context):
-            listener_made(ctx)  # its callback reads the second ClientHello after a switch
+            listener_made(ctx)  # after a switch, its callback reads the second ClientHello
         key = (id(given), id(context), fingerprint, demands.verify_mode, demands.verify_flags,
                demands.post_handshake_auth)
         address = self.addresses.get(key)
@@ -58,7 +58,7 @@ cdef class HostContexts:
         cdef Demands demands
         address = known.get(id(context))
         if address is None:
-            # First: what changes while the fingerprint is taken changes later than that.
+            # Before the fingerprint, so that a change while it is computed is detected as a later change.
             used = unwrapped(context)
             read_demands(&demands, used)
             address = <size_t> self.held_for(context, used, demands, fingerprint_of(&demands, used))
@@ -78,13 +78,13 @@ cdef class HostContexts:
         return self.held_for(context, used, demands, b"")
 
     cdef void release(self, HostContext *held) noexcept:
-        """One entry less names it."""
+        """Count one entry less."""
         held.entries -= 1
         if held.entries == 0:
             self.mark_idle(held)
 
     cdef int forget_idle(self) except -1:
-        """Forget the contexts that are without entries."""
+        """Release the contexts to which no entry refers."""
         cdef HostContext *held
         while self.idle is not NULL:
             held = self.idle
@@ -95,17 +95,17 @@ cdef class HostContexts:
         return 0
 
     cdef int forget(self, HostContext *held) except -1:
-        # Its SSLContext may end with this function, and run code that uses this map: not before
-        # nobody finds `held` here any more.
+        # Releasing its SSLContext may run code that uses this map. By then, `held` must not be found here any
+        # more.
         kept = self.held.pop(<size_t> held)
         self.addresses.pop(kept[2], None)
         return disown_context(&held.held)
 
     cdef object given(self, const HostContext *held):
-        """The SSLContext as it was put in."""
+        """Return the SSLContext that the user put in."""
         _, given, _ = self.held[<size_t> held]
         return given
 
     cdef list connecting(self):
-        """The SSLContexts that make connections."""
+        """Return the SSLContexts that create connections."""
         return [context for context, _, _ in self.held.values()]

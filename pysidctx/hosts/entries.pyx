@@ -1,4 +1,4 @@
-"""The entries of a HostMap: read from Python, put into a table that handshakes read meanwhile."""
+"""The entries of a HostMap: changed from Python, in a table that handshakes read at the same time."""
 
 cimport cython
 
@@ -40,8 +40,8 @@ cdef str name_of(const host_entry *entry):
 cdef Py_ssize_t copy_explicit(unsigned char *sid_ctx, object given) except -1:
     cdef Py_ssize_t length = copy_sid_ctx(given, sid_ctx)
     if length == 0:
-        raise ValueError("the id context of a host must not be empty: OpenSSL fails every attempt "
-                         "to resume under it where clients are verified")
+        raise ValueError("the id context of a host must not be empty: with an empty one, OpenSSL fails every attempt "
+                         "to resume a session if clients are verified")
     return length
 
 
@@ -56,7 +56,7 @@ cdef Py_ssize_t derive_for_host(unsigned char *sid_ctx, const Pattern *pattern,
 
 
 cdef class Entries:
-    """Entries that are in no table: new ones before a change, former ones after it."""
+    """Entries that are in no table: new entries before a change, replaced entries after it."""
 
     cdef Hosts hosts
     cdef host_entry *entries
@@ -72,31 +72,31 @@ cdef class Entries:
         free(self.entries)
 
     cdef host_entry *another(self) except NULL:
-        """Room for one that is not counted yet."""
+        """Return space for one more entry, which is not counted yet."""
         cdef host_entry *larger
         if self.count == self.size:
             larger = <host_entry *> realloc(self.entries, (2 * self.size + 16) * sizeof(host_entry))
             if larger is NULL:
-                raise MemoryError("no memory for so many hosts")
+                raise MemoryError("out of memory while adding hosts")
             self.entries = larger
             self.size = 2 * self.size + 16
         return &self.entries[self.count]
 
 
 cdef class Hosts:
-    """The entries of a HostMap. Its methods take the lock that changes need; handshakes need none."""
+    """The entries of a HostMap. Its methods lock the map for changes; handshakes need no lock."""
 
     def __cinit__(self):
         self.contexts = HostContexts()
         self.listeners = WeakSet()
         self.table = table_new(host_key())
         if self.table is NULL:
-            raise MemoryError("no memory for a HostMap")
+            raise MemoryError("out of memory while creating a HostMap")
 
     def __del__(self):
-        # The garbage collector calls this before it takes SSLContexts apart: those that connections
-        # use get references that it respects.
-        if self.table is not NULL:  # as it is where there was no memory for it
+        # The garbage collector calls this before it clears SSLContexts: those that connections use get
+        # references that keep them alive.
+        if self.table is not NULL:  # it is NULL if __cinit__() ran out of memory
             self.close()
 
     def __dealloc__(self):
@@ -106,7 +106,7 @@ cdef class Hosts:
     cdef int new_entry(self, host_entry *entry, object name, object value, dict known) except -1:
         """Fill in an entry that is not in the table yet.
 
-        `known` has the contexts that were seen in the same change.
+        `known` contains the contexts of other entries in the same change.
         """
         cdef unsigned char sid_ctx[SSL_MAX_SID_CTX_LENGTH]
         cdef Py_ssize_t length
@@ -125,18 +125,18 @@ cdef class Hosts:
             held = self.contexts.without_fingerprint(value.context)
         else:
             if not PyObject_CheckBuffer(value):
-                raise TypeError("a host is served by an ssl.SSLContext, an id context in bytes, or "
-                                f"Host(context, session_id_context), not by {described(value)}")
+                raise TypeError("the value for a host must be an ssl.SSLContext, an id context in bytes, or "
+                                f"Host(context, session_id_context), not {described(value)}")
             length = copy_explicit(sid_ctx, value)
         if not entry_init(entry, host_key(), held, explicit_id, sid_ctx, length, pattern.text,
                           pattern.length):
-            raise MemoryError("no memory for a host")
+            raise MemoryError("out of memory while adding a host")
         if held is NULL:
             return 0
         held.entries += 1
-        if held.entries == 1:  # it was not in the map yet
-            # Counted before, because this runs Python code: another thread may change the map meanwhile, and
-            # let contexts without entries go.
+        if held.entries == 1:  # the context was not in the map yet
+            # The entry is counted before this, because this runs Python code: another thread may change the map
+            # meanwhile and release contexts without entries.
             try:
                 self.warn_where_installed(held)
             except BaseException:
@@ -145,7 +145,7 @@ cdef class Hosts:
         return 0
 
     cdef void discard(self, const host_entry *entry) noexcept:
-        """Free what belongs to an entry that no handshake can find any more."""
+        """Free the data of an entry that no handshake can find any more."""
         cdef HostContext *held = <HostContext *> entry.context
         free(entry.name)
         if held is not NULL:
@@ -164,7 +164,7 @@ cdef class Hosts:
                     slots = slots_copy(slots, slots.count + 1)
                     if slots is NULL:
                         self.discard(&entry)
-                        raise MemoryError("no memory for another host")
+                        raise MemoryError("out of memory while adding a host")
                     slots = table_swap(self.table, slots)
                     wait_for_callbacks()
                     slots_free(slots)
@@ -188,14 +188,14 @@ cdef class Hosts:
                     self.new_entry(entries.another(), name, value, known)
                     entries.count += 1
                     if entries.count % 1024 == 0:
-                        with nogil:  # let other threads have their turn
+                        with nogil:  # give other threads a chance to run
                             pass
                 if entries.count == 0:
                     return 0
                 slots = slots_copy(table_slots(self.table), entries.count)
                 if slots is NULL:
-                    raise MemoryError("no memory for so many hosts")
-                # From here on `entries` has those that were replaced.
+                    raise MemoryError("out of memory while adding hosts")
+                # From here on, `entries` contains the entries that were replaced.
                 for i in range(entries.count):
                     if slots_put(NULL, slots, &entries.entries[i], &former):
                         entries.entries[kept] = former
@@ -210,7 +210,7 @@ cdef class Hosts:
             return 0
 
     cdef host_entry *entry_of(self, object name) except? NULL:
-        """The entry of a pattern, NULL where there is none."""
+        """Return the entry of a pattern, or NULL if there is none."""
         cdef Pattern pattern
         try:
             read_pattern(&pattern, name)
@@ -219,7 +219,7 @@ cdef class Hosts:
         return table_find(self.table, pattern.text, pattern.length)
 
     cdef bint remove(self, object name) except -1:
-        """Whether it was there."""
+        """Remove an entry. Returns whether it existed."""
         cdef host_entry *entry
         cdef host_entry taken
         with cython.critical_section(self):
@@ -237,7 +237,7 @@ cdef class Hosts:
         cdef host_entry *entry
         cdef size_t at = 0
         if slots is NULL:
-            raise MemoryError("no memory for an empty map")
+            raise MemoryError("out of memory while clearing a HostMap")
         with cython.critical_section(self):
             slots = table_swap(self.table, slots)
             wait_for_callbacks()
@@ -250,7 +250,7 @@ cdef class Hosts:
             return 0
 
     cdef int close(self) except -1:
-        """Give everything back, without needing memory for it; the map is of no use afterwards."""
+        """Release everything, without allocating memory. The map cannot be used afterwards."""
         cdef host_slots *slots = table_slots(self.table)
         cdef host_entry *entry
         cdef host_entry taken
@@ -273,7 +273,7 @@ cdef class Hosts:
         return Host(given, sid_ctx) if state_is_explicit(entry_state(entry)) else given
 
     cdef object find(self, object name):
-        """The value of a pattern, in a tuple; None where there is none."""
+        """Return the value of a pattern in a tuple, or None if there is none."""
         cdef host_entry *entry
         with cython.critical_section(self):
             entry = self.entry_of(name)
@@ -284,7 +284,7 @@ cdef class Hosts:
         cdef const host_entry *entry
         cdef Py_ssize_t given
         if not isinstance(name, str):
-            raise TypeError(f"a server name is a str, not {type(name).__name__}")
+            raise TypeError(f"a server name must be a str, not {type(name).__name__}")
         if not name.isascii():
             return None
         cdef const unsigned char *sent = <const unsigned char *> PyUnicode_AsUTF8AndSize(name, &given)
@@ -314,9 +314,9 @@ cdef class Hosts:
             return table_slots(self.table).count
 
     cdef tuple overview(self, object listener):
-        """How many there are, whether one of them has an id context alone, and the others' SSLContexts.
+        """Return the number of entries, whether any has only an id context, and the SSLContexts of the others.
 
-        Without `listener`, where that is among them.
+        The list does not contain `listener`.
         """
         cdef host_slots *slots
         cdef host_entry *entry

@@ -1,4 +1,4 @@
-"""HostMap: the mapping from host patterns to what serves them, and its listeners."""
+"""HostMap: the mapping from host patterns to contexts and id contexts, and the listeners that use it."""
 
 cimport cython
 
@@ -41,7 +41,7 @@ _UNMATCHED = "serve", "reject"
 
 
 class HostMap(MutableMapping):
-    """A mapping from host patterns to what serves them, for the connections of listening contexts.
+    """A mapping from host patterns to contexts and id contexts, for the connections of listening contexts.
 
     Install it on the `SSLContext` that a server makes its connections with. It is then consulted for
     every ClientHello, in C and without the GIL, before OpenSSL chooses a version and decides on
@@ -126,7 +126,7 @@ class HostMap(MutableMapping):
         return found[0]
 
     def __setitem__(self, pattern, value):
-        """Put an entry in, or replace that of an equal pattern.
+        """Add an entry, or replace the entry of an equal pattern.
 
         Raises what the class documents, and then nothing is changed. Takes effect with the next
         ClientHello. Safe in any thread, while other threads do handshakes.
@@ -152,11 +152,11 @@ class HostMap(MutableMapping):
         return f"<{type(self).__name__} of {len(self)} hosts, unmatched={self.unmatched!r}>"
 
     def __reduce__(self):
-        raise TypeError("a HostMap cannot be pickled or copied: HostMap(hosts) makes another one with "
-                        "the same entries")
+        raise TypeError("a HostMap cannot be pickled or copied: create another one with the same entries by calling "
+                        "HostMap(hosts)")
 
     def update(self, other=(), /, **hosts):
-        """Put many entries in at once: each ClientHello sees all of them, or none.
+        """Add many entries at once: each ClientHello sees either all of them or none.
 
         other
             A mapping, an object with `keys()`, or an iterable of pairs; keyword arguments are more
@@ -168,7 +168,7 @@ class HostMap(MutableMapping):
         """
         cdef Hosts mine = self._hosts
         if is_context(other) or isinstance(other, (str, bytes)):
-            raise TypeError("a HostMap takes a mapping from patterns to what serves them, {'shop.example': ctx}, "
+            raise TypeError("HostMap() needs a mapping from host patterns to contexts, such as {'shop.example': ctx}, "
                             f"not {type(other).__name__}")
         if isinstance(other, Mapping):
             items = other.items()
@@ -179,7 +179,7 @@ class HostMap(MutableMapping):
         mine.put_all(chain(items, hosts.items()))
 
     def clear(self):
-        """Remove all entries at once: each ClientHello sees all of them, or none.
+        """Remove all entries at once: each ClientHello sees either all of them or none.
 
         Raises MemoryError, and then nothing is changed. Takes effect with the next ClientHello. Safe in
         any thread, while other threads do handshakes.
@@ -213,7 +213,7 @@ class HostMap(MutableMapping):
     def unmatched(self, value):
         cdef Hosts hosts = self._hosts
         if value not in _UNMATCHED:
-            raise ValueError(f'unmatched is "serve" or "reject", not {value!r}')
+            raise ValueError(f'unmatched must be "serve" or "reject", not {value!r}')
         flag_store(&hosts.table.rejects_unmatched, _UNMATCHED.index(value))
 
     def stats(self):
@@ -250,7 +250,7 @@ class HostMap(MutableMapping):
         Raises TypeError for anything that is not an `ssl.SSLContext`; ValueError for a context for
         clients or for one version of TLS, and for one without an id context of its own whose
         fingerprint cannot be taken (set an id context first); MemoryError. Then nothing is changed.
-        A RuntimeWarning says what cannot be served as it is: the listener has no certificate for
+        Emits a RuntimeWarning if connections cannot be served: the listener has no certificate for
         clients that it is to serve; the map is empty and rejects all; a host's context has ticket keys
         or a `keylog_filename`, and the listener has none; or a host's context issues no tickets, and
         the listener has ticket keys.
@@ -267,7 +267,8 @@ class HostMap(MutableMapping):
         cdef const unsigned char *fingerprint = NULL
         cdef bint installed
         if not hasattr(listener, "__dict__"):
-            raise TypeError("a HostMap is installed on an ssl.SSLContext, not on a bare _ssl._SSLContext")
+            raise TypeError("a HostMap can only be installed on an ssl.SSLContext, not on its base class "
+                            "_ssl._SSLContext")
         warn_of_unserved(hosts, listener, ctx)
         with cython.critical_section(listener):
             kept = listener_made(ctx)
@@ -276,11 +277,11 @@ class HostMap(MutableMapping):
             taken = fingerprint_of_listener(&demands, listener)
             fingerprint = taken
         installation = Installation(listener, self)
-        vars(listener).setdefault(KEY)  # so that there is room for it
+        vars(listener).setdefault(KEY)  # allocate the dictionary entry before anything is changed
         with cython.critical_section(listener):
             installed = set_map(kept, hosts.table, &demands, fingerprint)
         if not installed:
-            raise MemoryError("no memory to install a HostMap")
+            raise MemoryError("out of memory while installing a HostMap")
         hosts.add_listener(listener)
         vars(listener)[KEY] = installation
         tell_about_names(listener)
@@ -309,15 +310,15 @@ class HostMap(MutableMapping):
             vars(listener).pop(KEY, None)
 
 
-# Whoever changes which map is installed does so in a critical section of the listener, in which no
-# Python code runs and nothing else is locked: it would let the section go.
+# Code that changes which map is installed holds the critical section of the listener. It must not run Python code or
+# lock anything else meanwhile, because that would suspend the critical section.
 
 @cython.final
 cdef class Installation(Rerouted):
-    """What keeps a HostMap alive while it is installed.
+    """An attribute of the listener that keeps a HostMap alive while it is installed.
 
-    The listener's dictionary may be changed by others, and by two threads that install a map at the
-    same time: for one that is dropped while its map is installed, another is put there.
+    Other code may change the listener's dictionary, and two threads may install a map at the same time. If an
+    Installation is removed while its map is installed, a new one is stored.
     """
 
     cdef object listener  # a weak reference
@@ -340,12 +341,12 @@ cdef class Installation(Rerouted):
         listener = None if self.listener is None else self.listener()
         if listener is not None and is_dropped(listener, self.hosts):
             dropped.append((listener, self.hostmap))
-            # Not at once: who drops it may be changing that dictionary. Where the queue is full, the
-            # next one asks again.
+            # Later, because the code that releases it may be changing that dictionary. If the queue is full, the next
+            # call tries again.
             Py_AddPendingCall(put_back, NULL)
 
 
-# Listeners with the maps that are to be put into their dictionaries.
+# Listeners, with the maps that have yet to be stored in their dictionaries.
 cdef list dropped = []
 
 
@@ -375,7 +376,7 @@ cdef bint is_installed(object listener, Hosts hosts) noexcept:
 
 
 cdef int tell_about_names(object listener) except -1:
-    """Have clients be told whether a map knows the name, where no sni_callback does that.
+    """Tell clients whether the map knows the name they sent, if no sni_callback does so.
 
     Again where the map was changed meanwhile.
     """
@@ -395,18 +396,18 @@ cdef int tell_about_names(object listener) except -1:
 
 
 cdef int warn_of_unserved(Hosts hosts, object listener, SSL_CTX *ctx) except -1:
-    """Where handshakes on `listener` would fail with the map as it is, or hosts not have what they say."""
+    """Warn if handshakes on `listener` would fail with the map as it is, or if settings of hosts have no effect."""
     cdef bint rejects = flag_load(&hosts.table.rejects_unmatched)
     count, by_id_context, contexts = hosts.overview(listener)
     if rejects and count == 0:
         warnings.warn('this HostMap is empty and its `unmatched` is "reject", so every handshake on this '
-                      "listener fails: put hosts in before install()", RuntimeWarning)
+                      "listener will fail: add hosts before install()", RuntimeWarning)
     lacking = ["with hosts that have only an id context"] if by_id_context else []
     if not rejects:
-        lacking.append('with clients that name no host of the map (reject them by unmatched = "reject")')
+        lacking.append('with clients that name no host of the map (set unmatched = "reject" to reject these)')
     if lacking:
-        warn_without_certificate(listener, ctx, f"so handshakes fail {' and '.join(lacking)}: call load_cert_chain() "
-                                 "of the listener before install()")
+        warn_without_certificate(listener, ctx, f"so handshakes will fail {' and '.join(lacking)}: call "
+                                 "load_cert_chain() of the listener before install()")
     for context in contexts:
         warn_of_host(ctx, SSL_CTX_of(context))
     return 0
@@ -416,8 +417,8 @@ cdef bytes fingerprint_of_listener(const Demands *demands, object listener):
     try:
         return fingerprint_under(demands, listener)
     except ValueError as error:
-        raise ValueError(f"no id context can be derived for names that are not in the map: {error}. "
-                         "Set one on the listener first, with set_session_id_context()") from None
+        raise ValueError(f"no id context can be derived for hosts that are not in the map: {error}. "
+                         "Set an id context on the listener first, with set_session_id_context()") from None
 
 
 cdef bint has_no_callback(object context) except -1:
@@ -425,7 +426,7 @@ cdef bint has_no_callback(object context) except -1:
 
 
 cdef int restore_callback(object context) except -1:
-    """Without a GIL an sni_callback may be assigned while ours is set: have CPython set its own again."""
+    """Make CPython set its own callback again: without a GIL, sni_callback may be assigned while ours is being set."""
     callback = _ssl._SSLContext.sni_callback.__get__(context)
     if callback is not None:
         _ssl._SSLContext.sni_callback.__set__(context, callback)
@@ -433,6 +434,6 @@ cdef int restore_callback(object context) except -1:
 
 
 def _installed_map(listener):
-    """The HostMap that is installed on an SSLContext; None."""
+    """Return the HostMap that is installed on an SSLContext, or None."""
     found = vars(listener).get(KEY)
     return (<Installation> found).hostmap if type(found) is Installation else None

@@ -1,4 +1,4 @@
-"""A host pattern out of a str, and in words what is wrong with it."""
+"""Parse and validate host patterns, and explain what is wrong with an invalid one."""
 
 from ipaddress import ip_address
 
@@ -9,7 +9,7 @@ from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from pysidctx.handles cimport is_context
 from pysidctx.handshake.host_names cimport LABEL_MAX, in_lower_case, without_last_dot
 
-# What is wrong with a pattern.
+# The explanations of errors in a pattern.
 cdef enum:
     PATTERN_OK
     PATTERN_EMPTY
@@ -24,24 +24,24 @@ cdef enum:
 _WRONG = {
     PATTERN_EMPTY: "it is empty",
     PATTERN_TOO_LONG: "it is longer than the 253 characters that a host name can have",
-    PATTERN_LABEL_EMPTY: "there is nothing before, or between, its dots",
+    PATTERN_LABEL_EMPTY: "it has an empty part before, or between, its dots",
     PATTERN_LABEL_TOO_LONG: "a part between dots is longer than 63 characters",
-    PATTERN_CHARACTER: "only letters, digits, hyphens, underscores and dots can be in it",
-    PATTERN_HYPHEN: "no part between dots begins or ends with a hyphen",
-    PATTERN_WILDCARD: "a wildcard is '*.' at the beginning and stands for one whole label; for all "
-                      "names that are not in the map there is `unmatched`",
+    PATTERN_CHARACTER: "it can contain only letters, digits, hyphens, underscores and dots",
+    PATTERN_HYPHEN: "a part between dots must not begin or end with a hyphen",
+    PATTERN_WILDCARD: "a wildcard is '*.' at the beginning and stands for one whole label; to handle all "
+                      "other names, set `unmatched`",
     PATTERN_ADDRESS: "it is an IP address, which clients never send as a server name: serve it as "
                      "`unmatched`",
 }
 
 
 cdef int read_pattern(Pattern *pattern, object name) except -1:
-    """Take a pattern from a str; TypeError, ValueError."""
+    """Parse a pattern from a str. Raises TypeError or ValueError."""
     cdef Py_ssize_t length
     cdef const char *text
     cdef int wrong
     if not isinstance(name, str):
-        raise TypeError(f"a host pattern is a str, not {type(name).__name__}{hint_at_pattern(name)}")
+        raise TypeError(f"a host pattern must be a str, not {type(name).__name__}{hint_at_pattern(name)}")
     if not name.isascii():
         raise ValueError(f"host pattern {name!r}: {too_much_in(name) or a_label_of(name)}")
     text = PyUnicode_AsUTF8AndSize(name, &length)
@@ -54,9 +54,9 @@ cdef int read_pattern(Pattern *pattern, object name) except -1:
 
 cdef int check_pattern(unsigned char *to, const unsigned char *pattern,
                        size_t length) noexcept nogil:
-    """Copy `pattern` in lower case to `to`, of HOST_NAME_MAX; returns what is wrong with it.
+    """Copy `pattern` in lower case to `to`, a buffer of HOST_NAME_MAX bytes. Returns PATTERN_OK or the error.
 
-    `length` is that without a dot at the end.
+    `length` does not include a trailing dot.
     """
     cdef size_t i, start = 2 if length >= 2 and pattern[0] == c'*' and pattern[1] == c'.' else 0
     cdef size_t label = start
@@ -82,7 +82,7 @@ cdef int check_pattern(unsigned char *to, const unsigned char *pattern,
             return PATTERN_HYPHEN
         if i < length:
             label = i + 1
-    # No top-level domain is a number, and where the last part is one, an address is meant.
+    # No top-level domain is a number, so a name whose last label is a number is an IP address.
     for i in range(label, length):
         digits = digits and c'0' <= to[i] <= c'9'
     return PATTERN_ADDRESS if digits else PATTERN_OK
@@ -90,14 +90,14 @@ cdef int check_pattern(unsigned char *to, const unsigned char *pattern,
 
 cdef str hint_at_pattern(object name):
     if is_context(name) or isinstance(name, Host):
-        return ": a HostMap goes from patterns to what serves them, {'shop.example': ctx}"
+        return ": a HostMap maps patterns to contexts, such as {'shop.example': ctx}"
     if isinstance(name, bytes):
         return ": decode it, as with .decode('ascii')"
     return ""
 
 
 cdef str too_much_in(str name):
-    """Why a pattern that came from a URL, an e-mail address or a socket's address is none; None if it did not."""
+    """Explain what to remove from a URL, an e-mail address or a socket address; None if `name` is none of these."""
     extra = []
     _, found, rest = name.strip().rpartition("://")
     if found:
@@ -133,5 +133,5 @@ cdef str a_label_of(str name):
         else:
             encoded = idna.encode(rest, uts46=True)
     except UnicodeError:  # idna.IDNAError is one
-        return "it is not ASCII, and there is no A-label for it"
+        return "it contains non-ASCII characters and cannot be converted to an A-label"
     return f"it is not ASCII: write its A-label, {wildcard + encoded.decode()!r}"

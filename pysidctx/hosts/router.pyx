@@ -1,4 +1,4 @@
-"""What a HostMap has installed on an SSLContext: the choice for one ClientHello, in C, without the GIL."""
+"""The Router that a HostMap installs on an SSLContext: it chooses for each ClientHello, in C and without the GIL."""
 
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
@@ -34,8 +34,8 @@ bind_openssl()
 
 # How the listener was when the map was installed on it.
 cdef struct MapRouter:
-    Router router      # first: what the callback sees is this
-    host_table *table  # a reference of its own
+    Router router      # must be first, because the callback gets a pointer to it
+    host_table *table  # holds a reference
     Demands demands
     bint has_fingerprint
     unsigned char fingerprint[SSL_MAX_SID_CTX_LENGTH]
@@ -43,9 +43,9 @@ cdef struct MapRouter:
 
 cdef bint set_map(Listener *listener, host_table *table, const Demands *demands,
                   const unsigned char *fingerprint) noexcept nogil:
-    """Have `table` choose for the connections of a listener; False where memory ran out.
+    """Make `table` choose for the connections of a listener. Returns False if memory runs out.
 
-    `demands` are those of the listener, `fingerprint` what it has with these; NULL: none is needed.
+    `demands` are those of the listener, and `fingerprint` is its fingerprint with them, or NULL if it is not needed.
     """
     cdef MapRouter *map_router = <MapRouter *> calloc(1, sizeof(MapRouter))
     if map_router is NULL:
@@ -63,14 +63,14 @@ cdef bint set_map(Listener *listener, host_table *table, const Demands *demands,
 
 
 cdef bint unset_map(Listener *listener, host_table *table) noexcept nogil:
-    """Have `table` choose no more; False where it did not. `listener` may be NULL."""
+    """Make `table` stop choosing. Returns False if it did not choose for this listener, which may be NULL."""
     return has_map(listener, table) and set_router(listener, NULL)
 
 
 cdef bint has_map(Listener *listener, const host_table *table) noexcept nogil:
     """Whether `table` chooses for the connections of a listener, which may be NULL.
 
-    Not while another is installed.
+    No other map may be installed during the call.
     """
     return (is_routed(listener)
             and (<MapRouter *> shared_load(&listener.router)).table is table)
@@ -91,7 +91,7 @@ cdef bint choose_host(Router *router, Listener *listener, SSL *ssl, ServerName *
     cdef host_table *table = map_router.table
     cdef const host_entry *entry = NULL
     cdef uint64_t state
-    if flag_load(&table.closed):  # its entries may be gone
+    if flag_load(&table.closed):  # its entries may have been freed
         return False
     if name.malformed:
         table_count(table, HOSTS_MALFORMED)
@@ -134,7 +134,7 @@ cdef bint serve_host(MapRouter *map_router, const host_entry *entry, uint64_t st
 
 cdef bint choose_unmatched(MapRouter *map_router, Listener *listener, SSL *ssl,
                            Connection *connection, const ServerName *name) noexcept nogil:
-    """An id context apart from every host's, for unknown names and for none."""
+    """Derive an id context that differs from every host's, for unknown names and for connections without a name."""
     cdef unsigned char base[SSL_MAX_SID_CTX_LENGTH]
     cdef unsigned int length = sid_slot_read(&listener.id_context, base)
     cdef unsigned long demands[2]
@@ -153,10 +153,10 @@ cdef bint choose_unmatched(MapRouter *map_router, Listener *listener, SSL *ssl,
 
 cdef bint bind_to_demands(SSL *ssl, Connection *connection,
                           const Demands *demands) noexcept nogil:
-    """Take another id context where clients are verified otherwise than in the past.
+    """Derive another id context if clients are now verified differently.
 
-    Sessions from before such a change, as to CERT_REQUIRED, must not resume after it. `demands` are
-    those that the id context was chosen for.
+    Sessions from before such a change, for example to CERT_REQUIRED, must not be resumed after it. `demands` are
+    those for which the id context was chosen.
     """
     cdef unsigned long now[2]
     cdef Part parts[3]
@@ -171,10 +171,10 @@ cdef bint bind_to_demands(SSL *ssl, Connection *connection,
 
 
 cdef bint bind_to_name(SSL *ssl, Connection *connection, const ServerName *name) noexcept nogil:
-    """Up to TLS 1.2, keep the names apart that have one id context.
+    """Up to TLS 1.2, separate different names that have the same id context.
 
-    There a session belongs to one name (RFC 6066, section 3). OpenSSL leaves that to us, and would
-    tell the application the name of the session instead of that in the ClientHello.
+    In these versions, a session belongs to one name (RFC 6066, section 3). OpenSSL does not enforce this, and would
+    report the name of the session to the application instead of the name in the ClientHello.
     """
     cdef int newest = SSL_get_max_proto_version(ssl)
     cdef Part parts[3]

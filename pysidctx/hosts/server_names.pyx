@@ -1,8 +1,8 @@
-"""What OpenSSL calls for a server name, later than the choice by it: who acknowledges it, or refuses it.
+"""OpenSSL's server name callbacks, which acknowledge or refuse a name. OpenSSL calls them after the host was chosen.
 
-CPython has a callback of its own for `sni_callback`, which asks the context that Python has for the connection: that
-stays the listener's when OpenSSL has been switched to a host's. (Older releases ask the one whose SSL_CTX it is.) On
-the SSL_CTX of a host with an `sni_callback`, another one takes its place.
+CPython implements `sni_callback` by such a callback, which uses the context that Python has for the connection. That
+is still the listener's context after OpenSSL was switched to a host's. (Older releases use the context whose SSL_CTX
+it is.) On the SSL_CTX of a host with an `sni_callback`, this module's callback replaces CPython's.
 """
 
 import _ssl
@@ -24,14 +24,14 @@ from pysidctx.libssl cimport (
 bind_openssl()
 
 cdef extern from "Python.h":
-    # These leave the exception set where they fail, for PyErr_WriteUnraisable().
+    # On failure, these leave the exception set, for PyErr_WriteUnraisable().
     PyObject *PyObject_CallFunctionObjArgs(object callable, ...)
     PyObject *PyErr_Occurred()
     long PyLong_AsLong(object pylong)
 
 
 cdef int on_server_name(SSL *ssl, int *alert, void *unused) noexcept nogil:
-    """Tell the client whether its name was known: OpenSSL asks, later than it has to be decided."""
+    """Tell the client whether its name is known. OpenSSL asks for this later than the choice must be made."""
     cdef Connection *connection = connection_kept(ssl)
     if connection is not NULL and connection.named:
         return SSL_TLSEXT_ERR_OK
@@ -39,7 +39,7 @@ cdef int on_server_name(SSL *ssl, int *alert, void *unused) noexcept nogil:
 
 
 cdef void acknowledge_names(SSL_CTX *ctx) noexcept nogil:
-    """For an SSL_CTX without an sni_callback, which acknowledges every name that it lets pass."""
+    """Install answer callbacks on an SSL_CTX without an sni_callback: OpenSSL would acknowledge every name."""
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name)
 
 
@@ -49,9 +49,9 @@ cdef void ignore_names(SSL_CTX *ctx) noexcept nogil:
 
 
 cdef void ask_host(SSL_CTX *ctx) noexcept nogil:
-    """For the SSL_CTX of a host with an sni_callback, when a ClientHello was read for it.
+    """Install on_host_server_name() on the SSL_CTX of a host with an sni_callback, after each ClientHello for it.
 
-    Each time: who assigns another sni_callback sets CPython's own again.
+    An assignment of sni_callback sets CPython's own callback again, so this must be repeated.
     """
     SSL_CTX_set_tlsext_servername_callback(ctx, on_host_server_name)
 
@@ -60,7 +60,7 @@ cdef int on_host_server_name(SSL *ssl, int *alert, void *unused) noexcept with g
     """Call the sni_callback of the host as CPython calls that of a listener."""
     cdef PyObject *connection = <PyObject *> SSL_get_app_data(ssl)
     alert[0] = SSL_AD_INTERNAL_ERROR
-    if connection is NULL:  # C code has made it, so there is nothing to call it with
+    if connection is NULL:  # C code has created the connection, so there is no Python object to pass
         return SSL_TLSEXT_ERR_ALERT_FATAL
     try:
         return answer(ssl, <object> connection, alert)
@@ -72,7 +72,7 @@ cdef int on_host_server_name(SSL *ssl, int *alert, void *unused) noexcept with g
 
 cdef int answer(SSL *ssl, object connection, int *alert) except? SSL_TLSEXT_ERR_ALERT_FATAL:
     context, callback = callback_for(ssl, connection)
-    if callback is None:  # it was taken away since the ClientHello was read
+    if callback is None:  # it was removed after the ClientHello was read
         return on_server_name(ssl, alert, NULL)
     owner = connection.owner
     name = server_name(ssl)
@@ -91,7 +91,7 @@ cdef int answer(SSL *ssl, object connection, int *alert) except? SSL_TLSEXT_ERR_
 
 
 cdef tuple callback_for(SSL *ssl, object connection):
-    """The SSLContext whose sni_callback is to run, and the callback: the host's, else the listener's."""
+    """Return the SSLContext whose sni_callback must run, and the callback: the host's, otherwise the listener's."""
     cdef Connection *kept = connection_kept(ssl)
     contexts = [connection.context]
     if kept is not NULL and kept.context is not NULL and kept.context.ctx is SSL_get_SSL_CTX(ssl):

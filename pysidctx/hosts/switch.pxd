@@ -1,6 +1,6 @@
-"""Making a server's connection behave as one of another SSL_CTX: what SSL_set_SSL_CTX() leaves out.
+"""Switch a server's connection to another SSL_CTX, including the settings that SSL_set_SSL_CTX() does not copy.
 
-For the ClientHello callback, before OpenSSL has chosen a version or looked at a session.
+For the ClientHello callback, before OpenSSL has chosen a version or looked a session up.
 """
 
 from pysidctx.id_contexts.client_verification cimport connection_mode
@@ -19,7 +19,7 @@ from pysidctx.libssl cimport (
 from pysidctx.openssl_compat cimport SSL_set_psk_server_callback
 
 cdef inline int as_verified(int preverify_ok, X509_STORE_CTX *x509_ctx) noexcept nogil:
-    # SSL_set_verify() cannot take a callback away; this one does what OpenSSL does without.
+    # SSL_set_verify() cannot remove a callback; this one does what OpenSSL does without a callback.
     return preverify_ok
 
 cdef inline void copy_verification(SSL *ssl, SSL_CTX *ctx, bint post_handshake) noexcept nogil:
@@ -28,7 +28,7 @@ cdef inline void copy_verification(SSL *ssl, SSL_CTX *ctx, bint post_handshake) 
     SSL_set_verify(ssl, mode, callback if callback is not NULL else as_verified)
 
 cdef inline bint copy_parameters(SSL *ssl, SSL_CTX *ctx) noexcept nogil:
-    """Depth, flags and the rest: also those that only the former SSL_CTX has set."""
+    """Carry over depth, flags and all other parameters, and reset those that only the former SSL_CTX has set."""
     cdef X509_VERIFY_PARAM *param = SSL_get0_param(ssl)
     cdef unsigned int flags = X509_VERIFY_PARAM_get_inh_flags(param)
     cdef bint copied
@@ -38,23 +38,23 @@ cdef inline bint copy_parameters(SSL *ssl, SSL_CTX *ctx) noexcept nogil:
     return copied
 
 cdef inline bint switch_context(SSL *ssl, SSL_CTX *ctx, bint post_handshake) noexcept nogil:
-    """`post_handshake`: whether `ctx` asks for authentication after the handshake.
+    """Switch `ssl` to `ctx`. `post_handshake` tells whether `ctx` requests authentication after the handshake.
 
-    False where memory ran out, or the key log stands against it: the handshake must end then.
+    Returns False if memory runs out or the key log prevents the switch. The handshake must end then.
     """
     cdef SSL_CTX *former = SSL_get_SSL_CTX(ssl)
     if former is ctx:
         return True
-    # OpenSSL asks `ctx` whether to log, but CPython looks for the file of the former context, and
-    # where that has none, it forgets to give back the GIL.
+    # OpenSSL asks `ctx` whether to log, but CPython uses the file of the former context. If that has none,
+    # CPython does not release the GIL.
     if (SSL_CTX_get_keylog_callback(ctx) is not NULL
             and SSL_CTX_get_keylog_callback(former) is NULL):
         return False
     if SSL_set_SSL_CTX(ssl, ctx) is NULL or not copy_parameters(ssl, ctx):
         return False
     copy_verification(ssl, ctx, post_handshake)
-    # Whoever has a key of the former context is not asked for a certificate. CPython could only
-    # ask that context for the key.
+    # A client with a pre-shared key of the former context would not be asked for a certificate. CPython
+    # could only look the key up in that context.
     SSL_set_psk_server_callback(ssl, NULL)
     SSL_set_psk_find_session_callback(ssl, NULL)
     SSL_clear_options(ssl, SSL_get_options(ssl))

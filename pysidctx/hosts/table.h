@@ -1,10 +1,10 @@
-/* A hash table from host patterns to what serves them: any thread reads it while one changes it.
+/* A hash table of host patterns.  Any thread can read it while one thread changes it.
  *
- * A lookup takes one cache line: an entry has its place in the table itself, and is known by a hash
- * of its name with a secret key, of which 104 bits are compared.  Entries never change: one is
- * taken out when another of its name has been put in.  A change of many builds another array of
- * slots and stores the pointer to that.  The place of what was taken out is used again, and what
- * it points to freed, only when no reader can be at it any more: that is for the caller to await. */
+ * A lookup reads one cache line: an entry is stored in the table itself, and 104 bits of a keyed hash
+ * of its name identify it.  Entries never change: to replace one, a new entry of the same name is
+ * added before the old one is removed.  To change many, the writer builds a new array of slots and
+ * stores a pointer to it.  The slot of a removed entry may be reused, and its memory freed, only when
+ * no reader can be using it any more.  The caller has to wait for that. */
 #ifndef PYSIDCTX_HOST_TABLE_H
 #define PYSIDCTX_HOST_TABLE_H
 
@@ -26,7 +26,7 @@ typedef struct {
 
 /* 64 bytes, with 64-bit pointers. */
 typedef struct {
-    /* What kind of slot it is, the length of the id context, and 40 bits of the hash. */
+    /* The kind of slot, the length of the id context, and 40 bits of the hash. */
     _Atomic uint64_t state;
     uint64_t hash;
     host_name *name;
@@ -37,7 +37,7 @@ typedef struct {
 #define STATE_EMPTY UINT64_C(0)
 #define STATE_DELETED UINT64_C(1) /* searches go on past it */
 #define STATE_ENTRY UINT64_C(2)
-#define STATE_EXPLICIT UINT64_C(4) /* the id context was said by the user, not derived */
+#define STATE_EXPLICIT UINT64_C(4) /* the user has chosen the id context; it is not derived */
 #define STATE_WILDCARD UINT64_C(8)
 #define STATE_LENGTH_SHIFT 8
 #define STATE_HASH UINT64_C(0xffffffffff000000)
@@ -70,7 +70,7 @@ static inline uint64_t entry_state(const host_entry *entry)
     return atomic_load_explicit(&((host_entry *)entry)->state, memory_order_seq_cst);
 }
 
-/* What a state says, for readers that of the search: the entry's own may be gone since. */
+/* Decode a state.  Readers must use the state that the search returned, because the entry may have been removed. */
 static inline unsigned int state_id_length(uint64_t state)
 {
     return state >> STATE_LENGTH_SHIFT & 0xff;
@@ -86,7 +86,7 @@ static inline int state_is_wildcard(uint64_t state)
     return (state & STATE_WILDCARD) != 0;
 }
 
-/* Fill in an entry that is in no table yet; 0 where there is no memory for its name. */
+/* Fill in an entry that is in no table yet.  Returns 0 if there is no memory for its name. */
 static inline int entry_init(host_entry *entry, const siphash_key *key, void *context,
                              int explicit_id, const unsigned char *id_context,
                              unsigned int id_length, const unsigned char *name,
@@ -109,7 +109,7 @@ static inline int entry_init(host_entry *entry, const siphash_key *key, void *co
     return 1;
 }
 
-/* With room for `entries` that take two slots of three. */
+/* Allocate slots for `entries`, which fill at most two thirds of them. */
 static inline host_slots *slots_new(size_t entries)
 {
     host_slots *slots = malloc(sizeof(host_slots));
@@ -128,7 +128,7 @@ static inline host_slots *slots_new(size_t entries)
     slots->slot = (host_entry *)(((uintptr_t)slots->memory + CACHE_LINE - 1)
                                  & ~(uintptr_t)(CACHE_LINE - 1));
 #ifdef MADV_HUGEPAGE
-    /* Each lookup is at another place: fewer pages are found sooner. Only advice: may be refused. */
+    /* Lookups access random pages, so larger pages cause fewer TLB misses.  This is only advice and may fail. */
     if (bytes >= (size_t)4 << 20)
         madvise((void *)(((uintptr_t)slots->slot + 4095) & ~(uintptr_t)4095), bytes - 4096,
                 MADV_HUGEPAGE);
@@ -153,7 +153,7 @@ static inline size_t slots_after(const host_slots *slots, size_t at)
     return at + 1 == slots->size ? 0 : at + 1;
 }
 
-/* The entry with this hash, and the state that it was found with; NULL where there is none. */
+/* Return the entry with this hash, and the state with which it was found; NULL if there is none. */
 static inline host_entry *slots_find(const host_slots *slots, const siphash_value *hash,
                                      uint64_t *state)
 {
@@ -181,7 +181,7 @@ static inline int slots_have_room(const host_slots *slots)
     return slots->taken < slots->size - slots->size / 4;
 }
 
-/* Readers who looked for something before this and after it must look again. */
+/* A reader whose search began before this and ends after it must search again. */
 static inline void table_changed(host_table *table)
 {
     atomic_fetch_add_explicit(&table->changes, 1, memory_order_seq_cst);
@@ -196,8 +196,8 @@ static inline siphash_value entry_hash(const host_entry *entry)
     return hash;
 }
 
-/* Put a copy of `entry` in, with room for it.  Returns whether there was one of the same name, which
- * is in `*replaced` then.  `table` is NULL for slots that are not in use yet. */
+/* Insert a copy of `entry`; there must be a free slot.  Returns whether it replaced an entry of the same
+ * name, which is then copied to `*replaced`.  `table` is NULL for slots that are not in use yet. */
 static inline int slots_put(host_table *table, host_slots *slots, const host_entry *entry,
                             host_entry *replaced)
 {
@@ -215,8 +215,8 @@ static inline int slots_put(host_table *table, host_slots *slots, const host_ent
     slot->context = entry->context;
     memcpy(slot->id_context, entry->id_context, SSL_MAX_SID_CTX_LENGTH);
     slots_store(slot, entry_state(entry));
-    /* Before the former goes: who had passed the new one's place, and then misses the former, must
-     * see that there was a change. */
+    /* Before the old entry is removed: a reader that had passed the new entry's slot, and then misses the
+     * old entry, must see that there was a change. */
     if (table != NULL)
         table_changed(table);
     if (former == NULL) {
@@ -228,7 +228,7 @@ static inline int slots_put(host_table *table, host_slots *slots, const host_ent
     return 1;
 }
 
-/* Take an entry out; `*taken` is what it was. */
+/* Remove an entry, and copy it to `*taken`. */
 static inline void slots_delete(host_table *table, host_slots *slots, host_entry *entry,
                                 host_entry *taken)
 {
@@ -238,7 +238,7 @@ static inline void slots_delete(host_table *table, host_slots *slots, host_entry
     slots->count--;
 }
 
-/* The entries of `slots`, one after the other: `*at` is 0 at first. */
+/* Iterate over the entries of `slots`: set `*at` to 0 before the first call. */
 static inline host_entry *slots_next(const host_slots *slots, size_t *at)
 {
     while (*at < slots->size) {
@@ -250,7 +250,7 @@ static inline host_entry *slots_next(const host_slots *slots, size_t *at)
     return NULL;
 }
 
-/* A copy with room for `more`, without what was deleted. */
+/* Copy `slots` without deleted entries, with space for `more` entries. */
 static inline host_slots *slots_copy(const host_slots *slots, size_t more)
 {
     host_slots *copy = slots_new(slots->count + more);
@@ -269,7 +269,7 @@ static inline host_slots *table_slots(host_table *table)
     return shared_load(&table->slots);
 }
 
-/* `slots` is the table's from here on; returns the former ones. */
+/* Make `slots` the slots of the table, which then owns them.  Returns the former slots. */
 static inline host_slots *table_swap(host_table *table, host_slots *slots)
 {
     host_slots *former = shared_exchange(&table->slots, slots);
@@ -301,7 +301,7 @@ static inline host_table *table_hold(host_table *table)
     return table;
 }
 
-/* The last one frees it; its entries must be gone by then. */
+/* Drop a reference.  The last one frees the table, which must have no entries by then. */
 static inline void table_release(host_table *table)
 {
     if (atomic_fetch_sub(&table->references, 1) == 1) {
@@ -310,7 +310,7 @@ static inline void table_release(host_table *table)
     }
 }
 
-/* Have the cache lines fetched that a lookup of this hash most often needs. */
+/* Prefetch the cache lines that a lookup of this hash usually reads. */
 static inline void table_prefetch(host_table *table, const siphash_value *hash)
 {
     const host_slots *slots = table_slots(table);
@@ -320,8 +320,8 @@ static inline void table_prefetch(host_table *table, const siphash_value *hash)
     __builtin_prefetch(&slots->slot[slots_after(slots, at)]);
 }
 
-/* What serves a name, for readers: the exact name, else the wildcard for its first label; `name` is
- * in lower case and valid as a host name, and is written to meanwhile; `hash` is its hash. */
+/* Look up the entry for a name, for readers: the exact name, otherwise the wildcard for its first label.
+ * `name` is a valid host name in lower case, and is modified during the call; `hash` is its hash. */
 static inline const host_entry *table_match(host_table *table, const siphash_value *hash,
                                             unsigned char *name, size_t length, uint64_t *state)
 {
@@ -346,7 +346,7 @@ static inline const host_entry *table_match(host_table *table, const siphash_val
             *wildcard = kept;
             entry = slots_find(slots, &rest, state);
         }
-        /* What was not found must have been absent from one and the same map. */
+        /* Both names must have been missing from the same version of the map. */
     } while (atomic_load_explicit(&table->changes, memory_order_seq_cst) != changes);
     return entry;
 }

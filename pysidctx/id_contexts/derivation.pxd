@@ -19,7 +19,7 @@ cdef inline Part part(const void *data, size_t length) noexcept nogil:
     made.length = length
     return made
 
-# What the id contexts that pysidctx derives begin with, each kind with another.
+# The first part of each id context that pysidctx derives. Each kind of id context has a different label.
 cdef extern from *:
     """
     #define PYSIDCTX_LABEL_HOST "pysidctx host"

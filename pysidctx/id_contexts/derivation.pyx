@@ -1,4 +1,4 @@
-"""Deriving session id contexts from what they stand for: in Python, and the same without the GIL."""
+"""Derive session id contexts from the names of applications and hosts, in Python and, equally, without the GIL."""
 
 from hashlib import sha256
 
@@ -16,23 +16,25 @@ sha256_md = <EVP_MD *> check_pointer(fetched_sha256(), b"EVP_MD_fetch()")
 
 
 def derive_session_id_context(*parts):
-    """Return a session id context of 32 bytes for what `parts` name, such as ("shop", host).
+    """Derive a session id context of 32 bytes from `parts`, such as ("shop", host).
 
-    Equal parts give equal id contexts, in every process and release: it is the SHA-256 of the
-    parts one after the other, each preceded by its length in bytes as a big-endian number of 8
-    bytes; a `str` counts as its UTF-8 encoding. So ("ab", "c") and ("a", "bc") differ.
+    Equal parts give equal id contexts in every process and release. The result is the SHA-256 digest of
+    all parts in order, each preceded by its length in bytes as a big-endian integer of 8 bytes. A `str`
+    is encoded in UTF-8. The lengths make ("ab", "c") and ("a", "bc") differ.
 
-    It is no secret, and takes none: whoever can guess the parts can compute it.
+    The result is not secret, and the parts must not contain secrets: anyone who can guess the parts can
+    compute it.
 
     parts
-        One or more `str` or bytes-like objects.
+        One or more `str` or bytes-like objects, of any length.
 
-    Raises TypeError for a part of another type and for no parts at all, and UnicodeEncodeError
-    (a ValueError) for a `str` with lone surrogates. Safe in any thread.
+    Raises TypeError if there are no parts or a part has another type, and UnicodeEncodeError (a
+    ValueError) if a `str` contains lone surrogates. Safe in any thread. See
+    SSL_CTX_set_session_id_context(3).
     """
     if not parts:
-        raise TypeError("derive_session_id_context() needs at least one part: name what the "
-                        "sessions are for")
+        raise TypeError("derive_session_id_context() needs at least one part: pass a name for the application "
+                        "whose sessions these are")
     digest = sha256()
     for part in parts:
         encoded = encoded_part(part)
@@ -48,14 +50,14 @@ cdef bytes encoded_part(object part):
         return memoryview(part).tobytes()
     except TypeError:
         hint = ": pass its context_fingerprint()" if is_context(part) else ""
-        raise TypeError("the parts of a session id context are str or bytes-like, not "
+        raise TypeError("the parts of a session id context must be str or bytes-like, not "
                         f"{type(part).__name__}{hint}") from None
 
 
 cdef bint derive_id_context(unsigned char *sid_ctx, const Part *parts, int count) noexcept nogil:
-    """What derive_session_id_context() makes of these parts; False where OpenSSL fails.
+    """Like derive_session_id_context(), but without the GIL. Returns False if OpenSSL fails.
 
-    At most PARTS_MAX of them, each of at most PART_MAX bytes. `sid_ctx` may be among them.
+    Accepts at most PARTS_MAX parts of at most PART_MAX bytes each. `sid_ctx` may also be one of the parts.
     """
     cdef unsigned char text[PARTS_MAX * (8 + PART_MAX)]
     cdef size_t length = 0

@@ -1,4 +1,4 @@
-"""What an SSLContext authenticates itself and its peers by, in 32 bytes."""
+"""The fingerprint of an SSLContext: 32 bytes that identify how it authenticates itself and its peers."""
 
 from hashlib import sha256
 
@@ -35,22 +35,21 @@ cdef extern from "id_contexts/store_lookups.h":
 
 
 def context_fingerprint(ctx):
-    """Return 32 bytes that tell apart how contexts authenticate themselves and their peers.
+    """Return 32 bytes that identify how a context authenticates itself and its peers.
 
-    Sessions under an id context made from it, as `derive_session_id_context("shop",
-    context_fingerprint(ctx))`, stay with contexts of the same settings, on every worker and
-    machine that has them.
+    Derive an id context from it, as in `derive_session_id_context("shop", context_fingerprint(ctx))`:
+    sessions are then resumed only by contexts with the same settings, on every worker and machine.
 
-    The format stays the same between releases: `derive_session_id_context()` of the parts below.
-    A *set* stands for the SHA-256 digests of its members, each once, sorted, in one string of
-    bytes; certificates, names and lists are in DER.
+    The result is the same in every release. It is `derive_session_id_context()` of the parts below. A
+    *set* is the concatenation of the SHA-256 digests of its members, sorted and without duplicates.
+    Certificates, names and lists are in DER format.
 
     1. the text `pysidctx context fingerprint 1`
     2. the certificates, one for each type of key: the set of them, each as the
        `derive_session_id_context()` of the certificate and those of its chain, in order
     3. the chain certificates for all types of key (`SSL_CTX_add_extra_chain_cert()`, which Python
        does not use): the set of them
-    4. the trusted certificates of the store, with the trust settings that OpenSSL files behind
+    4. the trusted certificates of the store, with the trust settings that OpenSSL appends to
        them (`i2d_X509_AUX()`): the set of them
     5. the certificate revocation lists of the store: the set of them
     6. the CA names sent to clients (`SSL_CTX_set_client_CA_list()`, `SSL_CTX_set0_CA_list()`):
@@ -59,26 +58,23 @@ def context_fingerprint(ctx):
        verify_mode (`SSL_CTX_get_verify_mode()`), verify_depth, verify_flags, host_flags,
        auth_level, security_level, store_flags, store_depth, store_auth_level, check_hostname,
        post_handshake_auth
-
     8. the names of the ciphers that authenticate without a certificate (anonymous, by pre-shared
        key or by SRP): the set of them
 
-    Signature algorithms and the callbacks for pre-shared keys are not in it, because nothing lets
-    them be read; nor is `sni_callback`, whose behaviour cannot be hashed; nor what only C code can set
-    and Python's `ssl` never does, such as a verify callback or a purpose. For contexts that differ
-    in these, name the difference beside the fingerprint: `derive_session_id_context("psk",
-    context_fingerprint(ctx))`.
+    The fingerprint does not cover signature algorithms and callbacks for pre-shared keys, because no
+    function reads them; `sni_callback`, because its behaviour cannot be hashed; and settings that only C
+    code can change, such as a verify callback or a purpose. If contexts differ in these, add a name for
+    the difference: `derive_session_id_context("psk", context_fingerprint(ctx))`.
 
     ctx
-        An `ssl.SSLContext`. Take the fingerprint when the context is complete: what is added
-        later changes it.
+        An `ssl.SSLContext`. Configure it completely first: later changes give another fingerprint.
 
-    Raises TypeError for anything else. Raises ValueError for a context with CAs from
-    a directory (`capath`, or the system's by `load_default_certs()`): OpenSSL reads those one
-    by one as it needs them, so they cannot be listed; name the CAs by `cafile` or `cadata`, or
-    choose an id context yourself. So it does with an OpenSSL that does not show whether there are
-    such CAs. Raises `pysidctx.Error` where OpenSSL fails. Safe in any
-    thread, with handshakes going on in others; not while one still loads something into the context.
+    Raises TypeError if `ctx` is not an `ssl.SSLContext`. Raises ValueError if its CAs come from a directory
+    (`capath`, or the system's with `load_default_certs()`): OpenSSL loads those on demand, so they
+    cannot be listed. Load the CAs with `cafile` or `cadata`, or choose an id context yourself. Also raises
+    ValueError if this OpenSSL does not reveal whether there are such CAs. Raises `pysidctx.Error` if
+    OpenSSL fails. Safe in any thread, while handshakes run in others; but no other thread may load
+    anything into the context during the call.
 
     See SSL_CTX_get0_certificate(3), X509_STORE_get0_objects(3), X509_VERIFY_PARAM_get_flags(3).
     """
@@ -89,9 +85,9 @@ def context_fingerprint(ctx):
 
 
 cdef int read_demands(Demands *demands, object context) except -1:
-    """TypeError for anything but an SSLContext."""
+    """Raises TypeError if `ctx` is not an SSLContext."""
     cdef SSL_CTX *ctx = SSL_CTX_from(context)
-    # Python's own first: it locks the context itself, and would have the lock below let go.
+    # Python's own settings come first: reading them locks the context, which would suspend the lock below.
     demands.post_handshake_auth = post_handshake_auth(context)
     with cython.critical_section(context):
         demands.verify_mode = SSL_CTX_get_verify_mode(ctx)
@@ -99,8 +95,7 @@ cdef int read_demands(Demands *demands, object context) except -1:
     return 0
 
 
-# These two are not SSL_CTX's but Python's own; asked of the base class, because a subclass may say
-# something else.
+# Python stores these two settings itself. They are read with the base class, because a subclass may override them.
 
 cdef bint post_handshake_auth(object context) except -1:
     return _ssl._SSLContext.post_handshake_auth.__get__(context)
@@ -111,11 +106,11 @@ cdef bint check_hostname(object context) except -1:
 
 
 cdef bytes fingerprint_under(const Demands *demands, object context):
-    """The fingerprint of a context as it is where it makes these demands: they may have changed."""
+    """Return the fingerprint of a context with these demands, even if its own have changed since."""
     cdef SSL_CTX *ctx = SSL_CTX_from(context)
     cdef bint checked = check_hostname(context)
     ciphers = digests(uncertified_ciphers(context))
-    # A lock only where there is no GIL to keep Python's own changes away.
+    # This locks only on a free-threaded Python. Elsewhere the GIL prevents changes from Python.
     with cython.critical_section(context):
         parts = (
             <bytes> LABEL_FINGERPRINT,
@@ -134,9 +129,9 @@ cdef bytes digests(list members):
 
 
 cdef list certificates(SSL_CTX *ctx):
-    """Each certificate with its chain, as one id context."""
-    # SSL_CTX_set_current_cert() would move a mark that other threads use: walk through the copy
-    # that a connection gets.
+    """Return a derived id context for each certificate with its chain."""
+    # SSL_CTX_set_current_cert() would move a cursor that other threads use, so this iterates over the copy in a
+    # new connection.
     cdef SSL *ssl = <SSL *> check_pointer(SSL_new(ctx), b"SSL_new()")
     cdef STACK_OF_X509 *chain
     cdef int found
@@ -167,7 +162,7 @@ cdef list all_of(STACK_OF_X509 *stack):
 
 
 cdef tuple trusted(SSL_CTX *ctx):
-    """The certificates and the revocation lists of the store."""
+    """Return the certificates and the revocation lists of the store."""
     cdef X509_STORE *store = SSL_CTX_get_cert_store(ctx)
     cdef STACK_OF_X509_OBJECT *objects = <STACK_OF_X509_OBJECT *> check_pointer(
         X509_STORE_get1_objects(store), b"X509_STORE_get1_objects()")
@@ -201,14 +196,13 @@ cdef str settings(const Demands *demands, SSL_CTX *ctx, bint checked):
     cdef int fetches = store_fetches(store)
     if fetches < 0:
         raise ValueError(
-            f"{_ssl.OPENSSL_VERSION} does not show whether a context fetches CAs as it needs them, from a "
-            "directory (capath) or the system's defaults, so this one's may not be all that can be listed: "
-            "choose an id context yourself")
+            f"{_ssl.OPENSSL_VERSION} does not reveal whether a context loads CAs on demand, from a directory (capath) "
+            "or the system's defaults, so the list of this context's CAs may be incomplete: choose an id context "
+            "yourself")
     if fetches:
         raise ValueError(
-            "this context has CAs that OpenSSL fetches as it needs them, from a directory (capath) "
-            "or the system's defaults, so they cannot be listed: load them by cafile or cadata, or "
-            "choose an id context yourself")
+            "OpenSSL loads CAs of this context on demand, from a directory (capath) or the system's defaults, so they "
+            "cannot be listed: load them with cafile or cadata, or choose an id context yourself")
     return ",".join(f"{setting}={int(value)}" for setting, value in (
         ("verify_mode", demands.verify_mode),
         ("verify_depth", SSL_CTX_get_verify_depth(ctx)),

@@ -1,4 +1,4 @@
-"""Session id contexts for Cython: what pysidctx.h offers to C, and documents."""
+"""Session id contexts for Cython: the functions of pysidctx.h, which documents them."""
 
 from cpython.object cimport PyObject
 

@@ -1,4 +1,4 @@
-"""Setting session id contexts on ssl objects and OpenSSL's; for Python, C and Cython."""
+"""Set session id contexts on objects of ssl and of OpenSSL, from Python, C and Cython."""
 
 cimport cython
 
@@ -116,9 +116,9 @@ def set_session_id_context(target, sid_ctx):
 
 cdef inline int set_on_context(SSL_CTX *ctx, Listener *listener, const unsigned char *sid_ctx,
                                unsigned int length) noexcept nogil:
-    """Set an id context of at most 32 bytes for the next connections of `ctx`; returns a PYSIDCTX_ code.
+    """Set an id context of at most 32 bytes for the next connections of `ctx`. Returns a PYSIDCTX_ code.
 
-    `listener` is what is kept on `ctx`. Two calls for one `ctx` must not overlap; handshakes may
+    `listener` is the Listener of `ctx`, or NULL. Two calls for one `ctx` must not overlap; handshakes may
     run meanwhile.
     """
     if listener is not NULL:
@@ -134,13 +134,13 @@ cdef inline int set_on_context(SSL_CTX *ctx, Listener *listener, const unsigned 
 
 cdef inline int set_on_connection(SSL *ssl, const unsigned char *sid_ctx,
                                   unsigned int length) noexcept nogil:
-    """Set an id context of at most 32 bytes for `ssl` alone; returns a PYSIDCTX_ code.
+    """Set an id context of at most 32 bytes for `ssl` only. Returns a PYSIDCTX_ code.
 
-    Called by the one thread that uses `ssl`.
+    Call it in the thread that uses `ssl`.
     """
     cdef Connection *connection
-    # A server has a session, and that its id context, from the ClientHello on; between a
-    # HelloRetryRequest and its answer none, but a cipher.
+    # After the ClientHello, a server's connection has a session, which has an id context. Between a
+    # HelloRetryRequest and the second ClientHello, it has no session, but a cipher.
     if (not likely(SSL_in_before(ssl))
             and (SSL_get_session(ssl) is not NULL or SSL_get_pending_cipher(ssl) is not NULL)):
         return PYSIDCTX_TOO_LATE
@@ -150,7 +150,7 @@ cdef inline int set_on_connection(SSL *ssl, const unsigned char *sid_ctx,
         if connection is NULL:
             return PYSIDCTX_NO_MEMORY
     connection.own = True
-    if likely(length == SSL_MAX_SID_CTX_LENGTH):  # as derived ones are: without a call
+    if likely(length == SSL_MAX_SID_CTX_LENGTH):  # derived id contexts; the compiler inlines this copy
         memcpy(connection.id_context, sid_ctx, SSL_MAX_SID_CTX_LENGTH)
     else:
         memcpy(connection.id_context, sid_ctx, length)
@@ -159,13 +159,13 @@ cdef inline int set_on_connection(SSL *ssl, const unsigned char *sid_ctx,
 
 
 cdef inline int set_on_plain(object context, const unsigned char *data, Py_ssize_t length) except -1:
-    """The same for a context that makes its connections itself."""
+    """Set the id context of an SSLContext that creates its connections itself."""
     cdef SSL_CTX *ctx = SSL_CTX_of(context)
     cdef Listener *listener = recent_listener_of(ctx)
     cdef int result
     if unlikely(listener is NULL):  # nothing was set yet
         warn_of_clients(context, ctx)
-    # A lock only where there is no GIL to keep two calls for one SSL_CTX apart.
+    # This locks only on a free-threaded Python. Elsewhere the GIL keeps calls for one SSL_CTX from overlapping.
     with cython.critical_section(context):
         if unlikely(listener is NULL):
             listener = recent_listener_of(ctx)  # another call may have been first
@@ -197,16 +197,16 @@ cdef Py_ssize_t copy_sid_ctx(object sid_ctx, unsigned char *copied) except -1:
 
 cdef object too_long(Py_ssize_t length):
     return ValueError(
-        f"the session id context is {length} bytes long, at most {MAX_SID_CTX_LENGTH} are "
+        f"the session id context is {length} bytes long, at most {MAX_SID_CTX_LENGTH} bytes are "
         "allowed: shorten it with derive_session_id_context()")
 
 
 cdef object refusal(int result):
     if result == PYSIDCTX_TOO_LATE:
         return ValueError(
-            "the handshake has begun, and its session already has an id context: set it before the "
+            "the handshake has begun, and its session already has an id context: set the id context before the "
             "handshake")
-    return MemoryError("no memory for the session id context, or no random numbers")
+    return MemoryError("out of memory, or of random numbers, while setting a session id context")
 
 
 cdef int SSL_CTX_set_session_id_context(SSL_CTX *ctx, const unsigned char *sid_ctx,
@@ -227,9 +227,9 @@ cdef SSL_CTX *SSL_CTX_from(object context) except NULL:
     cdef SSL_CTX *ctx = handles.SSL_CTX_from(context)
     other = unwrapped(context)
     if other is not context:
-        # Borrowed from `context`, as the result is, it would be valid for an unknown time.
-        raise ValueError(f"{kind_of(context)} makes its connections with another SSLContext: pass that one, the "
-                         "`context` of a connection")
+        # A borrowed pointer into the other context would be valid for an unknown time only.
+        raise ValueError(f"{kind_of(context)} creates its connections with another SSLContext: pass that SSLContext, "
+                         "which is the `context` attribute of a connection")
     return ctx
 
 

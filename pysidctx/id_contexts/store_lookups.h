@@ -1,8 +1,8 @@
-/* Whether an X509_STORE fetches certificates as it needs them, from directories or URIs.
+/* Whether an X509_STORE loads certificates on demand, from directories or URIs.
  *
- * OpenSSL has no function that lists a store's lookups.  Both structs begin alike since 1.1.0, but for
- * one more pointer before the objects in a store of 4.0.  A field is believed only where those on both
- * sides of it hold what OpenSSL's own functions return. */
+ * OpenSSL has no function that lists a store's lookups.  The first fields of both structs have been the same
+ * since 1.1.0, except for one more pointer before the objects in a store of 4.0.  A field is trusted only if
+ * its neighbours hold the values that OpenSSL's own functions return. */
 #ifndef PYSIDCTX_STORE_LOOKUPS_H
 #define PYSIDCTX_STORE_LOOKUPS_H
 
@@ -28,7 +28,7 @@ struct pysidctx_lookup_head {
     X509_STORE *store_ctx;
 };
 
-/* The lookups of a store, or NULL where this OpenSSL keeps them in another way. */
+/* Return the lookups of a store, or NULL if this OpenSSL stores them in another way. */
 static STACK_OF(X509_LOOKUP) *pysidctx_store_lookups(X509_STORE *store)
 {
     int i;
@@ -44,7 +44,8 @@ static STACK_OF(X509_LOOKUP) *pysidctx_store_lookups(X509_STORE *store)
     return NULL;
 }
 
-/* 1: it does; 0: all that it trusts is in it; -1: this OpenSSL does not show it. */
+/* Returns 1 if the store loads certificates on demand, 0 if it contains all that it trusts, and -1 if this
+ * OpenSSL does not reveal it. */
 static int pysidctx_store_fetches(X509_STORE *store)
 {
     STACK_OF(X509_LOOKUP) *lookups = pysidctx_store_lookups(store);
@@ -59,7 +60,7 @@ static int pysidctx_store_fetches(X509_STORE *store)
         if (found->method_data != OPENSSL(X509_LOOKUP_get_method_data)(lookup)
             || found->store_ctx != OPENSSL(X509_LOOKUP_get_store)(lookup))
             return -1;
-        if (found->method != OPENSSL(X509_LOOKUP_file)()) /* which reads its file when it is told to */
+        if (found->method != OPENSSL(X509_LOOKUP_file)()) /* a file lookup reads only on an explicit call */
             return 1;
     }
     return 0;

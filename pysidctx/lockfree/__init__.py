@@ -1,1 +1,1 @@
-"""Data that any thread reads while another one changes it."""
+"""Data structures that any thread can read while another thread changes them."""

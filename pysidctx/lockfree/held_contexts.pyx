@@ -1,4 +1,4 @@
-"""SSLContexts that connections keep alive, taken and given back in any thread, without the GIL."""
+"""SSLContexts that connections keep alive. Any thread can acquire and release them without the GIL."""
 
 import os
 
@@ -14,20 +14,20 @@ cdef extern from "Python.h" nogil:
     int Py_IsInitialized()
 
 
-# Those whose last connection is gone: their references to Python objects wait for the GIL.
+# HeldContexts without references, whose Python objects will be released by a thread that has the GIL.
 cdef shared_pointer unneeded
-# Not NULL while the interpreter's main thread is asked to see to them.
+# Not NULL while a pending call of the interpreter's main thread is to release them.
 cdef shared_pointer requested
 
 
 cdef HeldContext *new_held(object context, size_t size) except NULL:
-    """For an owner, which keeps `context` alive until disown_context(); MemoryError.
+    """Create a HeldContext for an owner, which keeps `context` alive until disown_context(). Raises MemoryError.
 
-    Of `size` bytes: what follows a HeldContext is its owner's, and zero at first.
+    It has `size` bytes. The bytes after the HeldContext belong to the owner, and are initially zero.
     """
     cdef HeldContext *held = <HeldContext *> calloc(1, size)
     if held is NULL:
-        raise MemoryError("no memory to keep a host's context in")
+        raise MemoryError("out of memory while storing a host's SSLContext")
     held.ctx = SSL_CTX_of(context)
     held.context = <PyObject *> context
     atomic_fetch_add(&held.references, 1)
@@ -39,28 +39,28 @@ cdef void hold_context(HeldContext *held) noexcept nogil:
 
 
 cdef void release_context(HeldContext *held) noexcept nogil:
-    """Give back what hold_context() took."""
+    """Drop a reference from hold_context()."""
     if not drop_reference(held):
         return
     if shared_exchange(&requested, &requested) is NULL:
-        # Where the queue is full, the next one to be released asks again.
+        # If the queue of pending calls is full, the next release tries again.
         if not Py_IsInitialized() or Py_AddPendingCall(on_pending_call, NULL):
             shared_exchange(&requested, NULL)
 
 
 cdef int disown_context(HeldContext *held) except -1:
-    """Its owner needs it no more, and no handshake can find it any more; connections may use it.
+    """Drop the owner's reference, when no handshake can find it any more. Connections may still use it.
 
-    Called before the owner gives back its reference to the Python object.
+    Call it before the owner releases its reference to the Python object.
     """
-    Py_INCREF(<object> held.context)  # this struct's, given back by drop_unneeded()
+    Py_INCREF(<object> held.context)  # a reference for this struct; drop_unneeded() releases it
     drop_reference(held)
     drop_unneeded()
     return 0
 
 
 cdef bint drop_reference(HeldContext *held) noexcept nogil:
-    """Whether that was the last reference, so that `held` is among the unneeded now."""
+    """Drop a reference. Returns whether it was the last one, so that `held` is now in the list of unneeded ones."""
     if atomic_fetch_sub(&held.references, 1) > 1:
         return False
     shared_push(&unneeded, held, &held.next)

@@ -1,4 +1,4 @@
-/* A session id context that any thread reads whole while another writes it. */
+/* A session id context that any thread can read consistently while another thread writes it. */
 #ifndef PYSIDCTX_SID_SLOT_H
 #define PYSIDCTX_SID_SLOT_H
 
@@ -10,9 +10,9 @@
 #define SSL_MAX_SID_CTX_LENGTH 32
 #define SID_SLOT_WORD sizeof(uint64_t)
 
-/* Two copies: readers take the one that `generation` names, the writer fills the other and then
- * names that.  No lock, so a thread that fork() left behind in the middle of a write cannot
- * leave a reader waiting. */
+/* There are two copies.  Readers use the copy that `generation` selects; the writer fills the other copy and
+ * then selects it.  There is no lock, so a reader in a forked child never waits for a writer that does not
+ * exist there. */
 typedef struct {
     atomic_size_t generation;
     struct {
@@ -40,7 +40,7 @@ static inline void sid_slot_write(sid_slot *slot, const unsigned char *data, uin
     /* A reader that meets a word written below must also meet the generation before this one. */
     atomic_thread_fence(memory_order_release);
     atomic_store_explicit(&slot->copies[next & 1].length, length, memory_order_relaxed);
-    if (length == SSL_MAX_SID_CTX_LENGTH) { /* as derived ones are: without loops */
+    if (length == SSL_MAX_SID_CTX_LENGTH) { /* derived id contexts have this size: copy them without loops */
         sid_slot_write_word(&words[0], data);
         sid_slot_write_word(&words[1], data + SID_SLOT_WORD);
         sid_slot_write_word(&words[2], data + 2 * SID_SLOT_WORD);
@@ -56,7 +56,7 @@ static inline void sid_slot_write(sid_slot *slot, const unsigned char *data, uin
     atomic_store_explicit(&slot->generation, next, memory_order_release);
 }
 
-/* Fills `data` and returns the length.  Goes round again only when a write was completed. */
+/* Fills `data` and returns the length.  Repeats only if a write was completed meanwhile. */
 static inline uint32_t sid_slot_read(sid_slot *slot, unsigned char data[SSL_MAX_SID_CTX_LENGTH])
 {
     uint64_t words[SSL_MAX_SID_CTX_LENGTH / SID_SLOT_WORD];

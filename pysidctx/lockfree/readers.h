@@ -1,4 +1,4 @@
-/* Pointers that any thread reads without waiting, and how a writer knows that nobody does any more.
+/* Pointers that any thread reads without waiting, and a gate that tells a writer when no reader uses an old one.
  *
  * A reader enters a gate, loads pointers, uses what they point to, and leaves.  A writer stores
  * another pointer, waits at the gate for those who were inside, and may then free the old one. */

@@ -1,4 +1,4 @@
-"""Servers whose workers resume each other's sessions: the hook for gunicorn and uvicorn, and its factory."""
+"""Hooks for gunicorn, uvicorn and hypercorn, whose workers then resume each other's sessions."""
 
 from pysidctx.servers.factory import SSLContextFactory, ssl_context_factory
 

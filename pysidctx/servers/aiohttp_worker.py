@@ -1,4 +1,4 @@
-"""aiohttp's workers for gunicorn, whose contexts every worker resumes on: for `worker_class`."""
+"""aiohttp's worker classes for gunicorn, which call the hook `ssl_context`: name one as `worker_class`."""
 
 import ssl
 from functools import partial
@@ -11,10 +11,11 @@ from pysidctx.servers.gunicorn_hook import hook_of
 
 
 class GunicornWebWorker(aiohttp.worker.GunicornWebWorker):
-    """Calls gunicorn's hook `ssl_context`, which aiohttp does not know; `ssl_context_factory` where none is set.
+    """aiohttp's worker, which also calls gunicorn's hook `ssl_context`; aiohttp's own class does not.
 
-    It needs the packages aiohttp and gunicorn. A subclass may name another hook
-    `(config, default_factory)` in its attribute `ssl_context_factory`.
+    If the configuration sets no hook, it calls `pysidctx.servers.ssl_context_factory`. A subclass can replace
+    that by a hook `(config, default_factory)` in its attribute `ssl_context_factory`. Needs the packages
+    aiohttp and gunicorn.
     """
 
     calls_ssl_context = True
@@ -27,4 +28,4 @@ class GunicornWebWorker(aiohttp.worker.GunicornWebWorker):
 
 
 class GunicornUVLoopWebWorker(GunicornWebWorker, aiohttp.worker.GunicornUVLoopWebWorker):
-    """The same on uvloop, which has to be installed."""
+    """The same worker on uvloop. Needs the package uvloop too."""

@@ -1,4 +1,4 @@
-"""What is set on an SSLContext from outside, told by comparing it with how it was, and set on another one."""
+"""Find the settings that were changed on an SSLContext after it was built, and copy them to another one."""
 
 import _ssl
 import ssl
@@ -18,10 +18,10 @@ ATTRIBUTES = ("verify_mode", "post_handshake_auth", "minimum_version", "maximum_
 
 
 class HandedOut:
-    """How an SSLContext was built, to tell what was set on it since; or how it was when that was carried over."""
+    """The settings of an SSLContext when it was built or last copied, to find those that were changed since."""
 
     def __init__(self, ctx: ssl.SSLContext) -> None:
-        wrapped = connecting(ctx)  # first: it refuses what is no SSLContext
+        wrapped = connecting(ctx)  # first, because it raises TypeError for anything but an SSLContext
         self._wrapped = None if wrapped is ctx else wrapped
         self._installed = Installed.on(wrapped)
         self._derived = self._installed.id_context
@@ -29,12 +29,12 @@ class HandedOut:
         self._settings = self._settings_of(ctx)
 
     def is_finished(self, ctx: ssl.SSLContext) -> None:
-        """It has its id context and its keys by now."""
+        """Record the id context and the keys, which were set after the settings."""
         self._installed = Installed.on(self._connecting(ctx))
         self._derived = self._installed.id_context
 
     def _connecting(self, ctx: ssl.SSLContext) -> ssl.SSLContext:
-        """As it was found out when the context was built: that takes several connections."""
+        """Return the context that creates connections. It was determined once, by several trial connections."""
         return ctx if self._wrapped is None else self._wrapped
 
     def _settings_of(self, ctx: ssl.SSLContext) -> list[Any]:
@@ -45,7 +45,7 @@ class HandedOut:
                 or not Installed.on(self._connecting(ctx)).is_same(self._installed))
 
     def carry(self, source: ssl.SSLContext, target: ssl.SSLContext, its: "HandedOut") -> None:
-        """Set on `target` what was set on `source`, and take that for known; `its` is target's own."""
+        """Copy changed settings from `source` to `target` and record them. `its` is the HandedOut of `target`."""
         settings, installed = self._settings_of(source), Installed.on(self._connecting(source))
         self.carry_settings(source, target)
         self.carry_installed(source, target, its)
@@ -76,14 +76,14 @@ class HandedOut:
             there.hosts.uninstall(target)
 
     def _next_id_context(self, now: bytes, its: "HandedOut") -> bytes:
-        """The one that was set; but another one where certificates or trust are not what they were."""
+        """Return the id context that was set; if certificates or trust have changed, one that derives from it."""
         if its._derived == self._derived:
             return now
         return derive_session_id_context("pysidctx renewed", now, its._derived)
 
 
 def getter(kind: type, name: str) -> Callable[[ssl.SSLContext], Any]:
-    """What reads an attribute of such contexts, for each connection: where it is Python's, without an enum."""
+    """Return a function that reads an attribute. It runs for each connection, so it avoids Python's slow enums."""
     inner = getattr(_ssl._SSLContext, name, None)
     if inner is not None and getattr(kind, name) is getattr(CONTEXT, name):
         get: Callable[[ssl.SSLContext], Any] = inner.__get__
@@ -96,11 +96,11 @@ def attribute(name: str, ctx: ssl.SSLContext) -> Any:
 
 
 class Installed(NamedTuple):
-    """What pysidctx keeps on an SSLContext."""
+    """What pysidctx has installed on an SSLContext."""
 
     hosts: Optional[HostMap]
     id_context: bytes
-    keys: int  # tells them from others, as long as the context lives
+    keys: int  # identifies the ticket keys as long as the context lives
 
     @classmethod
     def on(cls, ctx: ssl.SSLContext) -> "Installed":

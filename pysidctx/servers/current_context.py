@@ -1,4 +1,4 @@
-"""The SSLContext of one server in this process: another one when what it was built from has changed."""
+"""The SSLContext of one server in this process, which is rebuilt when its files change."""
 
 import logging
 import ssl
@@ -13,36 +13,36 @@ from pysidctx.servers.carried_settings import HandedOut
 from pysidctx.servers.process_lock import ProcessLock
 from pysidctx.servers.watched_files import FilesRead, WatchedFile
 
-Build = Callable[[], Optional[ssl.SSLContext]]  # None, as hypercorn's without TLS, is an error
+Build = Callable[[], Optional[ssl.SSLContext]]  # None, which hypercorn returns without TLS, is an error
 
-# Methods that change a context. Of the first ones every call counts, of the others the last.
+# Methods that change a context. Calls of ADDING methods accumulate; of a SETTING method, only the last call matters.
 ADDING = ("load_cert_chain", "load_verify_locations", "load_default_certs", "set_default_verify_paths")
 SETTING = ("load_dh_params", "set_ciphers", "set_ciphersuites", "set_alpn_protocols", "set_ecdh_curve", "set_groups",
            "set_client_sigalgs", "set_server_sigalgs", "set_psk_server_callback")
 
-# How many calls are kept. More are only made where each connection makes another one.
+# How many calls are stored. Only a server that makes a different call for each connection makes more.
 MOST_CALLS = 100
 
 log = logging.getLogger("pysidctx.servers")
 
 
 class CurrentContext:
-    """Built at once, and anew by the next connection after a change of files, or after `max_age` seconds.
+    """Builds a context at once, and rebuilds it for the first connection after a file has changed or after `max_age`.
 
-    A server may keep the first one: its connections are made by the current one, and what is set on it
-    is set on the current one, and on those that come later.
+    A server may store the first context: the current context creates its connections, and settings that are
+    changed on the first one are copied to the current one and to its successors.
 
     build
-        Makes an SSLContext, each time another one.
+        A function that returns a new SSLContext each time.
     finish
-        Is given what was made, and what was set from outside is in it by then.
+        A function that is called with each new SSLContext, after settings from outside were copied to it.
     files
-        Paths to watch beside those that are read while it is built.
+        Paths to watch, besides the files that `build` reads.
     max_age
-        In seconds; None: files alone count.
+        In seconds; with None, only a change of files causes a rebuild.
     """
 
-    LOOK = 1.0  # seconds, at least, between looks at the files
+    LOOK = 1.0  # the least time between two checks of the files, in seconds
 
     def __init__(self, build: Build, finish: Callable[[ssl.SSLContext], object], files: Iterable[Any],
                  max_age: Optional[float]) -> None:
@@ -60,7 +60,7 @@ class CurrentContext:
         self._looked = self._since = time.monotonic()
 
     def get(self) -> ssl.SSLContext:
-        """The one for the next connection. It looks at the files at most once in LOOK seconds."""
+        """Return the context for the next connection. Checks the files at most once every LOOK seconds."""
         looking = self._looking.here()
         if time.monotonic() - self._looked >= self.LOOK and looking.acquire(blocking=False):
             try:
@@ -73,25 +73,25 @@ class CurrentContext:
     def _look(self) -> None:
         self._carry_from_earlier()
         changed = [file for file in self._files if file.has_changed()]
-        # Its id context has to be another one where it trusts or demands something else.
+        # If the context now trusts or requires something else, it needs another id context, and so a rebuild.
         if not changed and not self._is_too_old() and self._trust == trust(self._context):
             return
         former = self._context
         try:
             made = self._built(former)
             with self._carrying.here(), self._directly(former, made[1]):
-                self._handed_out.carry(former, made[1], made[2])  # what was set meanwhile, too
+                self._handed_out.carry(former, made[1], made[2])  # includes settings made during the rebuild
                 self._earlier.append((weakref.ref(former), self._handed_out))
                 self._files, self._context, self._handed_out = made
                 self._trust = trust(self._context)
-        except Exception as error:  # such as a certificate whose key is to come
+        except Exception as error:  # for example, the certificate was replaced and its key was not yet
             self._tell(changed, error)
         else:
             self._since = time.monotonic()
             self._failed = None
 
     def _carry_from_earlier(self) -> None:
-        """What was set since on those that a server may still have, and not ask for a connection."""
+        """Copy settings that a server changed on earlier contexts, from which it may create no more connections."""
         self._earlier = [(reference, handed_out) for reference, handed_out in self._earlier if reference() is not None]
         for reference, handed_out in self._earlier:
             kept = reference()
@@ -100,7 +100,7 @@ class CurrentContext:
             try:
                 self._carry(kept, handed_out)
             except Exception as error:
-                log.error("what was set on a context that was returned earlier cannot be set on the current one: %s. "
+                log.error("a setting that was changed on an earlier context cannot be copied to the current one: %s. "
                           "Set it in the function that builds the context", error)
 
     def _carry(self, kept: ssl.SSLContext, handed_out: HandedOut) -> None:
@@ -111,30 +111,30 @@ class CurrentContext:
         return self._max_age is not None and time.monotonic() - self._since >= self._max_age
 
     def _tell(self, changed: list[WatchedFile], error: Exception) -> None:
-        """Once for the same."""
+        """Log why the context was not rebuilt, once for the same reason."""
         failed = [WatchedFile(file.path).status for file in changed], str(error)
         if failed == self._failed:
             return
         self._failed = failed
         if changed:
-            log.warning("%s changed but cannot be used, so the former certificate stays: %s",
+            log.warning("%s changed but cannot be used, so the previous context stays in use: %s",
                         ", ".join(str(file.path) for file in changed), error)
         else:
-            log.warning("the context is %s seconds old (max_age) but cannot be built anew, so the former one "
-                        "stays: %s", self._max_age, error)
+            log.warning("the context is %s seconds old (max_age) but cannot be rebuilt, so the previous one "
+                        "stays in use: %s", self._max_age, error)
 
     def _built(self, former: Optional[ssl.SSLContext]) -> "tuple[FilesRead, ssl.SSLContext, HandedOut]":
-        """Another one, with what was set on the former from outside."""
-        # Before they are read: what is written meanwhile is seen the next time.
+        """Build a new context, with the settings that were changed on `former` from outside."""
+        # Before the files are read, so that the next check notices a write during the build.
         files = FilesRead(self._named)
         with files.noticing():
             made = self._build()
             if made is None:
-                raise TypeError("the function that builds the context returned None: call the hook only where there "
-                                "is to be TLS")
+                raise TypeError("default_factory() returned None instead of an ssl.SSLContext: call the hook only if "
+                                "the server uses TLS")
             if made is former:
-                raise ValueError("the function that builds the context returned the former one: have it make "
-                                 "another one each time")
+                raise ValueError("default_factory() returned the previous context again: have it create a new "
+                                 "ssl.SSLContext in each call")
             handed_out = HandedOut(made)
             for name, arguments, options in tuple(self._calls):
                 getattr(type(made), name)(made, *arguments, **options)
@@ -149,7 +149,7 @@ class CurrentContext:
         return files, made, handed_out
 
     def _lead_to_current(self, made: ssl.SSLContext, handed_out: HandedOut) -> None:
-        """A server that keeps it, as those do that are built on asyncio, goes on with the current one."""
+        """Make a context that a server stores, as asyncio's servers do, create connections with the current one."""
         kind: Any = type(made)
         reference = weakref.ref(made)
 
@@ -177,7 +177,7 @@ class CurrentContext:
 
     @contextmanager
     def _directly(self, *contexts: ssl.SSLContext) -> Iterator[None]:
-        """Whoever asks one of these for a connection in this thread gets its own: to see which context makes it."""
+        """Make these contexts create connections themselves in this thread, to find out which context creates them."""
         self._direct.contexts = contexts
         try:
             yield
@@ -193,7 +193,7 @@ class CurrentContext:
                 if kept is not self._context:
                     method(self._context, *arguments, **options)
             self._keep((name, arguments, options))
-            self._trust, self._looked = None, float("-inf")  # the next connection has one built anew
+            self._trust, self._looked = None, float("-inf")  # the next connection causes a rebuild
             return result
 
         call.__name__ = call.__qualname__ = name
@@ -205,13 +205,13 @@ class CurrentContext:
             kept = [other for other in self._calls
                     if other != call and (call[0] in ADDING or other[0] != call[0])]
             if len(kept) == MOST_CALLS:
-                log.warning("%s() and others were called %d times on the context that was returned, each time "
-                            "otherwise, and the oldest call is given up: call them in the function that builds the "
-                            "context", call[0], MOST_CALLS)
+                log.warning("%s() and other methods were called on the returned context %d times with different "
+                            "arguments, and pysidctx now forgets the oldest call: call them in the function that "
+                            "builds the context", call[0], MOST_CALLS)
                 del kept[0]
             self._calls = [*kept, call]
 
 
 def trust(ctx: ssl.SSLContext) -> Optional[tuple[Any, ...]]:
-    """What of the fingerprint can be set by attributes."""
+    """Return the settings of the fingerprint that are attributes of the context."""
     return ctx.verify_mode, ctx.verify_flags, ctx.post_handshake_auth

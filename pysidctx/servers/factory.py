@@ -1,7 +1,7 @@
-"""The hook that gunicorn and uvicorn call for a server's SSLContext: one that every worker resumes on.
+"""The hook that gunicorn and uvicorn call for a server's SSLContext: its sessions are resumed by every worker.
 
-When this module is imported it makes the ticket keys: from the file that the environment variable
-PYSIDCTX_SECRET_FILE names, else random ones, which workers inherit that are forked later.
+Importing this module creates the ticket keys: from the file that the environment variable
+PYSIDCTX_SECRET_FILE names, or otherwise random keys, which workers that are forked later inherit.
 """
 
 import logging
@@ -22,7 +22,7 @@ from pysidctx.servers.process_lock import ProcessLock
 from pysidctx.sharing import checked_id_contexts, resumable
 from pysidctx.tickets.ticket_keys import TicketKeys
 
-# The settings of gunicorn, uvicorn and hypercorn that a context is made by.
+# The settings of gunicorn, uvicorn and hypercorn that determine a context.
 FILES = ("certfile", "keyfile", "ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_ca_certs")
 SETTINGS = (*FILES, "ssl_version", "cert_reqs", "ssl_cert_reqs", "ciphers", "ssl_ciphers",
             "keyfile_password", "ssl_keyfile_password", "verify_mode", "verify_flags", "alpn_protocols",
@@ -30,71 +30,80 @@ SETTINGS = (*FILES, "ssl_version", "cert_reqs", "ssl_cert_reqs", "ciphers", "ssl
 
 MAX_AGE = 24 * 3600  # seconds
 
-# How many contexts are kept. More are only asked for where each call has a function of its own that
-# cannot be told from the last.
+# How many contexts a factory stores. Only a server that passes a new, distinguishable function in each call
+# needs more.
 MOST = 100
 
 log = logging.getLogger("pysidctx.servers")
 
 
 class SSLContextFactory:
-    """A hook `(config, default_factory)` with your own keys; `ssl_context_factory` has those for all.
+    """A hook `(config, default_factory)` with keys of your choice. The hook `ssl_context_factory` has default keys.
+
+    Safe in any thread: several threads may create, call and pickle factories at the same time, while handshakes
+    run in others. The functions that you pass as `default_factory` are called by one thread at a time for each
+    context.
 
     keys
         The `TicketKeys` for all contexts.
     id_context, exact_id_context
-        As for `resumable()`: the first is added to what the context authenticates by, so that sessions
-        from before a change of certificates, CAs or revocation lists are not resumed; the second stands
-        alone, and they are.
+        Bytes-like objects of 1 to 32 bytes, or None, as for `resumable()`; pass at most one. With
+        `id_context`, or none, sessions are no longer resumed after a change of certificates, CAs or revocation
+        lists. With `exact_id_context` they still are.
     watch
-        Paths of more files and folders to look at, such as those that `default_factory` opens itself.
+        An iterable of paths of further files and folders to watch, such as those that `default_factory` opens
+        itself.
     max_age
-        In seconds: a context that is older is built anew, whatever files say. None: never.
+        A positive number of seconds after which a context is rebuilt even if no file has changed, or None for
+        no limit. The default is 86,400 (24 hours).
 
-    A call returns the context that `default_factory()` has built, made resumable. That is done once
-    in a process for the same settings and the same function; later calls return the same context, and so
-    may be made for every connection, in any thread.
-
-    The context is built anew by the next call, and by the next connection of a context that was returned
-    before, when a file has changed, within a second, and when it is `max_age` old; without a restart. What
-    counts as a file: those of the configuration, those of `watch`, and those that `default_factory`
-    loads in its own thread by the methods of any `ssl.SSLContext`: `load_cert_chain()`,
-    `load_verify_locations()` (a `capath` with all that is in it), `load_dh_params()`,
-    `load_default_certs()` and `set_default_verify_paths()`. Those that it opens itself, to pass what is
-    in them as `cadata` or a password for example, cannot be noticed: name them in `watch`. Sessions from
-    before are resumed if certificates, CAs, revocation lists and client verification are the same;
-    if not, their clients get full handshakes. A file that cannot be used, such as a certificate that
-    does not belong to the key, is logged, and the former context serves on.
-
-    What is set later on a context that was returned is set on those that come after it, too, within a
-    second, and ends the sessions from before if it changes whom the context trusts or what it demands:
-    `verify_mode`, `verify_flags`, `options`, `minimum_version`, `maximum_version`, `num_tickets`,
-    `post_handshake_auth`, `keylog_filename`, `sni_callback`, `sslobject_class`, `sslsocket_class`, a
-    HostMap, TicketKeys, an id context (under other certificates or trust, one that derives from it),
-    and what is called on it: its methods that load or set something. Other attributes of a subclass, and
-    what C code sets, are not known here: set them in `default_factory`.
+    Calling the factory takes two arguments:
 
     config
-        The configuration of gunicorn, uvicorn or hypercorn, or any object with their attributes for
-        TLS.
+        The configuration of gunicorn, uvicorn or hypercorn, or any object with the same TLS attributes.
     default_factory
-        A function without arguments that returns an `ssl.SSLContext`, each time another one. It is the
-        same as another function if its code is, and the objects that it has from around it.
+        A function without arguments that returns a new `ssl.SSLContext` each time. Two functions count as the
+        same function if their code, their defaults and the objects in their closures are the same.
 
-    It can be pickled, as uvicorn does it for its workers, where its keys come from files, which are read
-    again: `SSLContextFactory(TicketKeys.from_secret_file())`.
+    A call returns the context that `default_factory()` builds, after `resumable()` has been applied to it.
+    The context is built once in each process for the same settings and the same function. Later calls return
+    the same context, so a server may call the factory for every connection.
 
-    Raises TypeError and ValueError for `keys` that are no TicketKeys, for an id context that cannot be
-    one, for a `watch` that is a single path, and for a `max_age` that is no number or not positive; a
-    call raises what `default_factory()` and `resumable()` raise.
+    The context is rebuilt without a restart, within a second after a watched file has changed and as soon as
+    it is `max_age` seconds old. The next call rebuilds it, or the next connection of a context that an
+    earlier call returned. Watched files are those of the configuration, those of `watch`, and those that
+    `default_factory` loads in its own thread with the methods of any `ssl.SSLContext`: `load_cert_chain()`,
+    `load_verify_locations()` (all files of a `capath`), `load_dh_params()`, `load_default_certs()` and
+    `set_default_verify_paths()`. Files that `default_factory` opens itself, for example to pass their content
+    as `cadata` or as a password, are not detected: name them in `watch`. Earlier sessions are still resumed if
+    certificates, CAs, revocation lists and client verification are the same; otherwise their clients get full
+    handshakes. If a file cannot be used, for example a certificate that does not match its key, the error is
+    logged and the old context stays in use.
+
+    Settings that you change on a returned context later are copied to the contexts that replace it, within a
+    second. If they change whom the context trusts or what it requires of clients, earlier sessions are no
+    longer resumed. Copied are `verify_mode`, `verify_flags`, `options`, `minimum_version`,
+    `maximum_version`, `num_tickets`, `post_handshake_auth`, `keylog_filename`, `sni_callback`,
+    `sslobject_class`, `sslsocket_class`, a HostMap, TicketKeys, an id context (if certificates or trust have
+    changed, one that derives from it), and calls of the methods that load or set something. Other attributes
+    of a subclass, and settings that C code changes, are not copied: set them in `default_factory`.
+
+    A factory whose keys come from files can be pickled, as uvicorn does for its workers; the files are then
+    read again. An example is `SSLContextFactory(TicketKeys.from_secret_file())`.
+
+    Raises TypeError if `keys` is not a TicketKeys, if an id context is not bytes-like, if `watch` is a single
+    path, or if `max_age` is not a number; ValueError if an id context is empty or longer than 32 bytes, if
+    both are passed, or if `max_age` is not positive. A call raises TypeError if `default_factory` is not
+    callable or returns None, and whatever `default_factory()` and `resumable()` raise. See
+    SSL_CTX_set_session_id_context(3).
     """
 
     def __init__(self, keys: TicketKeys, *, id_context: Optional[bytes] = None,
                  exact_id_context: Optional[bytes] = None, watch: Iterable[Path] = (),
                  max_age: Optional[float] = MAX_AGE) -> None:
         if not isinstance(keys, TicketKeys):
-            raise TypeError(f"SSLContextFactory() needs TicketKeys, not {type(keys).__name__}: for the secret in a "
-                            "file, TicketKeys.from_secret_file(path)")
+            raise TypeError(f"SSLContextFactory() needs TicketKeys, not {type(keys).__name__}: for a secret in a "
+                            "file, pass TicketKeys.from_secret_file(path)")
         self._keys = keys
         self._id_context, self._exact_id_context = checked_id_contexts(id_context, exact_id_context)
         self._watch = checked_watch(watch)
@@ -104,8 +113,8 @@ class SSLContextFactory:
 
     def __call__(self, config: Any, default_factory: Build) -> ssl.SSLContext:
         if not callable(default_factory):
-            raise TypeError("the hook is called with (config, default_factory), a function that returns an "
-                            f"ssl.SSLContext, not {type(default_factory).__name__}")
+            raise TypeError("the hook's second argument, default_factory, must be a function that returns an "
+                            f"ssl.SSLContext, not {type(default_factory).__name__}: call hook(config, default_factory)")
         if keys_are_of_one_worker(self._keys, config):
             warn_of_own_keys(config)
         settings = (type(config), identity(default_factory),
@@ -130,8 +139,8 @@ class SSLContextFactory:
         files = [getattr(config, name, None) for name in FILES]
         made = CurrentContext(default_factory, self._finish, (*filter(None, files), *self._watch), self._max_age)
         if len(self._contexts) == MOST:
-            log.warning("%d contexts were built, each by another function, and the oldest is given up: "
-                        "call with the same function for the same context", MOST)
+            log.warning("pysidctx has built %d contexts, each with a different default_factory, and now discards the "
+                        "oldest: pass the same function to get the same context", MOST)
             del self._contexts[0]
         self._contexts.append((settings, made))
         return made
@@ -142,49 +151,49 @@ class SSLContextFactory:
 
 def checked_watch(watch: Iterable[Path]) -> tuple[Path, ...]:
     if isinstance(watch, (str, bytes, os.PathLike)):
-        raise TypeError("watch is for several paths: give it a list")
+        raise TypeError("watch must be an iterable of paths, not a single path: pass a list, even for one path")
     paths = tuple(watch)
     for path in paths:
         if not os.path.exists(path):
-            log.warning("%r, which is to be watched, is not there", os.fsdecode(path))
+            log.warning("the path %r in watch does not exist", os.fsdecode(path))
     return paths
 
 
 def checked_max_age(max_age: Optional[float]) -> Optional[float]:
     if max_age is not None:
         if not isinstance(max_age, (int, float)) or isinstance(max_age, bool):
-            raise TypeError(f"max_age is a number of seconds or None, not {type(max_age).__name__}")
+            raise TypeError(f"max_age must be a number of seconds or None, not {type(max_age).__name__}")
         if not max_age > 0:
-            raise ValueError(f"max_age is more than 0 seconds, not {max_age}; None for no limit")
+            raise ValueError(f"max_age must be more than 0 seconds, not {max_age}: pass None for no limit")
     return max_age
 
 
 def keys_are_of_one_worker(keys: TicketKeys, config: Any) -> bool:
-    """Random ones, made in this process, which is one of several workers as far as that can be told."""
+    """Whether the keys are random and created in this process, which seems to be one of several workers."""
     return (keys._made_in == os.getpid() and getattr(config, "workers", None) != 1
             and (is_of_gunicorn(config) or multiprocessing.parent_process() is not None))
 
 
 def is_of_gunicorn(config: Any) -> bool:
-    """Then it is a worker that calls the hook."""
+    """Whether this is gunicorn's configuration, which only a worker passes to the hook."""
     return type(config).__module__ == "gunicorn.config"
 
 
 def warn_of_own_keys(config: Any) -> None:
     if is_of_gunicorn(config):
-        why = "was forked before its ticket keys were made"
-        way_out = ("Import pysidctx.servers, or make TicketKeys(), at the top of gunicorn.conf.py and not in a "
+        why = "was forked before its ticket keys were created"
+        way_out = ("Import pysidctx.servers, or create TicketKeys(), at the top of gunicorn.conf.py and not in a "
                    "function; or write")
     else:
         why, way_out = "was not forked but spawned", "Write"
     warnings.warn(
-        f"pysidctx: this worker {why}, so its ticket keys are its own, and clients of the other workers get full "
-        f"handshakes from it. {way_out} a secret with `python -m pysidctx secret PATH` and name the file in the "
-        f"environment variable {environment.SECRET_FILE}", RuntimeWarning, stacklevel=4)
+        f"pysidctx: this worker {why}, so it has different ticket keys than the other workers, and their clients get "
+        f"full handshakes from it. {way_out} a secret with `python -m pysidctx secret PATH` and set the environment "
+        f"variable {environment.SECRET_FILE} to the path of that file", RuntimeWarning, stacklevel=4)
 
 
 class DefaultKeys:
-    """The keys that were made at import, or those of a secret file that was named since."""
+    """The keys that were created at import, or those of a secret file that the environment has named since."""
 
     def __init__(self) -> None:
         self._reading = ProcessLock()
@@ -206,23 +215,25 @@ _default = DefaultKeys()
 
 
 def ssl_context_factory(config: Any, default_factory: Build) -> ssl.SSLContext:
-    """Build a server's context once per process, with keys that all its workers have.
+    """Build a server's SSLContext once in each process, with ticket keys that all its workers share.
 
-    The hook `ssl_context` of gunicorn and `ssl_context_factory` of uvicorn; what it returns, and when, is
-    documented in `SSLContextFactory`. The id context is the one that `resumable()` derives.
+    Use it as gunicorn's hook `ssl_context` or as uvicorn's `ssl_context_factory`. `SSLContextFactory`
+    documents the arguments, what is returned, and when the context is rebuilt. The id context is the one that
+    `resumable()` derives. Safe in any thread.
 
-    The keys are `TicketKeys.from_secret_file()` of the file that the environment variable
-    PYSIDCTX_SECRET_FILE names, which is read when this module is imported. Without it they are random,
-    made then: workers that are forked later inherit them. Where workers are spawned instead, as those of
-    uvicorn and hypercorn, and where a worker of gunicorn imports this module itself, each has keys of its
-    own, and a RuntimeWarning says so. That a worker was forked by anybody else cannot be noticed: import
-    this module before.
+    If the environment variable PYSIDCTX_SECRET_FILE names a file, the keys are
+    `TicketKeys.from_secret_file()`, which is read when this module is imported. Otherwise the keys are random
+    and created at import, and workers that are forked later inherit them. Workers that are spawned instead, as
+    uvicorn and hypercorn do, get different random keys, and so does a gunicorn worker that imports this module
+    itself; both emit a RuntimeWarning. Forks by other programs are not detected: import this module before
+    they fork.
 
-    Some worker classes of gunicorn do not call the hook: `pysidctx.servers.aiohttp_worker` and
-    `pysidctx.servers.uvicorn_worker` have others for those of aiohttp and uvicorn, and a RuntimeWarning says so
-    before gunicorn forks. Other classes that do not call it cannot be noticed.
+    Some worker classes do not call gunicorn's hook. Use the classes of `pysidctx.servers.aiohttp_worker` and
+    `pysidctx.servers.uvicorn_worker` instead of those of aiohttp and uvicorn; a RuntimeWarning before gunicorn
+    forks names the right one. Other classes that do not call the hook are not detected.
 
-    Raises what `TicketKeys.from_secret_file()`, `default_factory()` and `resumable()` raise, and ValueError
-    where the environment variable is empty, also when this module is imported. Safe in any thread.
+    Raises whatever `TicketKeys.from_secret_file()`, `default_factory()` and `resumable()` raise, and
+    ValueError if the environment variable is empty. Importing this module can raise the same errors for the
+    environment variable and its file.
     """
     return _default.current()(config, default_factory)

@@ -1,12 +1,12 @@
-"""gunicorn's hook `ssl_context`: for worker classes that do not call it, and for whoever uses one of those."""
+"""gunicorn's hook `ssl_context`: find the configured one, and warn about worker classes that do not call it."""
 
 import os
 import sys
 import warnings
 from typing import Any, Callable, Optional
 
-# Worker classes of others that make their contexts themselves, and ours in their place.
-DEAF = {
+# Worker classes that create their contexts without calling the hook, and pysidctx's classes to use instead.
+WITHOUT_HOOK = {
     ("aiohttp.worker", "GunicornUVLoopWebWorker"): "pysidctx.servers.aiohttp_worker.GunicornUVLoopWebWorker",
     ("aiohttp.worker", "GunicornWebWorker"): "pysidctx.servers.aiohttp_worker.GunicornWebWorker",
     ("uvicorn_worker._workers", "UvicornWorker"): "pysidctx.servers.uvicorn_worker.UvicornWorker",
@@ -15,7 +15,7 @@ DEAF = {
 
 
 def hook_of(config: Any) -> Optional[Callable[..., Any]]:
-    """What gunicorn's configuration has as `ssl_context`; None where nothing was set."""
+    """Return the hook `ssl_context` of gunicorn's configuration; None if it is not set."""
     setting = getattr(config, "settings", {}).get("ssl_context")
     if setting is None or setting.get() is setting.default:
         return None
@@ -24,18 +24,18 @@ def hook_of(config: Any) -> Optional[Callable[..., Any]]:
 
 
 def in_place_of(worker_class: type) -> Optional[str]:
-    """Our worker class for one that does not call the hook; None for others."""
+    """Return the name of pysidctx's class to use instead of one that does not call the hook; None for others."""
     for kind in worker_class.__mro__:
         if "calls_ssl_context" in vars(kind):
             return None
-        found = DEAF.get((kind.__module__, kind.__qualname__))
+        found = WITHOUT_HOOK.get((kind.__module__, kind.__qualname__))
         if found is not None:
             return found
     return None
 
 
 def worker_to_be_forked() -> Any:
-    """That of gunicorn, if this is called while its arbiter forks; else None."""
+    """Return gunicorn's worker object if this is called while its arbiter forks; otherwise None."""
     if "gunicorn.arbiter" not in sys.modules:
         return None
     frame = sys._getframe()
@@ -46,22 +46,22 @@ def worker_to_be_forked() -> Any:
     return None
 
 
-_told: set[type] = set()
+_warned: set[type] = set()
 
 
 def warn_before_fork() -> None:
-    """Once for each worker class: none of our code runs in its workers."""
+    """Warn once for each worker class. It must be before the fork, because no code of pysidctx runs in its workers."""
     worker = worker_to_be_forked()
-    if worker is None or type(worker) in _told:
+    if worker is None or type(worker) in _warned:
         return
     ours = in_place_of(type(worker))
     config = getattr(worker, "cfg", None)
     if ours is None or hook_of(config) is None or not getattr(config, "is_ssl", False):
         return
-    _told.add(type(worker))
+    _warned.add(type(worker))
     kind = f"{type(worker).__module__}.{type(worker).__qualname__}"
-    warnings.warn(f"pysidctx: {kind} does not call gunicorn's hook ssl_context, so nothing that it does is in "
-                  f'force: set worker_class = "{ours}"', RuntimeWarning, stacklevel=2)
+    warnings.warn(f"pysidctx: the worker class {kind} does not call gunicorn's hook ssl_context, so the hook has no "
+                  f'effect: set worker_class = "{ours}"', RuntimeWarning, stacklevel=2)
 
 
 os.register_at_fork(before=warn_before_fork)

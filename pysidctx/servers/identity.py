@@ -1,4 +1,4 @@
-"""What tells one function from another: servers make theirs anew, of the same code, for each connection."""
+"""Compare functions by what they do: servers create a new function from the same code for each connection."""
 
 from functools import partial
 from types import CellType, FunctionType, MethodType
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Same:
-    """Equal to what holds the very same object."""
+    """Wraps an object, and compares equal to another wrapper of the identical object."""
 
     def __init__(self, held: object) -> None:
         self.held = held
@@ -17,13 +17,13 @@ class Same:
     __hash__ = None  # type: ignore[assignment]
 
 
-PLAIN = (str, bytes, int, float, type(None))  # equal if their values are
+PLAIN = (str, bytes, int, float, type(None))  # types that are compared by value
 
 
 def identity(found: object, outer: tuple[object, ...] = ()) -> tuple[Any, ...]:
-    """What tells a function from others: servers make one anew, of the same code, for each connection.
+    """Return a tuple that is equal for two functions with the same code, defaults and closure.
 
-    `outer` are the functions that it was found in, which it may refer to itself.
+    `outer` are the functions that contain this one. It may refer back to them, so they are not followed again.
     """
     if isinstance(found, PLAIN):
         return type(found), found
@@ -45,5 +45,5 @@ def identity(found: object, outer: tuple[object, ...] = ()) -> tuple[Any, ...]:
 def contents(cell: CellType) -> object:
     try:
         return cell.cell_contents
-    except ValueError:  # nothing yet
+    except ValueError:  # the cell is still empty
         return None

@@ -1,4 +1,4 @@
-"""A lock between the threads of one process, which a forked process never finds taken."""
+"""A lock between the threads of one process, which is never locked in a newly forked process."""
 
 import os
 import threading
@@ -6,10 +6,10 @@ import weakref
 
 
 class ProcessLock:
-    """A `threading.Lock` for each process: a thread that held it at a fork is not in the child.
+    """One `threading.Lock` for each process, because a thread that holds a lock at a fork does not exist in the child.
 
-    The one of this process is found by its id, because other code may need it in a hook of
-    `os.register_at_fork()` that runs before the one below.
+    It is looked up by process id, because other hooks of `os.register_at_fork()` may need the lock before
+    the hook below runs.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class ProcessLock:
         return found
 
     def after_fork(self) -> None:
-        """Another process may have had this id, in another namespace of ids for example."""
+        """Forget all locks: an earlier process may have had the same id, for example in another PID namespace."""
         self._of_process = {}
 
 

@@ -1,4 +1,4 @@
-"""uvicorn's worker for gunicorn, whose contexts every worker resumes on: for `worker_class`."""
+"""uvicorn's worker class for gunicorn, which calls the hook `ssl_context`: name it as `worker_class`."""
 
 from typing import Any
 
@@ -9,10 +9,11 @@ from pysidctx.servers.gunicorn_hook import hook_of
 
 
 class UvicornWorker(uvicorn_worker.UvicornWorker):  # type: ignore[misc]
-    """Calls gunicorn's hook `ssl_context`, which uvicorn does not know; `ssl_context_factory` where none is set.
+    """uvicorn's worker, which also calls gunicorn's hook `ssl_context`; uvicorn's own class does not.
 
-    It needs the package uvicorn-worker, and uvicorn 0.47 or later. A subclass may name another hook
-    `(config, default_factory)` in its attribute `ssl_context_factory`.
+    If the configuration sets no hook, it calls `pysidctx.servers.ssl_context_factory`. A subclass can replace
+    that by a hook `(config, default_factory)` in its attribute `ssl_context_factory`. Needs the package
+    uvicorn-worker, and uvicorn 0.47 or later.
     """
 
     calls_ssl_context = True
@@ -20,7 +21,7 @@ class UvicornWorker(uvicorn_worker.UvicornWorker):  # type: ignore[misc]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        if self.cfg.is_ssl:  # for uvicorn, a hook alone means that there is to be TLS
+        if self.cfg.is_ssl:  # uvicorn turns TLS on as soon as a hook is set
             self.config.ssl_context_factory = self._ssl_context
 
     def _ssl_context(self, config: Any, default_factory: Any) -> Any:

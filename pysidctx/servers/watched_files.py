@@ -1,4 +1,4 @@
-"""The files that SSLContexts are built from: which ones are read, and whether they have changed since."""
+"""The files from which SSLContexts are built: detect which files are read, and whether they have changed."""
 
 import _ssl
 import hashlib
@@ -14,15 +14,15 @@ from typing import Any, Callable, Optional
 from pysidctx.private_files import open_at_once
 from pysidctx.servers.process_lock import ProcessLock
 
-# Python's own class: gevent, truststore and others put subclasses in its place.
+# Python's own class. gevent, truststore and others replace ssl.SSLContext by a subclass.
 CONTEXT: Any = next(kind for kind in ssl.SSLContext.__mro__ if kind.__base__ is _ssl._SSLContext)
 
-# Within this time of a change, in nanoseconds, a file system may give another one the same time.
+# Two changes within this time, in nanoseconds, may get the same time stamp from a file system.
 GRAIN = 2 * 10**9
 
 
 class WatchedFile:
-    """A file, or a folder with what is in it, as it is now: made before somebody reads it."""
+    """The state of a file, or of a folder and the files in it. Create it before the file is read."""
 
     def __init__(self, path: Any) -> None:
         self.path = path
@@ -42,15 +42,15 @@ class WatchedFile:
 
 
 def status(path: Any) -> Optional[tuple[Any, ...]]:
-    """What tells a file from what it is after it was rewritten or replaced; None where there is none.
+    """Return values that change when the file is rewritten or replaced; None if the file does not exist.
 
-    It has the time of the last change of status, because that of modification can be set, as tar and
-    cp do.
+    They include the time of the last status change, because programs such as tar and cp set the modification
+    time.
     """
     try:
         found = os.stat(path)
         inside = [entry.path for entry in os.scandir(path)] if stat.S_ISDIR(found.st_mode) else []
-    except (OSError, ValueError):  # such as a path with a zero byte
+    except (OSError, ValueError):  # ValueError for a path with a null byte
         return None
     return (found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns,
             *((name, status_of_entry(name)) for name in sorted(inside)))
@@ -69,7 +69,7 @@ def may_change_unseen(found: Optional[tuple[Any, ...]]) -> bool:
 
 
 def digest(path: Any) -> Optional[bytes]:
-    """Of a file's content, which may be a private key: no copy of it is left behind."""
+    """Hash a file's content. It may be a private key, so no copy of it remains in memory."""
     made = hashlib.sha256()
     chunk = bytearray(65536)
     try:
@@ -86,7 +86,7 @@ def digest(path: Any) -> Optional[bytes]:
 
 
 class FilesRead:
-    """The files that this thread has SSLContexts read, each as it was before it was read."""
+    """The files that SSLContexts read in this thread, each in its state before it was read."""
 
     def __init__(self, paths: Iterable[Any] = ()) -> None:
         self._files: dict[Any, WatchedFile] = {}
@@ -96,17 +96,17 @@ class FilesRead:
     def add(self, path: Any) -> None:
         try:
             path = os.fspath(path)
-        except TypeError:  # the caller is about to be told
+        except TypeError:  # SSLContext's method is about to raise it
             return
         if path not in self._files:
             self._files[path] = WatchedFile(path)
 
     def __iter__(self) -> Iterator[WatchedFile]:
-        return iter(self._files.copy().values())  # others may add some meanwhile
+        return iter(self._files.copy().values())  # other threads may add files during the iteration
 
     @contextmanager
     def noticing(self) -> Iterator[None]:
-        """While it is entered, what this thread loads into any SSLContext is added."""
+        """Inside this context manager, add each file that this thread loads into any SSLContext."""
         _reading.stack = (*stack(), self)
         start_noticing()
         try:
@@ -135,7 +135,7 @@ def verify_paths(cafile: Any = None, capath: Any = None, *rest: Any, **options: 
 
 
 def folders(capath: Any) -> list[Any]:
-    """OpenSSL takes several, with colons between."""
+    """Split a `capath`: OpenSSL accepts several folders, separated by colons."""
     capath = os.fspath(capath)
     return list(capath.split(b":" if isinstance(capath, bytes) else ":"))
 
@@ -150,13 +150,13 @@ def default_paths() -> Iterator[Any]:
     yield from folders(os.environ.get(paths.openssl_capath_env, paths.openssl_capath))
 
 
-# The methods that read files, and which ones by their arguments.
+# The methods that read files, each with a function that returns the paths for its arguments.
 READERS: dict[str, Callable[..., Iterator[Any]]] = {
     "load_cert_chain": certificate_paths, "load_verify_locations": verify_paths, "load_dh_params": parameter_paths,
     "set_default_verify_paths": default_paths,
 }
 
-# While any thread notices, CONTEXT has methods of ours, which look whether it is theirs that does.
+# While any thread is in noticing(), CONTEXT has replacement methods, which record files only in such a thread.
 _changing = ProcessLock()
 _count = 0
 _former: dict[str, Any] = {}
@@ -185,7 +185,7 @@ def stop_noticing() -> None:
 
 def put_back() -> None:
     for name, ours in tuple(_ours.items()):
-        if vars(CONTEXT).get(name) is not ours:  # somebody else has put one around it
+        if vars(CONTEXT).get(name) is not ours:  # other code has wrapped the method since
             continue
         former = _former[name]
         if former is None:
@@ -201,7 +201,7 @@ def reader(method: Callable[..., Any], paths: Callable[..., Iterator[Any]]) -> C
         if readers:
             try:
                 found = [path for path in paths(*arguments, **options) if path is not None]
-            except TypeError:  # the caller is about to be told
+            except TypeError:  # SSLContext's method is about to raise it
                 found = []
             for each in readers:
                 for path in found:
@@ -214,7 +214,7 @@ def reader(method: Callable[..., Any], paths: Callable[..., Iterator[Any]]) -> C
 
 
 def _after_fork() -> None:
-    """Of the threads that were noticing there is at most this one."""
+    """In the child, only the forking thread can still be in noticing()."""
     global _count
     if _count:
         _count = len(stack())

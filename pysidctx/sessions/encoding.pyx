@@ -20,26 +20,26 @@ from pysidctx.openssl_compat cimport SSL_SESSION_get_time
 
 bind_openssl()
 
-# Seconds to the end of what datetime and timedelta can tell.
+# The largest values, in seconds, that datetime and timedelta can represent.
 cdef long long TIME_MAX = 253402300799
 cdef long long TIMEOUT_MAX = 86399999913600
 
 
 cdef SSL_SESSION *session_from_der(const unsigned char *data, Py_ssize_t length) except NULL:
-    """The session that `data` is, and nothing else; the reference is the caller's. SessionError."""
+    """Decode one session, without any data after it. The caller owns the reference. Raises SessionError."""
     cdef const unsigned char *end = data
     cdef SSL_SESSION *session = d2i_SSL_SESSION(NULL, &end, length)
     if session is NULL:
         ERR_clear_error()
         raise SessionError(
-            f"these {length} bytes are not a session in DER: pass what to_der() has returned")
+            f"these {length} bytes are not a session in DER format: pass the bytes that to_der() has returned")
     if end - data != length:
         SSL_SESSION_free(session)
-        raise SessionError(f"{length - (end - data)} bytes follow the session: pass it alone")
+        raise SessionError(f"{length - (end - data)} extra bytes follow the session: pass only those of the session")
     if not (0 <= SSL_SESSION_get_time(session) <= TIME_MAX
             and 0 <= SSL_SESSION_get_timeout(session) <= TIMEOUT_MAX):
         SSL_SESSION_free(session)
-        raise SessionError("this session's time or timeout is out of range: make a new one")
+        raise SessionError("this session's time or timeout is out of range: establish a new session")
     return session
 
 
@@ -48,9 +48,9 @@ cdef bytes session_to_der(SSL_SESSION *session):
 
 
 cdef SSL_SESSION *session_from_pem(const unsigned char *data, Py_ssize_t length) except NULL:
-    """The session in the one block of `data`, which text may precede; as session_from_der()."""
+    """Like session_from_der(), but decode the only PEM block in `data`. Text may precede it."""
     if length > INT_MAX:
-        raise SessionError(f"{length} bytes are too many for a session: pass one alone")
+        raise SessionError(f"{length} bytes are too long for a session: pass only the PEM block of one session")
     cdef BIO *bio = <BIO *> check_pointer(BIO_new_mem_buf(data, <int> length),
                                           b"BIO_new_mem_buf()")
     try:
@@ -66,12 +66,13 @@ cdef SSL_SESSION *session_from_bio(BIO *bio) except NULL:
     cdef long length = 0
     if not PEM_read_bio(bio, &name, &header, &data, &length):
         ERR_clear_error()
-        raise SessionError("there is no whole block of PEM: pass what to_pem() has returned")
+        raise SessionError("there is no complete PEM block: pass the text that to_pem() has returned")
     try:
         if strcmp(name, PEM_STRING_SSL_SESSION) != 0:
-            raise SessionError(f"this is PEM of another thing, not {PEM_STRING_SSL_SESSION.decode()}")
+            raise SessionError(f"this PEM block is not labelled {PEM_STRING_SSL_SESSION.decode()}: pass the text that "
+                               "to_pem() has returned")
         if header[0] != 0:
-            raise SessionError("this session is encrypted, or has headers: pass it without")
+            raise SessionError("this PEM block is encrypted or has headers: pass a block without headers")
         refuse_more(bio)
         return session_from_der(data, length)
     finally:
@@ -85,12 +86,12 @@ cdef int refuse_more(BIO *bio) except -1:
     cdef Py_ssize_t i, length = text_of(bio, &rest)
     for i in range(length):
         if rest[i] not in b" \t\r\n":
-            raise SessionError(f"{length - i} bytes follow the session's block of PEM: pass it alone")
+            raise SessionError(f"{length - i} extra bytes follow the session's PEM block: pass only the block")
     return 0
 
 
 cdef BIO *session_to_pem(SSL_SESSION *session) except NULL:
-    """A new BIO with the text for text_of(); BIO_free() wipes it."""
+    """Return a new BIO with the text for text_of(). BIO_free() overwrites it."""
     cdef unsigned char *data = NULL
     cdef int length = check(i2d_SSL_SESSION(session, &data), b"i2d_SSL_SESSION()")
     cdef BIO *bio = NULL
@@ -106,7 +107,7 @@ cdef BIO *session_to_pem(SSL_SESSION *session) except NULL:
 
 
 cdef Py_ssize_t text_of(BIO *bio, const unsigned char **text) noexcept:
-    """The length of what a memory BIO still holds, and in `text` where: its own, until it is freed."""
+    """Return the length of the data in a memory BIO, and set `text` to it. The BIO owns it until it is freed."""
     cdef char *data = NULL
     cdef Py_ssize_t length = BIO_get_mem_data(bio, &data)
     text[0] = <const unsigned char *> data

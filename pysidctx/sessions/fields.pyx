@@ -1,4 +1,4 @@
-"""What a session tells of itself."""
+"""Read the fields of a session."""
 
 from libc.string cimport memcmp
 
@@ -23,13 +23,13 @@ _PROTOCOLS = {
 
 
 cdef str protocol_of(SSL_SESSION *session):
-    """As SSLSocket.version() has it."""
+    """Return the protocol version in the format of SSLSocket.version()."""
     cdef int version = SSL_SESSION_get_protocol_version(session)
     return _PROTOCOLS.get(version, f"unknown (0x{version:04x})")
 
 
 cdef bint is_marked(SSL_SESSION *session) noexcept:
-    """Whether OpenSSL has marked it: it could be resumed, if it were not for that."""
+    """Whether OpenSSL has marked a session as not resumable that otherwise could be resumed."""
     cdef unsigned int length
     SSL_SESSION_get_id(session, &length)
     return (not SSL_SESSION_is_resumable(session)
@@ -38,8 +38,8 @@ cdef bint is_marked(SSL_SESSION *session) noexcept:
 
 cdef object refusal_of_marked():
     return SessionError(
-        "OpenSSL has marked this session as not resumable, because its connection failed or was "
-        "dropped: take it from a connection that is open, before it is closed")
+        "OpenSSL has marked this session as not resumable, because its connection failed or was not shut "
+        "down properly: call Session.of() while the connection is open")
 
 
 cdef bint has_id_context(SSL_SESSION *session, const unsigned char *expected,
@@ -56,6 +56,6 @@ cdef bytes id_context_of(SSL_SESSION *session):
 
 
 cdef object certificate_of(SSL_SESSION *session):
-    """The peer's certificate in DER; None where it showed none."""
+    """Return the peer's certificate in DER format, or None if it presented none."""
     cdef X509 *certificate = SSL_SESSION_get0_peer(session)
     return None if certificate is NULL else der_of(<i2d_of_void *> i2d_X509, certificate, b"i2d_X509()")

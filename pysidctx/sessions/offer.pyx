@@ -1,7 +1,7 @@
-"""Giving a client's connection a session to resume, and what is to be checked before.
+"""Offer a session on a client's connection, after checking whether the connection may resume it.
 
-A resumed handshake checks neither the peer's certificate nor its name: they are as they were when
-the session was made. So what this connection would ask is asked of the session here.
+A resumed handshake checks neither the peer's certificate nor its name; both remain those of the full handshake.
+This module therefore applies the checks of the new connection to the session.
 """
 
 from libc.time cimport time
@@ -27,10 +27,9 @@ from pysidctx.sessions.peer cimport checks_name, host_of, is_checked, is_same, n
 bind_openssl()
 
 cdef int resume(PyObject *connection, SSL_SESSION *session, bint any_host) except -1:
-    """Have the connection, a result of connection_of(), offer `session`. SessionError.
+    """Offer `session` on a connection, which is a result of connection_of(). Raises SessionError.
 
-    It gets a copy: OpenSSL may mark a connection's session as not resumable, `session` stays as
-    it is.
+    The connection gets a copy, because OpenSSL may mark a connection's session as not resumable.
     """
     cdef SSL *ssl = SSL_of(connection)
     refuse_wrong_moment(ssl)
@@ -50,11 +49,12 @@ cdef int resume(PyObject *connection, SSL_SESSION *session, bint any_host) excep
 
 cdef int refuse_wrong_moment(SSL *ssl) except -1:
     if SSL_is_server(ssl):
-        raise SessionError("this is a server's connection: servers resume what clients offer")
+        raise SessionError("this is a server's connection, but only clients offer sessions: call resume_on() on the "
+                           "client's connection")
     if not SSL_in_before(ssl):
         raise SessionError(
-            "the handshake of this connection has begun: a session is offered with its first "
-            "message. With SSLContext.wrap_socket(), say do_handshake_on_connect=False")
+            "the handshake of this connection has begun, but a session must be offered in its first message: call "
+            "resume_on() before the handshake. With SSLContext.wrap_socket(), pass do_handshake_on_connect=False")
     return 0
 
 
@@ -65,44 +65,45 @@ cdef int refuse_not_resumable(SSL_SESSION *session) except -1:
         raise refusal_of_marked()
     if SSL_SESSION_get_protocol_version(session) == TLS1_3_VERSION:
         raise SessionError(
-            "this session has no ticket: in TLS 1.3 they come after the handshake. Read from the "
-            "connection first, then take its session")
-    raise SessionError("this session has neither an id nor a ticket: the server does not resume")
+            "this session has no ticket: in TLS 1.3, the server sends tickets after the handshake. Read from the "
+            "connection before you call Session.of()")
+    raise SessionError("this session has neither an id nor a ticket: the server does not support resumption, so make a "
+                       "full handshake")
 
 
 cdef int refuse_excluded_protocol(SSL *ssl, SSL_SESSION *session) except -1:
     if not allows(ssl, SSL_SESSION_get_protocol_version(session)):
         raise SessionError(
-            f"this connection excludes {protocol_of(session)}, which the session is for: see "
-            "minimum_version, maximum_version and options of its SSLContext")
+            f"this session uses {protocol_of(session)}, which this connection does not allow: change "
+            "minimum_version, maximum_version or options of its SSLContext, or make a full handshake")
     return 0
 
 
 cdef int refuse_ticket_not_sent(SSL *ssl, SSL_SESSION *session) except -1:
-    """Where OpenSSL's clients leave a ticket out in silence."""
+    """Raise SessionError if OpenSSL's client would omit the ticket without an error."""
     cdef long age
     if not SSL_SESSION_has_ticket(session):
         return 0
     if SSL_SESSION_get_protocol_version(session) == TLS1_3_VERSION:
-        # As OpenSSL counts: it may have been rounded up.
+        # Like OpenSSL, whose time stamp may have been rounded up.
         age = time(NULL) - SSL_SESSION_get_time(session) - 1
         if age > <long> SSL_SESSION_get_ticket_lifetime_hint(session):
             raise SessionError(
-                f"the ticket of this session is {age} s old, and was valid for "
-                f"{SSL_SESSION_get_ticket_lifetime_hint(session)} s: make a full handshake")
+                f"the ticket of this session is {age} seconds old, but its lifetime was "
+                f"{SSL_SESSION_get_ticket_lifetime_hint(session)} seconds: make a full handshake")
     elif SSL_get_options(ssl) & SSL_OP_NO_TICKET:
         raise SessionError(
-            "this session has a ticket, and this connection sends none, because the options of its "
-            "SSLContext have OP_NO_TICKET: clear it there (ctx.options &= ~ssl.OP_NO_TICKET)")
+            "this session needs its ticket, but this connection sends none, because the options of its SSLContext "
+            "contain OP_NO_TICKET: clear the option with ctx.options &= ~ssl.OP_NO_TICKET")
     return 0
 
 
 cdef bint allows(SSL *ssl, int version) noexcept:
     cdef const SSL_METHOD *method = SSL_get_ssl_method(ssl)
     if method is not TLS_client_method() and method is not TLS_method():
-        return SSL_version(ssl) == version  # a method for one version has no other
-    cdef int least = SSL_get_min_proto_version(ssl)  # 0: the least there is
-    cdef int most = SSL_get_max_proto_version(ssl)   # 0: the latest there is
+        return SSL_version(ssl) == version  # a method for a single version supports no other
+    cdef int least = SSL_get_min_proto_version(ssl)  # 0: the lowest version that OpenSSL supports
+    cdef int most = SSL_get_max_proto_version(ssl)   # 0: the highest version that OpenSSL supports
     if version == TLS1_3_VERSION:
         excluding = SSL_OP_NO_TLSv1_3
     elif version == TLS1_2_VERSION:
@@ -122,36 +123,36 @@ cdef int refuse_other_host(PyObject *connection, SSL_SESSION *session) except -1
     name = (<object> connection).server_hostname
     if filed is None:
         raise SessionError(
-            "this session does not say for which host it was made: say host= where you take it, or "
-            "any_host=True")
+            "this session does not record the host with which it was established: pass host to Session.of(), or "
+            "any_host=True to resume_on()")
     if name is None or not is_same(filed, name):
         raise SessionError(
-            f"this session was made for {filed}, the connection is to {name or 'no host by name'}: "
-            "a resumed handshake checks no certificate. Where one service has both names, say "
-            "any_host=True")
+            f"this session was established with {filed}, but the connection is to {name or 'a host without a name'}, "
+            "and a resumed handshake verifies no certificate. If both names belong to one service, pass "
+            "any_host=True to resume_on()")
     if not is_checked(session) and checks_name(connection):
         raise SessionError(
-            f"nobody checked that the peer of this session is {filed}, as this connection does: have "
-            "check_hostname set where the session is made, or say host= where you take it")
+            f"this connection checks the peer's host name, but nothing has checked that the peer of this session is "
+            f"{filed}: set check_hostname on the SSLContext that establishes the session, or pass host to Session.of()")
     return 0
 
 
 cdef int set_session(SSL *ssl, SSL_SESSION *session) except -1:
-    """Set `session` and its id context on `ssl`, or leave both as they were."""
+    """Set `session` and its id context on `ssl`. On failure, both are unchanged."""
     cdef SSL_SESSION *former = SSL_get1_session(ssl)
     cdef long former_result = SSL_get_verify_result(ssl)
     cdef unsigned int length
     cdef const unsigned char *sid_ctx = SSL_SESSION_get0_id_context(session, &length)
     try:
         check(SSL_set_session(ssl, session), b"SSL_set_session()")
-        # A session's verify result can be read from no other place.
+        # OpenSSL has no function that reads the verify result of a session, only that of a connection.
         if SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER and not is_verified(ssl, session):
             check(SSL_set_session(ssl, former), b"SSL_set_session()")
             SSL_set_verify_result(ssl, former_result)
             raise SessionError(
-                "the certificate of this session's peer was not verified when it was made, and this "
-                "connection demands that: make a full handshake")
-        # What OpenSSL compares when the server resumes.
+                "this connection requires a verified certificate, but the peer's certificate was not verified when "
+                "this session was established: make a full handshake")
+        # OpenSSL compares this with the session's id context when the server resumes.
         return check(SSL_set_session_id_context(ssl, sid_ctx, length),
                      b"SSL_set_session_id_context()")
     finally:

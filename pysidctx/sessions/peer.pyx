@@ -1,4 +1,4 @@
-"""For which host a client's session was made, and whether anybody checked that its peer is that.
+"""The host with which a client's session was established, and whether the peer's name was checked.
 
 OpenSSL has a place for the host's name in a session, but files it only where the server has
 acknowledged it. Here the connection's own name is filed. OpenSSL hands it on to the tickets of
@@ -18,26 +18,26 @@ from pysidctx.openssl_compat cimport checks_host
 
 bind_openssl()
 
-# On a session: whether its peer's name was checked; NULL where that is not known. OpenSSL copies it
-# with the session; there is nothing to free.
+# In a session's ex_data: whether its peer's name was checked; NULL if unknown. OpenSSL copies the value with the
+# session, and there is nothing to free.
 cdef int verdict_index
 cdef char checked, unchecked
 
 
 cdef str host_of(SSL_SESSION *session):
-    """The name that is filed in `session`; None where there is none."""
+    """Return the host name that is stored in `session`, or None."""
     cdef const char *name = SSL_SESSION_get0_hostname(session)
-    # Programs may send any bytes for a name.
+    # Other programs may store arbitrary bytes as a name.
     return None if name is NULL else (<bytes> name).decode("ascii", "backslashreplace")
 
 
 cdef bint is_checked(SSL_SESSION *session) noexcept:
-    """Whether the peer had a certificate for the name, as far as is known."""
+    """Whether the peer is known to have had a certificate for the name."""
     return SSL_SESSION_get_ex_data(session, verdict_index) is not &unchecked
 
 
 cdef int note_checked(SSL_SESSION *session, bint was_checked) except -1:
-    """For `session`, and for those that come of it when it is resumed."""
+    """Record the result for `session`, and for the sessions that result from resuming it."""
     return check(SSL_SESSION_set_ex_data(session, verdict_index,
                                          &checked if was_checked else &unchecked),
                  b"SSL_SESSION_set_ex_data()")
@@ -48,17 +48,17 @@ cdef bint is_same(str host, str other):
 
 
 cdef bint checks_name(PyObject *connection) except -1:
-    """Whether a client's connection checks, in a full handshake, that its peer has the name."""
+    """Whether a client's connection checks the peer's name in a full handshake."""
     cdef int checks = checks_host(SSL_get0_param(SSL_of(connection)))
-    # The context's own is what the connection was made with, unless it was changed since.
+    # The connection was created with the setting of the context, unless that was changed since.
     return (<object> connection).context.check_hostname if checks < 0 else checks
 
 
 cdef int file_host_of(SSL_SESSION *session, PyObject *connection) except -1:
-    """After a client's handshake, with `session`."""
+    """Record, after a client's handshake that has resulted in `session`, whether the peer's name was checked."""
     if SSL_session_reused(SSL_of(connection)):
-        # The host is that of the full handshake. Where `ssl` has set the session, nobody noted
-        # more; both connections are of one context.
+        # The host is that of the full handshake. If Python's `ssl` has offered the session, nothing else was recorded,
+        # but both connections belong to the same context.
         if SSL_SESSION_get_ex_data(session, verdict_index) is not NULL:
             return 1
     else:
@@ -73,18 +73,18 @@ cdef int file_host(SSL_SESSION *session, object name) except -1:
 
 
 cdef int file_given_host(SSL_SESSION *session, object host) except -1:
-    """The user answers for `host`. TypeError, ValueError; SessionError where another one is filed."""
+    """Record `host`, for which the user vouches. Raises TypeError, ValueError, and SessionError if it contradicts."""
     name = as_server_hostname(host)
     filed = host_of(session)
     if filed is not None and not is_same(filed, name):
         raise SessionError(
-            f"this session was made for {filed}, not for {host}: pass host={filed!r}, or leave host= out")
+            f"this session was established with {filed}, not with {host}: pass host={filed!r}, or omit host")
     file_host(session, name)
     return note_checked(session, True)
 
 
 cdef str as_server_hostname(object host):
-    """As `ssl` encodes it."""
+    """Encode a host name as Python's `ssl` does."""
     if not isinstance(host, str):
         raise TypeError(f"host must be a str, not {type(host).__name__}")
     if not host or "\0" in host:

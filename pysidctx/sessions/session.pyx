@@ -40,10 +40,10 @@ bind_openssl()
 
 ctypedef SSL_SESSION *(*reader)(const unsigned char *data, Py_ssize_t length) except NULL
 
-# Many times the size of a session with a ticket and certificates.
-SESSION_FILE = private_files.Content("a session", SessionError, 1 << 20, ", or say shared=True")
+# This is many times the size of a session with a ticket and certificates.
+SESSION_FILE = private_files.Content("a session", SessionError, 1 << 20, ", or pass shared=True")
 
-# Sessions are made with it, and it is known here alone.
+# The class methods pass this private token to create a Session.
 cdef object made_here = object()
 
 
@@ -65,7 +65,8 @@ cdef class Session:
 
     def __cinit__(self, token=None):
         if token is not made_here:
-            raise TypeError("take a Session with Session.of(), from_der(), from_pem() or load()")
+            raise TypeError("Session() cannot be called: use Session.of(), Session.from_der(), Session.from_pem() or "
+                            "Session.load()")
 
     def __dealloc__(self):
         SSL_SESSION_free(self.session)
@@ -157,7 +158,7 @@ cdef class Session:
             return taken(content, id_context, host, session_from_pem)
 
     def to_der(self):
-        """Return the session in DER, as bytes with its secret in them, which nobody wipes.
+        """Return the session in DER format, as bytes. They contain its secret and are not overwritten afterwards.
 
         The host is left out where the peer's name was not checked, so that resuming it after reading
         asks for `host`. Raises SessionError where OpenSSL has marked the session as not resumable: the
@@ -328,8 +329,8 @@ cdef class Session:
                 f"id_context={self.id_context} hostname={self.hostname!r} resumable={self.resumable}>")
 
     def __reduce__(self):
-        raise TypeError("a Session cannot be pickled, because its secret would be in the pickle: write "
-                        "it with to_der() or save() where it is safe")
+        raise TypeError("a Session cannot be pickled, because the pickle would contain its secret: use to_der() or "
+                        "save(), and protect the result")
 
 
 cdef const char *SOURCES = b"ssl.SSLSocket, ssl.SSLObject or ssl.SSLSession"
@@ -361,35 +362,35 @@ cdef Session of_connection(object source):
 
 
 cdef SSL_SESSION *finished_session(SSL *ssl) except NULL:
-    """The connection's own."""
+    """Return the session of the connection, which owns it."""
     cdef SSL_SESSION *session = SSL_get_session(ssl)
     if session is not NULL and SSL_is_init_finished(ssl):
         return session
     # An error takes OpenSSL back into the handshake, without moving on in it.
     if SSL_get_state(ssl) == TLS_ST_OK:
         raise SessionError("this connection has failed since its handshake, or its peer has closed it without "
-                           "close_notify: take the session of a connection before that")
-    raise SessionError("the handshake of this connection is not finished: take its session then")
+                           "close_notify: call Session.of() before that")
+    raise SessionError("the handshake of this connection is not finished: call Session.of() after the handshake")
 
 
 cdef Session bound(Session made, object host):
-    """The same, new Session, for `host` where the user names one."""
+    """Record `host`, if the user passes one, in a new Session, and return that Session."""
     if host is not None:
         file_given_host(made.session, host)
     return made
 
 
 cdef Session taken(object data, object id_context, object host, reader read):
-    """The Session that `read` finds in `data`, if it has the id context."""
+    """Decode a Session from `data` with the function `read`, and check its id context."""
     cdef unsigned char expected[SSL_MAX_SID_CTX_LENGTH]
     cdef Py_ssize_t length = -1 if id_context is None else copy_sid_ctx(id_context, expected)
     cdef Session made = Session.__new__(Session, made_here)
     made.session = session_in(data, read)
     if length >= 0 and not has_id_context(made.session, expected, length):
         raise WrongContextError(
-            f"this session's id context is {made.id_context}, not {expected[:length]} as expected: it belongs to "
-            "another application. To move it on purpose, read it with the id context that it has and "
-            "use with_id_context()")
+            f"this session's id context is {made.id_context}, not {expected[:length]} as expected, so it belongs to "
+            "another application. To use it there on purpose, read it with its own id context and call "
+            "with_id_context()")
     return bound(made, host)
 
 
@@ -398,7 +399,7 @@ cdef SSL_SESSION *session_in(object data, reader read) except NULL:
     try:
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     except (BufferError, TypeError):
-        raise TypeError("a session is read from contiguous bytes-like data, not "
+        raise TypeError("a session can only be read from a contiguous bytes-like object, not from "
                         f"{type(data).__name__}") from None
     try:
         return read(<const unsigned char *> view.buf, view.len)
@@ -407,7 +408,7 @@ cdef SSL_SESSION *session_in(object data, reader read) except NULL:
 
 
 cdef Session writable(Session session):
-    """What may be written of `session`: itself, or where nobody checked the host, a copy without that."""
+    """Return the session to write: `session`, or a copy without the host name if that was not checked."""
     cdef Session copy
     if is_marked(session.session):
         raise refusal_of_marked()

@@ -1,10 +1,10 @@
-"""What OpenSSL calls for tickets: the keys are those of the connection's listener, and what comes back is looked at.
+"""OpenSSL's ticket callbacks, which encrypt with the keys of a connection's listener and check what was decrypted.
 
-A ticket carries the time of its full handshake and when the client's certificates end, which TLS 1.3 would forget at
-each renewal. The key callback is told neither an argument nor the SSL_CTX whose callback it is, which is the one that
-the connection was created with; that may have been switched since. The other two callbacks for tickets have an
-argument: the one notes it on the connection before a ticket is encrypted, the other looks at what was decrypted
-without.
+A ticket carries the time of its full handshake and the time at which the client's certificates expire: TLS 1.3 would
+lose both at each renewal. A listener is the SSL_CTX that created a connection; the connection may have been switched to
+another one since. OpenSSL passes the key callback neither an argument nor the listener. It passes an argument to the
+other two ticket callbacks: one records it on the connection before a ticket is encrypted, and the other checks a ticket
+that was decrypted before the listener was known.
 """
 
 from libc.stdint cimport uint64_t
@@ -42,16 +42,16 @@ from pysidctx.tickets.times cimport Times, read_times
 bind_openssl()
 
 
-# Kept on an SSL_CTX once it has the callbacks; owned by it, freed with it.
+# Stored in an SSL_CTX's ex_data when the callbacks are installed; the SSL_CTX owns it and frees it.
 cdef struct ListenerKeys:
     SSL_CTX *ctx
-    shared_pointer ring  # a Keyring, held; never NULL
-    long timeout         # the SSL_CTX's own, seconds
+    shared_pointer ring  # a Keyring, of which this holds a reference; never NULL
+    long timeout         # the session timeout to restore, in seconds
 
 cdef enum:
-    BUILTIN_LENGTH = 80     # bytes, of OpenSSL's own keys for an SSL_CTX
-    IV_LENGTH = 16          # bytes, with AES
-    # How much later than by our clock a full handshake may have been, in seconds, where keys have no
+    BUILTIN_LENGTH = 80     # bytes of the keys that OpenSSL generates for an SSL_CTX
+    IV_LENGTH = 16          # bytes, for AES
+    # How far, in seconds, the time of a full handshake may lie ahead of this clock, if the keys have no
     # period.
     SKEW = 300
 
@@ -60,9 +60,9 @@ cdef EVP_CIPHER *aes256 = <EVP_CIPHER *> check_pointer(fetched_aes256(), b"EVP_C
 
 
 cdef int use_keyring(SSL_CTX *ctx, Keyring *ring) except -1:
-    """Have connections that `ctx` creates use these keys. Calls for one `ctx` must not overlap."""
+    """Make the connections that `ctx` creates use these keys. Calls for one `ctx` must not overlap."""
     cdef ListenerKeys *keys = listener_keys_of(ctx)
-    # Its callback notes for which SSL_CTX an id context is chosen.
+    # Its ClientHello callback records for which SSL_CTX an id context was chosen.
     cdef Listener *listener = listener_made(ctx)
     hold_keyring(ring)
     if keys is NULL:
@@ -81,9 +81,9 @@ cdef int use_keyring(SSL_CTX *ctx, Keyring *ring) except -1:
 
 
 cdef bint stop_using(SSL_CTX *ctx, Keyring *ring) except -1:
-    """Have them use OpenSSL's own again; False where they did not use `ring`.
+    """Make the connections of `ctx` use OpenSSL's own keys again. Returns False if they did not use `ring`.
 
-    The callbacks stay: a handshake may be about to call them.
+    The callbacks stay installed: a handshake may be about to call them.
     """
     cdef ListenerKeys *keys = listener_keys_of(ctx)
     cdef Keyring *own
@@ -97,13 +97,16 @@ cdef bint stop_using(SSL_CTX *ctx, Keyring *ring) except -1:
 
 
 cdef Keyring *keyring_of(SSL_CTX *ctx) noexcept nogil:
-    """What they use; NULL where that was always OpenSSL's own. No other call for `ctx` meanwhile."""
+    """Return the Keyring that the connections of `ctx` use; NULL if it never had keys but OpenSSL's own.
+
+    Calls for one `ctx` must not overlap.
+    """
     cdef ListenerKeys *keys = listener_keys_of(ctx)
     return NULL if keys is NULL else <Keyring *> shared_load(&keys.ring)
 
 
 cdef ListenerKeys *install_callbacks(SSL_CTX *ctx, Keyring *ring) except NULL:
-    """Takes over the caller's hold on `ring`, unless it raises."""
+    """Install the ticket callbacks. Takes over the caller's reference to `ring`, unless it raises."""
     cdef ListenerKeys *keys = <ListenerKeys *> check_pointer(
         OPENSSL_zalloc(sizeof(ListenerKeys)), b"OPENSSL_zalloc()")
     keys.ctx = ctx
@@ -114,8 +117,8 @@ cdef ListenerKeys *install_callbacks(SSL_CTX *ctx, Keyring *ring) except NULL:
     except BaseException:
         OPENSSL_free(keys)
         raise
-    # They cannot fail. A handshake in another thread may run any of them at once: first what tells
-    # the key callback whose keys it is to use.
+    # These calls cannot fail. A handshake in another thread may run each callback as soon as it is set: the
+    # key callback comes last, because the ticket callback tells it which keys to use.
     atomic_thread_fence(memory_order_release)
     SSL_CTX_set_session_ticket_cb(ctx, on_ticket_made, on_ticket_read, keys)
     SSL_CTX_sess_set_new_cb(ctx, on_session_made)
@@ -125,7 +128,7 @@ cdef ListenerKeys *install_callbacks(SSL_CTX *ctx, Keyring *ring) except NULL:
 
 
 cdef Keyring *builtin_keyring(SSL_CTX *ctx) except NULL:
-    """The keys that `ctx` has without ours, in a Keyring whose one reference is the caller's."""
+    """Return OpenSSL's own keys of `ctx` in a new Keyring, whose only reference the caller owns."""
     cdef unsigned char keys[BUILTIN_LENGTH]
     cdef TicketKey key
     cdef Keyring *ring = NULL
@@ -151,18 +154,21 @@ cdef inline ListenerKeys *listener_keys_of(SSL_CTX *ctx) noexcept nogil:
 
 
 cdef inline Keyring *ring_of(ListenerKeys *keys) noexcept nogil:
-    """Between enter_lookup() and leave_lookup()."""
+    """Only between enter_lookup() and leave_lookup()."""
     return <Keyring *> shared_load(&keys.ring)
 
 
 cdef bint note_creator(SSL *ssl, ListenerKeys *keys) noexcept nogil:
-    """Which SSL_CTX created `ssl`, for good: it lives as long as the connection."""
+    """Record permanently which SSL_CTX created `ssl`: it lives as long as the connection."""
     return (SSL_get_ex_data(ssl, creator_index) is keys
             or SSL_set_ex_data(ssl, creator_index, keys))
 
 
 cdef Keyring *ring_for(SSL *ssl) noexcept nogil:
-    """Between enter_lookup() and leave_lookup(): what was noted, else a guess that others must look at."""
+    """Return the Keyring of the SSL_CTX that created `ssl`. Only between enter_lookup() and leave_lookup().
+
+    If note_creator() has not recorded that SSL_CTX, this is a guess: on_ticket_made() and on_ticket_read() verify it.
+    """
     cdef ListenerKeys *keys = <ListenerKeys *> SSL_get_ex_data(ssl, creator_index)
     cdef Connection *connection
     if keys is NULL:
@@ -178,7 +184,7 @@ cdef int on_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIP
                        TICKET_MAC *mac, int enc) noexcept nogil:
     """See SSL_CTX_set_tlsext_ticket_key_evp_cb(3)."""
     cdef TicketKey key
-    atomic_thread_fence(memory_order_acquire)  # pairs with install_callbacks()'s
+    atomic_thread_fence(memory_order_acquire)  # pairs with the fence in install_callbacks()
     if enc:
         return encrypt_ticket(ssl, name, iv, ctx, mac, &key)
     return decrypt_ticket(ssl, name, iv, ctx, mac, &key)
@@ -186,7 +192,7 @@ cdef int on_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIP
 
 cdef int encrypt_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *ctx,
                         TICKET_MAC *mac, TicketKey *key) noexcept nogil:
-    """1, or -1 to end the handshake."""
+    """Return 1, or -1 to abort the handshake."""
     cdef atomic_size_t *inside = enter_lookup()
     cdef Keyring *ring = ring_for(ssl)
     cdef const TicketKey *found = current_key(ring, unix_time()) if ring is not NULL else NULL
@@ -207,7 +213,7 @@ cdef int encrypt_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CI
 
 cdef int decrypt_ticket(SSL *ssl, const unsigned char *name, const unsigned char *iv,
                         EVP_CIPHER_CTX *ctx, TICKET_MAC *mac, TicketKey *key) noexcept nogil:
-    """1, or 2 if the client is to be given a fresh ticket; 0 for a full handshake."""
+    """Return 1, or 2 if the client is to be given a new ticket, or 0 for a full handshake."""
     cdef bint renew = False
     cdef bint done
     if not copy_key(ssl, name, key, &renew):
@@ -216,10 +222,10 @@ cdef int decrypt_ticket(SSL *ssl, const unsigned char *name, const unsigned char
             and ticket_mac_init(mac, key.hmac, key.length) > 0)
     OPENSSL_cleanse(key, sizeof(TicketKey))
     if not done:
-        # No error may be left behind where the handshake goes on, which began with an empty queue.
+        # The handshake continues, so no error may remain in the queue, which was empty when it began.
         ERR_clear_error()
         return 0
-    # A client of TLS 1.3 uses a ticket once (RFC 8446, appendix C.4).
+    # A TLS 1.3 client uses each ticket once (RFC 8446, appendix C.4).
     return 2 if renew or SSL_version(ssl) == TLS1_3_VERSION else 1
 
 
@@ -231,7 +237,7 @@ cdef bint copy_key(SSL *ssl, const unsigned char *name, TicketKey *key,
     if ring is not NULL:
         found = find_key(ring, name, unix_time(), renew)
     if found is NULL:
-        # Perhaps somebody else has switched it before its ticket was read. on_ticket_read() knows.
+        # Other code may have switched the connection before its ticket was read. on_ticket_read() checks the key.
         found = find_anywhere(name, unix_time(), renew)
     if found is not NULL:
         key[0] = found[0]
@@ -250,7 +256,7 @@ cdef int on_ticket_made(SSL *ssl, void *argument) noexcept nogil:
     cdef Keyring *ring
     cdef uint64_t lifetime
     cdef bint builtin
-    if keys is NULL:  # it is just being installed
+    if keys is NULL:  # the callbacks are being installed at this moment
         return 1
     if not note_creator(ssl, keys):
         return 0
@@ -265,15 +271,16 @@ cdef int on_ticket_made(SSL *ssl, void *argument) noexcept nogil:
 cdef SSL_TICKET_RETURN on_ticket_read(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
                                       size_t length, SSL_TICKET_STATUS status,
                                       void *argument) noexcept nogil:
-    """See SSL_CTX_set_session_ticket_cb(3): called when a ticket was decrypted, or could not be."""
+    """See SSL_CTX_set_session_ticket_cb(3): called after a ticket was decrypted, or failed to decrypt."""
     cdef ListenerKeys *keys = <ListenerKeys *> argument
     cdef SSL_TICKET_RETURN result = SSL_TICKET_RETURN_IGNORE_RENEW
     cdef bint decrypted = status in (SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW)
     cdef bint refused = False
     cdef atomic_size_t *inside
-    if keys is NULL:  # it is just being installed: a full handshake
+    if keys is NULL:  # the callbacks are being installed at this moment: a full handshake
         return result
-    # Before enter_lookup(): it may take the GIL, for which others may wait who wait for those inside.
+    # Before enter_lookup(), because may_resume() may take the GIL: another thread may hold the GIL and wait for all
+    # lookups to end.
     if decrypted:
         refused = lacks_certificate(ssl, session) or not may_resume(ssl, keys.ctx)
     inside = enter_lookup()
@@ -293,7 +300,7 @@ cdef bint has_key_named(Keyring *ring, const unsigned char *name, size_t length)
 
 cdef bint is_acceptable(Keyring *ring, SSL_SESSION *session, const unsigned char *name,
                         size_t length) noexcept nogil:
-    """Whether a ticket was made with keys of `ring`, and not too long ago."""
+    """Whether a ticket was encrypted with a key of `ring` and has not expired. Counts it if not."""
     cdef Times times
     cdef uint64_t present = unix_time()
     if not has_key_named(ring, name, length):
@@ -312,15 +319,15 @@ cdef bint is_acceptable(Keyring *ring, SSL_SESSION *session, const unsigned char
 
 
 cdef bint lacks_certificate(SSL *ssl, SSL_SESSION *session) noexcept nogil:
-    """Whether the server demands a client's certificate, and has none by this session.
+    """Whether the server requires a client certificate and this session has none.
 
-    That it did not demand one before, id contexts tell only where they were chosen since.
+    The id context does not reveal this if the server began to require certificates after the id context was chosen.
     """
     cdef int mode = SSL_get_verify_mode(ssl)
     if not mode & SSL_VERIFY_FAIL_IF_NO_PEER_CERT:
         return False
     if mode & SSL_VERIFY_POST_HANDSHAKE and SSL_version(ssl) == TLS1_3_VERSION:
-        return False  # it is demanded later
+        return False  # the server requests it after the handshake
     return SSL_SESSION_get0_peer(session) is NULL
 
 
@@ -343,7 +350,7 @@ cdef void free_listener_keys(void *ctx, void *kept, CRYPTO_EX_DATA *ad, int inde
 
 cdef int forget_creator(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *original,
                         CRYPTO_EX_dup_from kept, int index, long argl, void *argp) noexcept nogil:
-    # SSL_dup() creates another connection, with the SSL_CTX that the first one was switched to.
+    # SSL_dup() creates the copy from the SSL_CTX to which the original connection was switched.
     cdef void **place = <void **> kept
     place[0] = NULL
     return 1

@@ -18,9 +18,9 @@ bind_openssl()
 cdef int derive_key(unsigned char *out, size_t length, const unsigned char *secret,
                     int secret_length, const unsigned char *salt, int salt_length,
                     const unsigned char *info, int info_length) noexcept nogil:
-    """Fill `out`; 0 or less where OpenSSL fails, whose error queue then says why.
+    """Fill `out` with `length` bytes. Returns 0 or less if OpenSSL fails; its error queue then holds the reason.
 
-    `secret` has at least one byte; `salt` and `info` may have none.
+    `secret` has at least one byte; `salt` and `info` may be empty.
     """
     cdef size_t derived = length
     cdef EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, NULL)
@@ -42,7 +42,7 @@ cdef int derive_key(unsigned char *out, size_t length, const unsigned char *secr
 
 
 def hkdf_sha256(bytes secret not None, bytes salt not None, bytes info not None, size_t length):
-    """Return `length` bytes of keying material (RFC 5869, sections 2.2 and 2.3), for known answers."""
+    """Return `length` bytes of keying material (RFC 5869, sections 2.2 and 2.3), for known-answer tests."""
     cdef bytes out = PyBytes_FromStringAndSize(NULL, length)
     check(derive_key(<unsigned char *> PyBytes_AS_STRING(out), length,
                      <const unsigned char *> PyBytes_AS_STRING(secret), <int> len(secret),

@@ -11,29 +11,29 @@ cdef struct TicketKey:
     unsigned char name[NAME_LENGTH]
     unsigned char hmac[KEY_LENGTH]
     unsigned char aes[KEY_LENGTH]
-    unsigned int length  # of each of the two: 16 or 32 bytes
+    unsigned int length  # of hmac and of aes: 16 or 32 bytes
 
-# Never changed once it can be found.
+# Immutable once it is published in a Keyring.
 cdef struct KeySet:
-    # Where keys derive from a secret: the number of its period, and when it is to be used, in seconds
-    # of the Unix epoch.
+    # For keys that derive from a secret: the number of the current period, and the Unix times in seconds
+    # between which this set is used.
     uint64_t period, begin, end
     size_t count
-    size_t current     # how many, from the first on, need no renewal yet: the first encrypts
-    void *retired      # the KeySet after it among those to be freed
+    size_t current     # tickets of the first `current` keys need no renewal; the very first key encrypts
+    void *retired      # the next KeySet in the list of those to be freed
     TicketKey *keys
 
 cdef enum Counter:
     ISSUED, ACCEPTED, RENEWED, UNKNOWN_KEY, INVALID, EXPIRED, COUNTERS
 
-# The keys that SSL_CTXs share. Owned by all who hold it; wiped with the last of them.
+# The keys that SSL_CTXs share. Reference-counted; overwritten and freed with the last reference.
 cdef struct Keyring:
     atomic_size_t references
-    shared_pointer next       # among all Keyrings
+    shared_pointer next       # in the list of all Keyrings
     shared_pointer keyset     # a KeySet
-    bint builtin              # OpenSSL's own for one SSL_CTX: without a lifetime
-    uint64_t lifetime         # seconds, from the full handshake on
-    uint64_t period           # seconds; 0: the keys do not derive from a secret
+    bint builtin              # OpenSSL's own keys of one SSL_CTX, which have no lifetime
+    uint64_t lifetime         # seconds after the full handshake
+    uint64_t period           # seconds; 0 if the keys do not derive from a secret
     unsigned char *secret
     size_t secret_length
     atomic_size_t counters[COUNTERS]
@@ -47,7 +47,7 @@ cdef int set_keys(Keyring *ring, const TicketKey *keys, size_t count) except -1
 cdef void hold_keyring(Keyring *ring) noexcept nogil
 cdef void release_keyring(Keyring *ring) noexcept nogil
 
-# For those who look keys up: what they find lasts from enter_lookup() to leave_lookup().
+# A key that a lookup returns stays valid between enter_lookup() and leave_lookup().
 cdef atomic_size_t *enter_lookup() noexcept nogil
 cdef void leave_lookup(atomic_size_t *inside) noexcept nogil
 cdef void wait_for_lookups() noexcept nogil

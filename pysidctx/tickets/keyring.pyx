@@ -1,7 +1,7 @@
-"""Ticket keys that SSL_CTXs share: found by name, derived period by period, wiped when freed.
+"""Ticket keys that SSL_CTXs share: looked up by name, derived for each period, overwritten when freed.
 
-Handshakes look keys up in any thread, without the GIL. What they find is freed when those are
-through that had begun before it was replaced.
+Handshakes look keys up in any thread, without the GIL. A replaced set of keys is freed once every lookup
+that began before the replacement has ended.
 """
 
 cimport cython
@@ -33,27 +33,26 @@ cdef extern from "pthread.h" nogil:
     int pthread_mutex_unlock(pthread_mutex_t *mutex)
 
 
-# Where handshakes are that look at keys. Nobody waits at it with `changes` locked, because those
-# inside may lock that.
+# Counts the lookups in progress. Never wait for it while `changes` is locked: a lookup may lock `changes`.
 cdef reader_gate gate
-# For those who change a Keyring's set or the list of all Keyrings.
+# Protects changes of a Keyring's set and of the list of all Keyrings.
 cdef pthread_mutex_t changes
-# The first of all Keyrings.
+# The head of the list of all Keyrings.
 cdef shared_pointer keyrings
-# KeySets that are replaced, and freed when nobody looks at them any more.
+# Replaced KeySets, which are freed when no lookup can use them any more.
 cdef shared_pointer retired
 
 cdef const char *SALT = b"pysidctx ticket keys 1"
 cdef enum:
     SALT_LENGTH = 22
-    # What a period's key derives as: the name, then the two secrets.
+    # The derived bytes of one period's key: the name, then the two secrets.
     DERIVED_LENGTH = NAME_LENGTH + 2 * KEY_LENGTH
-    # How many keys are derived, or a few more, to look for one among all Keyrings.
+    # find_anywhere() derives no further sets once it has derived this many keys.
     MOST_DERIVED = 64
 
 
 cdef Keyring *new_keyring(uint64_t lifetime) except NULL:
-    """One without keys, whose one reference is the caller's; MemoryError."""
+    """Create a Keyring without keys. The caller owns its only reference. Raises MemoryError."""
     cdef Keyring *ring = <Keyring *> OPENSSL_zalloc(sizeof(Keyring))
     if ring is NULL:
         raise_no_memory()
@@ -67,8 +66,8 @@ cdef Keyring *new_keyring(uint64_t lifetime) except NULL:
 
 
 cdef int raise_no_memory() except -1:
-    ERR_clear_error()  # OpenSSL queues an error for it since 3.2
-    raise MemoryError("no memory to keep ticket keys in")
+    ERR_clear_error()  # since 3.2, OpenSSL queues an error when an allocation fails
+    raise MemoryError("out of memory while storing ticket keys")
 
 
 cdef void hold_keyring(Keyring *ring) noexcept nogil:
@@ -76,7 +75,7 @@ cdef void hold_keyring(Keyring *ring) noexcept nogil:
 
 
 cdef void release_keyring(Keyring *ring) noexcept nogil:
-    """Give back what new_keyring() or hold_keyring() gave; not between enter_lookup() and leave_lookup()."""
+    """Drop a reference from new_keyring() or hold_keyring(). Not between enter_lookup() and leave_lookup()."""
     cdef shared_pointer *place
     if atomic_fetch_sub(&ring.references, 1) > 1:
         return
@@ -94,13 +93,13 @@ cdef void release_keyring(Keyring *ring) noexcept nogil:
 
 cdef int derive_from(Keyring *ring, const unsigned char *secret, size_t length,
                      uint64_t period) except -1:
-    """Have a new Keyring derive its keys from `secret`, one for each `period` seconds."""
+    """Make a new Keyring derive its keys from `secret`, one for each `period` seconds."""
     ring.secret = <unsigned char *> OPENSSL_memdup(secret, length)
     if ring.secret is NULL:
         raise_no_memory()
     ring.secret_length = length
     ring.period = period
-    # What fails here would fail in each handshake.
+    # A trial: a derivation that fails here would fail in each handshake.
     cdef TicketKey key
     cdef int result = derive_period(ring, &key, 0)
     OPENSSL_cleanse(&key, sizeof(key))
@@ -110,7 +109,7 @@ cdef int derive_from(Keyring *ring, const unsigned char *secret, size_t length,
 
 cdef void read_key(TicketKey *key, const unsigned char *data, size_t size,
                    bint hmac_first) noexcept nogil:
-    """The key in `size` bytes, 48 or 80: its name, then one secret and the other."""
+    """Read a key from `size` bytes, 48 or 80: its name, then its two secrets in the order of `hmac_first`."""
     cdef const unsigned char *first = data + NAME_LENGTH
     cdef const unsigned char *second
     memcpy(key.name, data, NAME_LENGTH)
@@ -121,7 +120,7 @@ cdef void read_key(TicketKey *key, const unsigned char *data, size_t size,
 
 
 cdef int set_keys(Keyring *ring, const TicketKey *keys, size_t count) except -1:
-    """Have `ring` use these from here on: the first encrypts, all of them decrypt."""
+    """Replace the keys of `ring`: the first encrypts, all of them decrypt."""
     cdef KeySet *made = new_set(count)
     if made is NULL:
         raise_no_memory()
@@ -153,14 +152,14 @@ cdef void free_set(KeySet *keyset) noexcept nogil:
 
 
 cdef void replace_set(Keyring *ring, KeySet *made) noexcept nogil:
-    """With `changes` locked; the former keyset is freed by the next free_retired()."""
+    """Publish `made`. Needs `changes` locked. The next free_retired() frees the former set."""
     cdef KeySet *former = <KeySet *> shared_exchange(&ring.keyset, made)
     if former is not NULL:
         shared_push(&retired, former, &former.retired)
 
 
 cdef void free_retired() noexcept nogil:
-    """Not between enter_lookup() and leave_lookup()."""
+    """Free all replaced sets. Not between enter_lookup() and leave_lookup()."""
     cdef KeySet *keyset = <KeySet *> shared_exchange(&retired, NULL)
     cdef KeySet *following
     if keyset is not NULL:
@@ -182,21 +181,21 @@ cdef void leave_lookup(atomic_size_t *inside) noexcept nogil:
 
 
 cdef void wait_for_lookups() noexcept nogil:
-    """Return when all lookups that had begun have ended: they never wait for us."""
+    """Wait until every lookup that has begun has ended. Lookups never wait for the caller."""
     gate_wait(&gate)
 
 
 cdef const TicketKey *current_key(Keyring *ring, uint64_t now) noexcept nogil:
-    """The one to encrypt with; NULL where there is none."""
+    """Return the key to encrypt with, or NULL if there is none."""
     cdef KeySet *keyset = set_at(ring, now)
     return keyset.keys if keyset is not NULL else NULL
 
 
 cdef const TicketKey *find_key(Keyring *ring, const unsigned char *name, uint64_t now,
                                bint *renew) noexcept nogil:
-    """The key of that name, NAME_LENGTH (16) bytes; NULL where there is none.
+    """Return the key with a name of NAME_LENGTH (16) bytes, or NULL if there is none.
 
-    `renew`: whether it is an older one, so that the client is to be given a fresh ticket.
+    Sets `renew` if it is an older key, so that the client is to be given a new ticket.
     """
     return key_in(set_at(ring, now), name, renew)
 
@@ -207,7 +206,7 @@ cdef const TicketKey *key_in(const KeySet *keyset, const unsigned char *name,
     if keyset is NULL:
         return NULL
     for i in range(keyset.count):
-        # Not in constant time: names are no secret.
+        # memcmp() does not run in constant time, which is safe because names are not secret.
         if memcmp(keyset.keys[i].name, name, NAME_LENGTH) == 0:
             renew[0] = i >= keyset.current
             return &keyset.keys[i]
@@ -216,10 +215,10 @@ cdef const TicketKey *key_in(const KeySet *keyset, const unsigned char *name,
 
 cdef const TicketKey *find_anywhere(const unsigned char *name, uint64_t now,
                                     bint *renew) noexcept nogil:
-    """The same among the keys of all Keyrings.
+    """Like find_key(), but search all Keyrings.
 
-    Of those that have not derived theirs for that time, only the first ones do so now, lest an
-    unknown name cost a handshake all of it.
+    Only the first few Keyrings that have not derived their keys for that time do so now. This bounds what
+    an unknown name costs a handshake.
     """
     cdef Keyring *ring = <Keyring *> shared_load(&keyrings)
     cdef KeySet *keyset
@@ -238,7 +237,7 @@ cdef const TicketKey *find_anywhere(const unsigned char *name, uint64_t now,
 
 
 cdef KeySet *set_at(Keyring *ring, uint64_t now) noexcept nogil:
-    """The set for that time, in seconds of the Unix epoch; where memory runs out, an older one."""
+    """Return the set for a Unix time in seconds; an older set, or NULL, if memory runs out."""
     cdef KeySet *keyset = <KeySet *> shared_load(&ring.keyset)
     if is_good(ring, keyset, now):
         return keyset
@@ -252,15 +251,15 @@ cdef KeySet *set_at(Keyring *ring, uint64_t now) noexcept nogil:
 
 
 cdef bint is_good(const Keyring *ring, const KeySet *keyset, uint64_t now) noexcept nogil:
-    """Whether `keyset` is the one of `ring` for that time."""
+    """Whether `keyset` is the set that `ring` uses at that time."""
     return ring.period == 0 or (keyset is not NULL and keyset.begin <= now < keyset.end)
 
 
 @cython.cdivision(True)
 cdef void rotate(Keyring *ring, const KeySet *former, uint64_t now) noexcept nogil:
-    """Derive the keys for a period: its own, the next one's, and those of tickets in their lifetime.
+    """Derive the keys for the period of `now`, for the next one, and for those whose tickets may still be valid.
 
-    With `changes` locked. Keys that `former` has are taken from there.
+    Needs `changes` locked. Keys that `former` holds are copied, not derived again.
     """
     cdef uint64_t period = now // ring.period
     cdef uint64_t back = min(period, (ring.lifetime + ring.period - 1) // ring.period)
@@ -271,10 +270,10 @@ cdef void rotate(Keyring *ring, const KeySet *former, uint64_t now) noexcept nog
     made = new_set(back + 2)
     if made is not NULL:
         made.period = period
-        # Also where a clock is a little behind, as that of another thread which asked first.
+        # One period earlier, because another thread may have read the clock a little before this one.
         made.begin = (period - 1) * ring.period if period else 0
         made.end = (period + 1) * ring.period
-        made.current = 2  # the next period's is newer than what a renewal would give
+        made.current = 2  # a renewal cannot give a newer key than that of the next period
         for i in range(made.count):
             derived = derived and take_key(ring, former, &made.keys[i], number_of(period, i))
         if derived:
@@ -285,14 +284,14 @@ cdef void rotate(Keyring *ring, const KeySet *former, uint64_t now) noexcept nog
 
 
 cdef uint64_t number_of(uint64_t period, uint64_t i) noexcept nogil:
-    """The period whose key comes at place `i`: the current one, the next one, then backwards."""
+    """Return the period of the key at index `i`: the current period, the next one, then earlier ones."""
     if i == 1:
         return period + 1
     return period - i + (i > 1)
 
 
 cdef uint64_t place_of(uint64_t period, uint64_t number) noexcept nogil:
-    """The reverse; more than any place for a period that is further ahead."""
+    """The reverse of number_of(): return the index of a period's key; UINT64_MAX if it lies further ahead."""
     if number > period:
         return 1 if number == period + 1 else UINT64_MAX
     return period - number + (number < period)
@@ -310,7 +309,7 @@ cdef bint take_key(Keyring *ring, const KeySet *former, TicketKey *key,
 
 
 cdef int derive_period(Keyring *ring, TicketKey *key, uint64_t number) noexcept nogil:
-    """The key of period `number`; 0 or less where OpenSSL fails."""
+    """Derive the key of period `number`. Returns 0 or less if OpenSSL fails."""
     cdef unsigned char info[8]
     cdef unsigned char derived[DERIVED_LENGTH]
     cdef int i, result
@@ -333,10 +332,10 @@ cdef size_t tickets_counted(Keyring *ring, Counter counter) noexcept nogil:
 
 
 cdef void renew_locks() noexcept nogil:
-    """At first, and in a forked child, where the threads that had locked them are not.
+    """Initialize the locks, at import and again in a forked child, which lacks the threads that held them.
 
-    What such a thread was changing is good as it is: each change is a single store. At worst
-    something is never freed.
+    Data that such a thread was changing is still consistent, because each change is a single store. At worst
+    some memory is never freed.
     """
     gate_init(&gate)
     pthread_mutex_init(&changes, NULL)

@@ -1,10 +1,10 @@
-"""The tuple of a TicketKeys: what became of its tickets."""
+"""TicketStats, the counts of a TicketKeys."""
 
 from typing import NamedTuple
 
 
 class TicketStats(NamedTuple):
-    """What became of the tickets of a TicketKeys, each field an int, as `TicketKeys.stats()` returns."""
+    """How many tickets a TicketKeys has issued, accepted and refused: each field is an int."""
 
     issued: int
     accepted: int

@@ -14,7 +14,7 @@ SECRET_FILE: Content
 @final
 class TicketKeys:
     @property
-    def _made_in(self) -> Optional[int]: ...  # the id of the process, of random ones
+    def _made_in(self) -> Optional[int]: ...  # the id of the process that created random keys; otherwise None
     def __init__(self, *, period: int = 3600, lifetime: int = 86400) -> None: ...  # seconds
     @staticmethod
     def from_secret(
@@ -25,7 +25,7 @@ class TicketKeys:
     ) -> TicketKeys: ...
     @staticmethod
     def from_secret_file(
-        path: Path = ...,  # without it, what PYSIDCTX_SECRET_FILE names
+        path: Path = ...,  # by default, the file that PYSIDCTX_SECRET_FILE names
         *,
         period: int = 3600,
         lifetime: int = 86400,
@@ -44,5 +44,5 @@ class TicketKeys:
     @property
     def lifetime(self) -> int: ...  # seconds
     @property
-    def period(self) -> Optional[int]: ...  # seconds
+    def period(self) -> Optional[int]: ...  # seconds; None for keys from files
     def __reduce__(self) -> tuple[Any, ...]: ...

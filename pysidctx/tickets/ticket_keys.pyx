@@ -31,20 +31,21 @@ cdef enum:
     MIN_SECRET = 32
     MAX_SECRET = 1024
     MAX_LIFETIME = 7 * 24 * 3600  # RFC 8446, section 4.6.1
-    MAX_PERIODS = 1000            # as many keys are kept
+    MAX_PERIODS = 1000            # a TicketKeys holds one key for each period of the lifetime
 
 PERIOD = 3600
 LIFETIME = 24 * 3600
 
 KEY_FILE = private_files.Content("a ticket key", ValueError, 4096, "", group_of_root=True)
 SECRET_FILE = private_files.Content("a secret", ValueError, MAX_SECRET, "", group_of_root=True,
-                                    source=", as `python -m pysidctx secret PATH` writes it")
+                                    source=" (`python -m pysidctx secret PATH` writes one)")
 
-# TicketKeys that get their keys later are made with it, and it is known here alone.
+# The static methods pass this private token to create a TicketKeys without keys, which they then set.
 cdef object made_here = object()
 
 
-# No path: that of the environment variable. Not None, which may come from another variable that is not set.
+# The default of from_secret_file(): read the path from the environment variable. It is not None, because a caller may
+# pass the None of another variable that is not set by mistake.
 class _OfEnvironment:
 
     def __repr__(self):
@@ -58,41 +59,43 @@ cdef object of_environment = _OfEnvironment()
 cdef class TicketKeys:
     """The keys that encrypt session tickets. Processes that have the same keys resume each other's sessions.
 
-    `TicketKeys()` are random: for one process, and for the workers that it forks afterwards.
-    `TicketKeys.from_secret()` gives the same keys to all who know a secret; `from_secret_file()` reads
-    it from a file; `from_files()` reads keys as nginx and Apache httpd have them.
+    `TicketKeys()` creates random keys, for one process and the workers that it forks afterwards.
+    `TicketKeys.from_secret()` derives the same keys in every process that has the same secret;
+    `from_secret_file()` reads the secret from a file; `from_files()` reads key files in the format of
+    nginx or Apache httpd.
 
-    All but those from files rotate by themselves: each `period` has a key of its own, derived by
-    HKDF-SHA256 (RFC 5869) from the secret and the number of the period, so that all agree at every
-    moment without talking to each other. Tickets with the keys of earlier periods are accepted, and
-    renewed, until they are older than `lifetime`; those with the key of the next period are accepted,
-    too, for servers whose clocks differ.
+    All keys except those from files rotate automatically: HKDF-SHA256 (RFC 5869) derives one key for
+    each period from the secret and the number of the period, so that servers always agree on the keys
+    without exchanging messages. A ticket that was encrypted with the key of an earlier period is accepted
+    and renewed until `lifetime` has passed. A ticket that was encrypted with the key of the next period
+    is accepted too, because the clocks of servers differ.
 
-    A ticket carries the time of its full handshake. When `lifetime` has passed since then, the next
-    handshake is a full one, however often the client has renewed its ticket: in TLS 1.3 each
-    resumption gives it a fresh one. So it is from the moment on that the client's certificate ends, or
-    another one of the chain that it was verified by (`notAfter`), or the revocation list of one that
-    is looked up in it (`nextUpdate`). Sessions that OpenSSL keeps for clients without tickets end then,
-    too.
+    A ticket carries the time of its full handshake. When `lifetime` seconds have passed since then, the
+    next handshake is a full one, however often the ticket was renewed; TLS 1.3 renews it at each
+    resumption. The next handshake is also a full one as soon as any certificate of the chain by which
+    the client was verified has expired (`notAfter`), or a revocation list that was used for it is out of
+    date (`nextUpdate`). Sessions that OpenSSL caches for clients without tickets end at the same times.
 
     period
-        int, in seconds: how long a key encrypts.
+        An int, in seconds: how long each key encrypts new tickets.
     lifetime
-        int, in seconds, at most 604,800 (7 days; RFC 8446, section 4.6.1), and at most 1,000 periods.
+        An int, in seconds: at most 604,800 (7 days; RFC 8446, section 4.6.1), and at most 1,000 periods.
 
-    Raises TypeError for what is no int, ValueError for one that is out of range, and `pysidctx.Error`
-    where there are no random numbers. Any thread may use a TicketKeys at any time. Handshakes use the
-    keys in C, without the GIL; they are wiped when nobody needs them any more, and never shown.
+    Raises TypeError if an argument is not an int, ValueError if it is out of range, and `pysidctx.Error`
+    if OpenSSL has no random numbers. Any thread may use a TicketKeys at any time. Handshakes use the
+    keys in C, without the GIL. Keys are overwritten before their memory is freed, and `repr()` does not
+    show them.
 
-    Anyone who has the keys, or the secret, can take part in connections that are resumed with their
-    tickets; and in TLS 1.2, whose resumption exchanges no new keys, read recorded ones, with that in
-    which the ticket was issued. Keep them as you keep the server's private key.
+    Anyone who has the keys or the secret can impersonate either side in connections that are resumed with
+    their tickets. A TLS 1.2 resumption exchanges no new keys, so they can also decrypt recordings of those
+    connections and of the connection in which the ticket was issued. Protect the keys like the server's
+    private key.
     """
 
     cdef Keyring *ring
-    cdef object paths        # of from_files(); else None
-    cdef object secret_path  # of from_secret_file(), absolute; else None
-    cdef readonly object _made_in  # random ones: the id of the process; else None
+    cdef object paths        # the argument of from_files(); otherwise None
+    cdef object secret_path  # the absolute path that from_secret_file() has read; otherwise None
+    cdef readonly object _made_in  # the id of the process that created random keys; otherwise None
     cdef bint hmac_first
     cdef object __weakref__
 
@@ -101,8 +104,8 @@ cdef class TicketKeys:
         if token is made_here:
             return
         if token is not None:
-            raise TypeError("TicketKeys() takes period and lifetime by name: those from a secret are made "
-                            "by from_secret()")
+            raise TypeError("TicketKeys() takes only the keyword arguments period and lifetime: to derive keys from a "
+                            "secret, call TicketKeys.from_secret()")
         check(RAND_bytes(secret, MIN_SECRET), b"RAND_bytes()")
         try:
             derive_keys(self, secret, MIN_SECRET, period, lifetime)
@@ -116,30 +119,30 @@ cdef class TicketKeys:
 
     @staticmethod
     def from_secret(secret, *, period=PERIOD, lifetime=LIFETIME):
-        """Return the TicketKeys that all get who give the same secret and the same period.
+        """Return a TicketKeys whose keys derive from a secret: equal secrets and periods give equal keys.
 
         secret
-            A bytes-like object of 32 to 1,024 bytes, that nobody can guess, such as
+            A bytes-like object of 32 to 1,024 bytes that nobody can guess, such as
             `secrets.token_bytes(32)`; not a password. Applications that must not resume each other's
-            sessions may share it if their id contexts differ.
+            sessions may share a secret if their id contexts differ.
         period, lifetime
             As for `TicketKeys()`.
 
-        The key of period number n (the time of the Unix epoch in seconds, divided by `period`, rounded
-        down) is HKDF-SHA256 with the salt `pysidctx ticket keys 1` and as info n in 8 bytes,
-        big-endian: 16 bytes of name, 32 for HMAC-SHA256, 32 for AES-256-CBC.
+        Period number n is the Unix time in seconds, divided by `period` and rounded down. Its key is the
+        80 bytes of HKDF-SHA256 with the salt `pysidctx ticket keys 1` and, as info, n as a big-endian
+        integer of 8 bytes: 16 bytes for the name, 32 for HMAC-SHA256, 32 for AES-256-CBC.
 
-        Raises TypeError for a secret that is not bytes-like (a `str` has to be encoded) or not
-        contiguous, ValueError for one that is too short or too long, and what `TicketKeys()` raises.
-        The secret is copied; the copy is wiped with the TicketKeys, your own is yours to wipe. Safe in any
-        thread.
+        Raises TypeError if the secret is not a contiguous bytes-like object (encode a `str` first),
+        ValueError if it is too short or too long, and whatever `TicketKeys()` raises. The secret is copied.
+        The copy is overwritten when the TicketKeys is freed; the caller may overwrite the original at any
+        time after the call. Safe in any thread.
         """
         cdef TicketKeys made = TicketKeys.__new__(TicketKeys, made_here)
         cdef Py_buffer view
         try:
             PyObject_GetBuffer(secret, &view, PyBUF_SIMPLE)
         except (BufferError, TypeError):
-            raise TypeError("a secret is contiguous bytes-like data, not "
+            raise TypeError("the secret must be a contiguous bytes-like object, not "
                             f"{type(secret).__name__}") from None
         try:
             check_secret(view.len, "the secret")
@@ -150,31 +153,34 @@ cdef class TicketKeys:
 
     @staticmethod
     def from_secret_file(path=of_environment, *, period=PERIOD, lifetime=LIFETIME):
-        """Return `TicketKeys.from_secret()` of what is in a file, as `python -m pysidctx secret` writes.
+        """Return a TicketKeys that derives from the secret in a file. `python -m pysidctx secret` creates one.
 
         path
-            The file: its bytes as they are, 32 to 1,024. It has to belong to the user of this process
-            and nobody else may have access (mode 0600 or less), or to root, which may let a group read
-            it (0640). Without `path` it is the file that the environment variable
-            PYSIDCTX_SECRET_FILE names.
+            The path of a file whose 32 to 1,024 bytes are the secret, without any encoding. The file must
+            belong to the user of this process and be inaccessible to others (mode 0600 or stricter), or
+            belong to root, in which case a group may read it (mode 0640). Without `path`, the environment
+            variable PYSIDCTX_SECRET_FILE names the file.
+        period, lifetime
+            As for `TicketKeys()`.
 
-        These TicketKeys can be pickled: the path is, and the file is read again.
+        The result can be pickled: the pickle holds the path, and the file is read again.
 
-        Raises OSError where it cannot be read, ValueError where it is not such a file, where others have
-        access, and where the environment variable is not set or empty; TypeError for what is no path,
-        and what `from_secret()` raises. Messages name the file, never what is in it. Safe in any thread.
+        Raises OSError if the file cannot be read; ValueError if it is not such a file, if other users have
+        access to it, or if `path` is omitted and the environment variable is empty or not set; TypeError if
+        `path` is not a path; and whatever `from_secret()` raises. Messages name the file and do not show its
+        content. Safe in any thread.
         """
         cdef TicketKeys made
         named = path is of_environment
         if named:
             path = environment.needed(environment.SECRET_FILE)
         elif not os.fspath(path):
-            raise ValueError("the path of a secret file is empty: name a file, as `python -m pysidctx secret PATH` "
-                             "writes it")
+            raise ValueError("the path of the secret file is empty: pass the path of a file that "
+                             "`python -m pysidctx secret PATH` has written")
         try:
             made = read_secret(path, period, lifetime)
         except OSError as error:
-            error.strerror = f"{error.strerror}: no secret was read{SECRET_FILE.source}{named_by(named)}"
+            error.strerror = f"{error.strerror}: cannot read a secret{SECRET_FILE.source}{named_by(named)}"
             raise
         except ValueError as error:
             raise ValueError(f"{error}{named_by(named)}") from None
@@ -183,58 +189,61 @@ cdef class TicketKeys:
 
     @staticmethod
     def from_files(paths, *, lifetime=LIFETIME, layout="nginx"):
-        """Return TicketKeys that are read from files, one key in each.
+        """Return a TicketKeys whose keys are read from files, one key from each.
 
         paths
-            Paths; the first one's key encrypts, all of them decrypt. To rotate, put a new file in
-            front and drop the last one, in the same paths, and call `reload()`. Files have 48 bytes (a
-            name of 16, then 16 for AES-128-CBC and 16 for HMAC-SHA256) or 80 (a name of 16, then 32
-            for HMAC-SHA256 and 32 for AES-256-CBC), as nginx's `ssl_session_ticket_key`. HAProxy keeps
-            the same in base64, one key a line: decode each line into a file of its own. The files'
-            owner and mode have to be as for `from_secret_file()`.
+            An iterable of paths. The first file's key encrypts; the keys of all files decrypt. To rotate,
+            replace the contents of the files, so that the first holds a new key and the last key is dropped,
+            and call `reload()`. A file holds 48 bytes (16 for the name, then 16 for AES-128-CBC and 16 for
+            HMAC-SHA256) or 80 bytes (16 for the name, then 32 for HMAC-SHA256 and 32 for AES-256-CBC), as
+            for nginx's `ssl_session_ticket_key`. HAProxy stores the same keys in base64, one on each line:
+            decode each line into a separate file. The files' owner and mode must be as for
+            `from_secret_file()`.
         lifetime
             As for `TicketKeys()`.
         layout
-            "nginx", or "apache": Apache httpd's `SSLSessionTicketKeyFile` has the two halves of 48
-            bytes in the other order, first that for HMAC.
+            "nginx", or "apache" for 48-byte files of Apache httpd's `SSLSessionTicketKeyFile`, in which the
+            16 bytes for HMAC come before those for AES.
 
-        Keys from files stay until `reload()` is called. Tickets of other programs, which do not carry
-        the time of the full handshake, are not accepted: their clients get a full handshake.
+        These keys do not change until `reload()` is called. Tickets that other programs have issued with the
+        same keys are not accepted, because they do not carry the time of the full handshake: their clients
+        get a full handshake.
 
-        Raises TypeError for one path instead of several; ValueError for none, for two files with keys
-        of one name, for a file of another size and for one that others have access to; OSError for
-        one that cannot be read. Messages name the file, never what is in it. Safe in any thread.
+        Raises TypeError if `paths` is a single path; ValueError if it is empty, if two files hold keys of the
+        same name, if a file has another size, or if other users have access to one; and OSError if a file
+        cannot be read. Messages name the file and do not show its content. Safe in any thread.
         """
         cdef TicketKeys made = TicketKeys.__new__(TicketKeys, made_here)
         if isinstance(paths, (str, bytes, os.PathLike)):
-            raise TypeError("from_files() takes several paths, the first of which encrypts: give it a "
-                            "list")
+            raise TypeError("from_files() takes an iterable of paths, not a single path: pass a list, even for one "
+                            "file")
         if layout not in ("nginx", "apache"):
-            raise ValueError(f'layout is "nginx" or "apache", not {layout!r}')
+            raise ValueError(f'layout must be "nginx" or "apache", not {layout!r}')
         made.paths = tuple(paths)
         made.hmac_first = layout == "apache"
         if not made.paths:
-            raise ValueError("from_files() needs at least one file with a key")
+            raise ValueError("from_files() needs at least one key file, but the iterable of paths is empty")
         made.ring = new_keyring(seconds_of("lifetime", lifetime, MAX_LIFETIME))
         made.reload()
         return made
 
     def reload(self):
-        """Read the files of `from_files()` again: tickets from here on are made with the first one's key.
+        """Read the files of `from_files()` again. The first file's key encrypts every ticket issued after the call.
 
-        Each worker has to do so. Those whose files come first should have the new key among those
-        that decrypt before others encrypt with it.
+        Call it in each worker. To rotate without full handshakes, first give all workers the new key in a
+        file after the first one, so that each can decrypt with it; then make it the first file's key.
 
-        Raises what `from_files()` raises, and then nothing is changed; ValueError for keys that are
-        not from files. Safe in any thread, with handshakes going on in others.
+        Raises whatever `from_files()` raises, and ValueError if the keys are not from files; then nothing is
+        changed. Safe in any thread, while handshakes run in others.
         """
         if self.paths is None:
-            raise ValueError("these keys are not from files: they rotate by themselves")
+            raise ValueError("reload() is only for keys from files: these keys derive from a secret and rotate "
+                             "automatically")
         cdef size_t length = len(self.paths)
         cdef TicketKey *keys = <TicketKey *> calloc(length, sizeof(TicketKey))
         cdef size_t i
         if keys is NULL:
-            raise MemoryError("no memory to read ticket keys into")
+            raise MemoryError("out of memory while reading ticket keys")
         try:
             for i in range(length):
                 read_file(&keys[i], self.paths[i], self.hmac_first)
@@ -245,34 +254,34 @@ cdef class TicketKeys:
             free(keys)
 
     def install(self, ctx):
-        """Have the connections that `ctx` creates issue and take tickets with these keys.
+        """Encrypt and decrypt the tickets of all connections that `ctx` creates with these keys.
 
         ctx
-            An `ssl.SSLContext` of PROTOCOL_TLS_SERVER, that a server makes its connections with. Keys
-            that were installed on it before are replaced. One TicketKeys may be installed on any number
-            of contexts. Its session timeout (`SSL_CTX_set_timeout()`) becomes `lifetime`.
+            An `ssl.SSLContext` of PROTOCOL_TLS_SERVER from which a server creates its connections. These
+            keys replace any that were installed on it before. One TicketKeys may be installed on any number
+            of contexts. The context's session timeout (`SSL_CTX_set_timeout()`) becomes `lifetime`.
 
-        Takes effect for tickets that are issued or read after the call. A connection keeps the keys of the
-        context that it was created with, whatever a `HostMap` switches it to.
-        A session is resumed if its id context is the connection's, too: see
-        `set_session_id_context()`, and `resumable()`, which does both.
+        Takes effect for tickets that are issued or read after the call. A connection uses the keys of the
+        context that created it, even if a `HostMap` switches it to another context. A session is
+        resumed only if its id context also equals that of the connection: see `set_session_id_context()`,
+        and `resumable()`, which sets both.
 
-        Where `sni_callback`, or setting the `context` of a connection, switches to another context after
-        the id context was chosen, sessions would get past what that one demands of clients. The first
-        such switch of a connection that makes or shows a ticket is a RuntimeWarning, and sessions of
-        the former context are not resumed from then on, in this process. Until then one may have got
-        past; and in TLS 1.2, where OpenSSL tells `sni_callback` the name of the session and not that
-        which the client asks for, a session of another name is resumed without any switch. Use a
-        `HostMap` instead.
+        If `sni_callback`, or an assignment to a connection's `context`, switches a connection to another
+        context after its id context was chosen, a resumed session bypasses the client verification that the
+        other context requires. The first such switch on a connection that issues or accepts a ticket emits a
+        RuntimeWarning, and this process resumes no more sessions of the original context. One session may
+        have been resumed before that. In TLS 1.2, OpenSSL passes `sni_callback` the host name of the session
+        instead of the one that the client asks for, so a session of another host is resumed without any
+        switch. Use a `HostMap` instead.
 
-        Raises TypeError for anything that is not an `ssl.SSLContext`; ValueError for a context of
-        clients or of one version of TLS; `pysidctx.Error` where OpenSSL fails. Then nothing is changed.
-        A RuntimeWarning says where the keys are without effect, because the context issues no tickets: its
-        options have OP_NO_TICKET, or its `num_tickets` is 0. With a `HostMap` installed, the contexts
-        that serve its clients are checked instead.
+        Raises TypeError if `ctx` is not an `ssl.SSLContext`, ValueError if it is a context for clients or
+        for a single TLS version, and `pysidctx.Error` if OpenSSL fails. Then nothing is changed. Emits a
+        RuntimeWarning if the keys have no effect because the context issues no tickets: its `options` contain
+        OP_NO_TICKET, or its `num_tickets` is 0. If a `HostMap` is installed on `ctx`, the contexts that serve
+        its hosts are checked instead.
 
-        Safe in any thread, with handshakes going on in others. It takes the context's callbacks for
-        tickets: see SSL_CTX_set_tlsext_ticket_key_evp_cb(3) and SSL_CTX_set_session_ticket_cb(3).
+        Safe in any thread, while handshakes run in others. Replaces the context's ticket callbacks: see
+        SSL_CTX_set_tlsext_ticket_key_evp_cb(3) and SSL_CTX_set_session_ticket_cb(3).
         """
         used = unwrapped(ctx)
         cdef SSL_CTX *target = server_context(used, "ticket keys are installed on")
@@ -281,13 +290,13 @@ cdef class TicketKeys:
             use_keyring(target, self.ring)
 
     def uninstall(self, ctx):
-        """Have the connections that `ctx` creates use OpenSSL's own keys again.
+        """Make the connections that `ctx` creates use OpenSSL's own ticket keys again.
 
-        Takes effect for tickets that are issued or read after the call: those made with these keys are no
-        longer accepted. The session timeout becomes what it was before `install()`.
+        Takes effect for tickets that are issued or read after the call: tickets that were encrypted with
+        these keys are no longer accepted. The session timeout returns to its value before `install()`.
 
-        Raises TypeError for anything that is not an `ssl.SSLContext`, ValueError where these keys are
-        not installed, MemoryError. Safe in any thread, while other threads do handshakes. See
+        Raises TypeError if `ctx` is not an `ssl.SSLContext`, ValueError if these keys are not installed on
+        it, and MemoryError. Safe in any thread, while handshakes run in others. See
         SSL_CTX_set_tlsext_ticket_key_evp_cb(3).
         """
         used = unwrapped(ctx)
@@ -299,7 +308,7 @@ cdef class TicketKeys:
             raise ValueError("these TicketKeys are not installed on this SSLContext")
 
     def stats(self):
-        """Return a `TicketStats`: what became of tickets so far, in this process, on all contexts.
+        """Return a `TicketStats`: counts of tickets in this process since the keys were created, over all contexts.
 
         Safe in any thread.
         """
@@ -308,12 +317,12 @@ cdef class TicketKeys:
 
     @property
     def lifetime(self):
-        """int, in seconds."""
+        """How long a session can be resumed after its full handshake: an int, in seconds."""
         return self.ring.lifetime
 
     @property
     def period(self):
-        """int, in seconds; None for keys from files."""
+        """How long each key encrypts new tickets: an int, in seconds; None for keys from files."""
         return self.ring.period or None
 
     def __repr__(self):
@@ -328,8 +337,8 @@ cdef class TicketKeys:
         if self.paths is not None:
             paths = [os.path.abspath(path) for path in self.paths]
             return _from_files, (paths, self.lifetime, "apache" if self.hmac_first else "nginx")
-        raise TypeError("TicketKeys that are not from files cannot be pickled or copied: give other processes the "
-                        "secret by a file that only they can read, and use TicketKeys.from_secret_file()")
+        raise TypeError("only TicketKeys that were read from files can be pickled or copied: write the secret to a "
+                        "file that only the other processes can read, and use TicketKeys.from_secret_file()")
 
 
 def _from_secret_file(path, period, lifetime):
@@ -349,7 +358,7 @@ cdef TicketKeys read_secret(object path, object period, object lifetime):
 
 
 cdef str named_by(bint environment_does):
-    return f"; the environment variable {environment.SECRET_FILE} names it" if environment_does else ""
+    return f"; the environment variable {environment.SECRET_FILE} names this file" if environment_does else ""
 
 
 cdef int derive_keys(TicketKeys made, const unsigned char *secret, Py_ssize_t length, object period,
@@ -357,32 +366,32 @@ cdef int derive_keys(TicketKeys made, const unsigned char *secret, Py_ssize_t le
     cdef uint64_t longest = seconds_of("lifetime", lifetime, MAX_LIFETIME)
     cdef uint64_t each = seconds_of("period", period, MAX_LIFETIME)
     if longest > MAX_PERIODS * each:
-        raise ValueError(f"a lifetime of {lifetime} s is more than {MAX_PERIODS} periods of {period} "
-                         "s: choose a longer period")
+        raise ValueError(f"a lifetime of {lifetime} seconds is more than {MAX_PERIODS} periods of {period} "
+                         "seconds: choose a longer period")
     made.ring = new_keyring(longest)
     return derive_from(made.ring, secret, length, each)
 
 
 cdef uint64_t seconds_of(str name, object seconds, uint64_t most) except 0:
     if not isinstance(seconds, int) or isinstance(seconds, bool):
-        raise TypeError(f"{name} is an int of seconds, not {type(seconds).__name__}")
+        raise TypeError(f"{name} must be an int, in seconds, not {type(seconds).__name__}")
     if not 1 <= seconds <= most:
-        raise ValueError(f"{name} is 1 to {most} seconds, not {seconds}")
+        raise ValueError(f"{name} must be 1 to {most} seconds, not {seconds}")
     return seconds
 
 
 cdef int check_secret(Py_ssize_t length, str what) except -1:
     if not MIN_SECRET <= length <= MAX_SECRET:
-        raise ValueError(f"{what} is {length} bytes long, {MIN_SECRET} to {MAX_SECRET} are needed: "
-                         "`python -m pysidctx secret PATH` writes a new one")
+        raise ValueError(f"{what} is {length} bytes long, but a secret has {MIN_SECRET} to {MAX_SECRET} bytes: "
+                         "write a new one with `python -m pysidctx secret PATH`")
     return 0
 
 
 cdef int read_file(TicketKey *key, object path, bint hmac_first) except -1:
     with private_files.read(path, KEY_FILE) as content:
         if len(content) not in (48, 80):
-            raise ValueError(f"{os.fsdecode(path)!r} is {len(content)} bytes long: a ticket key has 48 "
-                             "or 80, not as text but as they are (`openssl rand 80`)")
+            raise ValueError(f"{os.fsdecode(path)!r} is {len(content)} bytes long, but a ticket key has 48 or 80 "
+                             "bytes: write binary data, not text, as `openssl rand 80` does")
         read_key(key, <const unsigned char *> PyByteArray_AS_STRING(content), len(content),
                  hmac_first or len(content) == 80)
     return 0
@@ -394,7 +403,7 @@ cdef int refuse_equal_names(const TicketKey *keys, tuple paths) except -1:
     for i in range(len(paths)):
         name = keys[i].name[:sizeof(keys[i].name)]
         if name in known:
-            raise ValueError(f"{os.fsdecode(paths[i])!r} and {known[name]!r} have keys of the same name: "
-                             "give each key a name of its own, its first 16 bytes")
+            raise ValueError(f"{os.fsdecode(paths[i])!r} and {known[name]!r} hold keys of the same name: "
+                             "the name is the first 16 bytes of a file, and each file needs a different one")
         known[name] = os.fsdecode(paths[i])
     return 0

@@ -1,21 +1,21 @@
-"""When a session's full handshake was, and until when its client's certificates are valid: in what a ticket carries."""
+"""The two times that a ticket carries: when its full handshake was, and when its client's certificates expire."""
 
 from libc.stdint cimport uint64_t
 
 from pysidctx.libssl cimport SSL_SESSION, SSL_SESSION_get0_ticket_appdata, SSL_SESSION_set1_ticket_appdata
 
-# In seconds of the Unix epoch.
+# Unix times, in seconds.
 cdef struct Times:
     uint64_t full   # the full handshake
-    uint64_t until  # from then on the client's certificates are not valid; UINT64_MAX: nothing ends them
+    uint64_t until  # the first second in which the client's certificates are not valid; UINT64_MAX if they always are
 
 cdef enum:
-    # This number, then each of the two, big-endian in 8 bytes.
+    # The ticket's application data is this number in one byte, then each time as a big-endian integer of 8 bytes.
     APPDATA_FORMAT = 2
     APPDATA_LENGTH = 17
 
 cdef inline void write_number(unsigned char *data, uint64_t number) noexcept nogil:
-    """Big-endian, in 8 bytes."""
+    """Write a number as a big-endian integer of 8 bytes."""
     cdef int i
     for i in range(8):
         data[i] = <unsigned char> (number >> (56 - 8 * i))
@@ -35,7 +35,7 @@ cdef inline bint set_times(SSL_SESSION *session, const Times *times) noexcept no
     return SSL_SESSION_set1_ticket_appdata(session, data, sizeof(data))
 
 cdef inline bint read_times(SSL_SESSION *session, Times *times) noexcept nogil:
-    """Whether `session` carries them."""
+    """Read the times that `session` carries. Returns False if it carries none."""
     cdef void *found
     cdef const unsigned char *data
     cdef size_t length

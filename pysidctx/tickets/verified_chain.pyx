@@ -1,7 +1,7 @@
-"""Until when a peer's certificate chain is valid, as it was verified in the handshake of a connection.
+"""Until when the certificate chain is valid by which a peer was verified in the handshake of a connection.
 
-A resumed handshake verifies nothing, so what ends a chain must end the sessions that were made under it: the
-`notAfter` of each certificate, and the `nextUpdate` of the revocation lists that they were looked up in.
+A resumed handshake verifies no certificates, so a session must expire with its peer's chain: at the earliest
+`notAfter` of its certificates or `nextUpdate` of the revocation lists in which they were looked up.
 """
 
 from libc.stdint cimport UINT64_MAX, uint64_t
@@ -26,10 +26,10 @@ cdef extern from "time.h" nogil:
 
 
 cdef uint64_t verified_until(SSL *ssl) noexcept nogil:
-    """In seconds of the Unix epoch, the first in which the chain is not valid any more.
+    """Return the first second, as a Unix time, in which the chain is no longer valid.
 
-    UINT64_MAX where nothing ends it: no peer was verified in this handshake, or without regard to time. 0 where it
-    cannot be told.
+    Returns UINT64_MAX if it never expires, because this handshake verified no peer or ignored the time, and 0 if the
+    time cannot be determined.
     """
     cdef STACK_OF_X509 *chain = SSL_get0_verified_chain(ssl)
     cdef X509_STORE *store
@@ -38,7 +38,7 @@ cdef uint64_t verified_until(SSL *ssl) noexcept nogil:
     if chain is NULL:
         return UINT64_MAX
     store = SSL_CTX_get_cert_store(SSL_get_SSL_CTX(ssl))
-    # As OpenSSL joins them when it verifies.
+    # OpenSSL combines the flags of both in the same way when it verifies a chain.
     flags = (X509_VERIFY_PARAM_get_flags(SSL_get0_param(ssl))
              | X509_VERIFY_PARAM_get_flags(X509_STORE_get0_param(store)))
     if flags & X509_V_FLAG_NO_CHECK_TIME:
@@ -60,7 +60,7 @@ cdef uint64_t certificates_until(STACK_OF_X509 *chain) noexcept nogil:
 
 
 cdef uint64_t lists_until(X509_STORE *store, STACK_OF_X509 *chain, unsigned long flags) noexcept nogil:
-    """The first `nextUpdate` by which a certificate of the chain has no current revocation list."""
+    """Return the first second, as a Unix time, in which a certificate of the chain has no current revocation list."""
     cdef int last = sk_X509_num(chain) - 1
     cdef X509_STORE_CTX *lookup = X509_STORE_CTX_new()
     cdef uint64_t until = 0
@@ -75,9 +75,10 @@ cdef uint64_t lists_until(X509_STORE *store, STACK_OF_X509 *chain, unsigned long
 
 
 cdef uint64_t list_until(X509_STORE_CTX *lookup, X509 *certificate, X509 *issuer) noexcept nogil:
-    """Of several lists OpenSSL takes one that is current: the last that ends counts.
+    """Return when the revocation lists for one certificate expire, as a Unix time in seconds.
 
-    Of those for a part of the certificates (RFC 5280, section 5.2.5) only some are for this one: the first counts.
+    OpenSSL uses any list that is current, so the latest `nextUpdate` of several lists decides. Lists that cover only
+    some certificates (RFC 5280, section 5.2.5) may not cover this one, so the earliest `nextUpdate` of those decides.
     """
     cdef STACK_OF_X509_CRL *lists = X509_STORE_CTX_get1_crls(lookup, X509_get_issuer_name(certificate))
     cdef uint64_t whole = 0
@@ -86,7 +87,7 @@ cdef uint64_t list_until(X509_STORE_CTX *lookup, X509 *certificate, X509 *issuer
     cdef X509_CRL *found
     for i in range(count):
         found = sk_X509_CRL_value(lists, i)
-        # By the only one there is the certificate was verified.
+        # If there is only one list, the certificate was verified with it.
         if count > 1 and not may_be_used(found, issuer):
             continue
         if X509_CRL_get_ext_by_NID(found, NID_issuing_distribution_point, -1) >= 0:
@@ -95,18 +96,18 @@ cdef uint64_t list_until(X509_STORE_CTX *lookup, X509 *certificate, X509 *issuer
             whole = max(whole, next_update(X509_CRL_get0_nextUpdate(found)))
     if lists is not NULL:
         sk_X509_CRL_pop_free(lists, X509_CRL_free)
-    # Without a list, a callback has let it pass: the lists say nothing of it.
+    # If there is no list at all, a verification callback has accepted the certificate, and no list limits it.
     return min(whole, parts) if whole else parts
 
 
 cdef bint may_be_used(X509_CRL *found, X509 *issuer) noexcept nogil:
-    """Whether a list with the issuer's name is its own, and valid already."""
+    """Whether a list that carries the issuer's name is signed by the issuer and already valid."""
     return (seconds(X509_CRL_get0_lastUpdate(found)) <= <uint64_t> time(NULL)
             and X509_CRL_verify(found, X509_get0_pubkey(issuer)) == 1)
 
 
 cdef uint64_t next_update(const ASN1_TIME *found) noexcept nogil:
-    """A list need not have one (RFC 5280, section 5.1.2.5): then it stays current."""
+    """Return a list's `nextUpdate`, or UINT64_MAX if it has none (RFC 5280, section 5.1.2.5): it stays current."""
     return UINT64_MAX if found is NULL else seconds(found)
 
 

@@ -51,7 +51,7 @@ def test_no_such_host(run):
     (b"220 mail.test ESMTP\r\n" * 10, "does not speak TLS"),
     (b"HTTP/1.0 400 Bad Request\r\n\r\n", "does not speak TLS"),
     (b"+OK", "does not speak TLS"),
-    (None, "accepts connections, but said nothing in 0.5 s"),
+    (None, "accepts connections, but sent nothing in 0.5 s"),
 ], ids=["closes", "mail", "http", "stalls", "hangs"])
 def test_what_is_no_tls_server(run, greeting, said):
     held = []
@@ -110,7 +110,7 @@ def test_a_server_that_hangs_in_the_handshake(run):
     for plain in connections:
         plain.close()
     assert code == 2
-    assert "said nothing" in err
+    assert "sent nothing" in err
     assert time.monotonic() - begun < 10
 
 
@@ -146,14 +146,14 @@ def test_certificates(run, kind, said, tmp_path):
 
 
 @pytest.mark.parametrize("arguments, said", [
-    (["a.test:http"], "'http' is not a port"),
-    (["a.test:0"], "'0' is not a port"),
-    (["a.test:65536"], "'65536' is not a port"),
+    (["a.test:http"], "'http' is not a port number"),
+    (["a.test:0"], "'0' is not a port number"),
+    (["a.test:65536"], "'65536' is not a port number"),
     (["127.0.0.1:9", "--address", "b.test"], "--address takes an IP address"),
     (["127.0.0.1:9", "--client-cert", "/no/such/file"], "'/no/such/file' cannot be used: No such file"),
     (["127.0.0.1:9", "--ca-file", __file__], "cannot be used"),
     (["a.test:" + 5000 * "1"], "is not a port"),
-    (["m\xfcnchen.test", "--name", "a.test"], "write international names as A-labels"),
+    (["m\xfcnchen.test", "--name", "a.test"], "write an international name as A-labels"),
 ])
 def test_arguments_that_cannot_be(run, arguments, said):
     code, out, err = run(*arguments)
@@ -173,7 +173,7 @@ def test_numbers_that_cannot_be(run, arguments):
 def test_errors_as_json(run):
     code, out, err = run("a.test:http", "--json")
     assert (code, err) == (2, "")
-    assert json.loads(out) == {"target": "a.test:http", "error": "'http' is not a port: say HOST:PORT"}
+    assert json.loads(out) == {"target": "a.test:http", "error": "'http' is not a port number: pass HOST:PORT"}
 
 
 @pytest.mark.parametrize("text, expected", [
@@ -352,7 +352,7 @@ def test_names_that_cannot_be_asked_for(run, name):
 
 
 def test_a_url_is_no_host(run):
-    assert "leave out what makes it a URL" in run("https://a.test/")[2]
+    assert "is a URL: pass only HOST" in run("https://a.test/")[2]
 
 
 def test_a_key_with_a_pass_phrase_is_not_asked_for(run, tmp_path, certificate):

@@ -155,7 +155,7 @@ def test_what_the_client_does_not_take_is_its_own(said):
     with accepting(serve) as (host, port):
         found = said(port, "--name", A)
     assert found["code"] == 2
-    assert "TLS 1.2: this client breaks off (" in found["error"] and "Is this a name" not in found["error"]
+    assert "TLS 1.2: this client breaks off (" in found["error"] and "Does the server serve" not in found["error"]
 
 
 @pytest.mark.one_python
@@ -169,7 +169,7 @@ def test_each_version_has_its_own_reason(tmp_path, said, protocols, reasons):
     with Peer(nginx, tmp_path, host_settings={A: f"ssl_reject_handshake on; ssl_protocols {protocols};"}) as peer:
         found = said(peer.port, "--name", A)
     assert found["code"] == 2
-    assert f"completes no TLS handshake ({reasons}). Is this a name that it serves?" in found["error"]
+    assert f"completes no TLS handshake ({reasons}). Does the server serve this name?" in found["error"]
 
 
 def test_certificates_that_cannot_be_used(said, ca, client_certificate, certificate, tmp_path):
@@ -178,12 +178,12 @@ def test_certificates_that_cannot_be_used(said, ca, client_certificate, certific
     broken = chain[:100] + b"!" + chain[101:]
     for name, text, why in (
         ("--client-cert", chain, "it has no private key: put the key into the same file as its certificate"),
-        ("--client-cert", key, "it has no certificate in PEM"),
-        ("--client-cert", b"", "it has no certificate in PEM"),
+        ("--client-cert", key, "it contains no certificate in PEM format"),
+        ("--client-cert", b"", "it contains no certificate in PEM format"),
         ("--client-cert", chain + certificate.private_key_pem.bytes(),
-         "its private key is not that of its first certificate"),
+         "its private key does not match its first certificate"),
         ("--client-cert", broken + key, "OpenSSL does not take it: "),
-        ("--ca-file", key, "it has no certificate in PEM"),
+        ("--ca-file", key, "it contains no certificate in PEM format"),
         ("--ca-file", broken, "OpenSSL does not take it: "),
     ):
         (tmp_path / "file.pem").write_bytes(text)

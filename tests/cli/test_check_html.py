@@ -229,4 +229,4 @@ def test_a_page_of_one_that_demands_certificates(make_server_ctx, tmp_path):
         assert ran(port, "--name", A, "--html", tmp_path / "report.html").returncode == 0
     parsed = Parsed((tmp_path / "report.html").read_text())
     assert "table" not in parsed.tags
-    assert f"{A} lets in nobody without a certificate" in parsed.texts
+    assert f"{A} rejects clients without a certificate" in parsed.texts

@@ -283,7 +283,7 @@ def test_one_line_says_it_all(made, expected):
                                      "looked for"),
     ("workers with the same keys", ("--name", A),
      "resumes 9 of 9 (TLS 1.2 tickets, TLS 1.3); one name, so no crossing was looked for"),
-    ("plain ssl", (*BOTH, "--demands", B), "fault: b.test lets in a client without a certificate, in a full handshake "
+    ("plain ssl", (*BOTH, "--demands", B), "fault: b.test accepts a client without a certificate, in a full handshake "
                                            "(TLS 1.2; TLS 1.3)"),
     ("one", ("--name", A, "--most-connections", "7"), "ended early, after 7 connections: "),
 ])

@@ -236,28 +236,28 @@ XMPP_BEGINS = b"<?xml version='1.0'?><stream:stream>"
 
 
 @pytest.mark.parametrize("protocol, answers, why", [
-    ("smtp", [b"220 a\r\n", b"250-a\r\n250 PIPELINING\r\n", b"502 no\r\n"], "it said '502 no'"),
-    ("smtp", [b"421 busy\r\n"], "it said '421 busy'"),
-    ("smtp", [b"220-a\r\n"], "it closed the connection"),
-    ("ftp", [b"220 a\r\n", b"500 what?\x1b[31m\r\n"], r"it said '500 what?\x1b[31m'"),
-    ("imap", [b"* PREAUTH hello\r\n"], "it said '* PREAUTH hello'"),
-    ("imap", [b"* OK\r\n", b"* CAPABILITY\r\n1 BAD no\r\n"], "it said '1 BAD no'"),
-    ("pop3", [b"+OK\r\n", b"-ERR no\r\n"], "it said '-ERR no'"),
-    ("postgres", [b"", b"N"], "it said 'N'"),
-    ("ldap", [b"", LDAP_REFUSES], "it said"),
-    ("ldap", [b"", b"\x30\x84\xff\xff\xff\xff"], "it said more than"),
-    ("xmpp", [b"", XMPP_BEGINS + b"<stream:features></stream:features>"], "it offers no STARTTLS"),
+    ("smtp", [b"220 a\r\n", b"250-a\r\n250 PIPELINING\r\n", b"502 no\r\n"], "the server sent '502 no'"),
+    ("smtp", [b"421 busy\r\n"], "the server sent '421 busy'"),
+    ("smtp", [b"220-a\r\n"], "the server closed the connection"),
+    ("ftp", [b"220 a\r\n", b"500 what?\x1b[31m\r\n"], r"the server sent '500 what?\x1b[31m'"),
+    ("imap", [b"* PREAUTH hello\r\n"], "the server sent '* PREAUTH hello'"),
+    ("imap", [b"* OK\r\n", b"* CAPABILITY\r\n1 BAD no\r\n"], "the server sent '1 BAD no'"),
+    ("pop3", [b"+OK\r\n", b"-ERR no\r\n"], "the server sent '-ERR no'"),
+    ("postgres", [b"", b"N"], "the server sent 'N'"),
+    ("ldap", [b"", LDAP_REFUSES], "the server sent"),
+    ("ldap", [b"", b"\x30\x84\xff\xff\xff\xff"], "the server sent more than"),
+    ("xmpp", [b"", XMPP_BEGINS + b"<stream:features></stream:features>"], "the server does not offer STARTTLS"),
     ("xmpp", [b"", XMPP_BEGINS + b"<stream:features>xmpp-tls</stream:features>", b"<failure/>"],
-     "it said '<failure/>'"),
-    ("pop3", [b"+" * 70000], "it said more than 65536 bytes"),
-    ("imap", [None], "it said nothing in time: if it speaks TLS from the beginning, leave out --starttls"),
-    ("imap", [b"* OK\r\n", None], "it said no more in time"),
+     "the server sent '<failure/>'"),
+    ("pop3", [b"+" * 70000], "the server sent more than 65536 bytes"),
+    ("imap", [None], "the server sent nothing in time. If it speaks TLS from the beginning, omit --starttls"),
+    ("imap", [b"* OK\r\n", None], "the server sent no more data in time"),
 ], ids=lambda value: value if isinstance(value, str) and " " not in value else "")
 def test_servers_that_do_not_turn_to_tls(said, protocol, answers, why):
     with answering(*answers) as port:
         found = said(port, "--starttls", protocol, "--timeout", "0.5")
     assert found["code"] == 2
-    assert f"does not turn to TLS as {protocol} does: {why}" in found["error"]
+    assert f"does not switch to TLS with the command of {protocol}: {why}" in found["error"]
     assert "\x1b" not in found["error"]
 
 
@@ -270,8 +270,8 @@ def test_servers_that_do_not_turn_to_tls(said, protocol, answers, why):
     (b"<?xml version='1.0'?><stream:stream>", "It seems to speak xmpp: try --starttls xmpp."),
     (b"\x30\x24\x02\x01\x00\x78\x1f\x8a\x161.3.6.1.4.1.1466.20036", "It seems to speak ldap: try --starttls ldap."),
     (b"E\0\0\0\x40SFATAL\0VFATAL\0", "It seems to speak postgres: try --starttls postgres."),
-    (b"SSH-2.0-OpenSSH_9.2\r\n", "It says 'SSH-2.0-OpenSSH_9.2'."),
-    (b"", "If it begins in plain text, name its protocol: --starttls smtp|imap|pop3|ftp|ldap|postgres|xmpp."),
+    (b"SSH-2.0-OpenSSH_9.2\r\n", "It sent 'SSH-2.0-OpenSSH_9.2'."),
+    (b"", "If it begins in plain text, pass its protocol: --starttls smtp|imap|pop3|ftp|ldap|postgres|xmpp."),
 ])
 def test_what_is_said_instead_of_tls(said, greeting, advice):
     with answering(greeting) as port:
@@ -281,7 +281,7 @@ def test_what_is_said_instead_of_tls(said, greeting, advice):
 
 def test_no_page_is_asked_for_of_a_mail_server(said):
     found = said(9, "--starttls", "imap", "--request")
-    assert found["code"] == 2 and "leave it out" in found["error"]
+    assert found["code"] == 2 and "omit --request" in found["error"]
 
 
 def test_every_protocol_is_tried_here():

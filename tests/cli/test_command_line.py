@@ -154,7 +154,7 @@ def test_a_session_that_others_can_read(session_file):
     session_file.chmod(0o644)
     ran = run("session", session_file)
     assert ran.returncode == 0
-    assert "other users have access to it" in ran.stdout
+    assert "other users have access to this file" in ran.stdout
 
 
 def test_a_session_that_has_ended(session, session_file, capsys):
@@ -181,7 +181,7 @@ def test_a_session_without_a_ticket_or_an_id(server_ctx, make_client_ctx, tmp_pa
 
 
 @pytest.mark.parametrize("content, said", [
-    (None, "No such file"), (b"", "no whole block of PEM"), (b"\0" * 100, "no whole block of PEM")],
+    (None, "No such file"), (b"", "no complete PEM block"), (b"\0" * 100, "no complete PEM block")],
     ids=["missing", "empty", "zeros"])
 def test_what_is_no_session(tmp_path, content, said):
     path = tmp_path / "session.pem"

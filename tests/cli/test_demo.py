@@ -44,9 +44,9 @@ def shown(tmp_path_factory):
 
 def test_both_servers_are_audited(shown):
     before, _, after = shown[0].partition("pysidctx check, of the server with pysidctx")
-    assert "fault  TLS 1.2; TLS 1.3: bank.test lets in a client without a certificate" in before
+    assert "fault  TLS 1.2; TLS 1.3: bank.test accepts a client without a certificate" in before
     assert "is resumed for" in before
-    assert "ok     TLS 1.2; TLS 1.3: bank.test lets in nobody without a certificate" in after
+    assert "ok     TLS 1.2; TLS 1.3: bank.test rejects clients without a certificate" in after
     assert "9 of 9 returning connections were resumed" in after
     assert "fault" not in after.partition("Clients that come back")[0].replace("faults: 0", "")
 
@@ -73,7 +73,7 @@ def test_its_last_line_says_it_all(shown):
     # And so do the audits.
     assert [line for line in lines if line.startswith("resumes ")] == [
         "resumes 9 of 9 (TLS 1.2 tickets, TLS 1.3); never crosses 2 names; client certificates demanded by bank.test"]
-    assert any(line.startswith("fault: bank.test lets in a client without a certificate") for line in lines)
+    assert any(line.startswith("fault: bank.test accepts a client without a certificate") for line in lines)
 
 
 def test_it_is_short(shown):
@@ -111,8 +111,8 @@ def test_a_fault_with_pysidctx_ends_in_1():
     assert ran.returncode == 1
     assert "FAULT with pysidctx: " in ran.stdout
     assert ran.stdout.splitlines()[-1].startswith(
-        "fault with pysidctx: bank.test lets in a client without a certificate, in a full handshake; and ")
-    assert "got in without a certificate" in ran.stdout
+        "fault with pysidctx: bank.test accepts a client without a certificate, in a full handshake; and ")
+    assert "were accepted without a certificate" in ran.stdout
     assert "were not resumed" in ran.stdout
     assert "Traceback" not in ran.stderr
 
@@ -162,11 +162,11 @@ def test_a_narrow_terminal_keeps_the_figures():
 def test_a_picture_that_cannot_be_drawn(tmp_path):
     ran = run("--plot", tmp_path / "missing" / "picture.png")
     assert ran.returncode == 2
-    assert "is no folder to write to" in ran.stderr
+    assert "is not a writable folder" in ran.stderr
     for name in ("picture.xyz", "picture", ""):
         ran = run("--plot", tmp_path / name)
         assert ran.returncode == 2
-        assert "does not end as a picture does: " in ran.stderr
+        assert "does not have the extension of an image format: " in ran.stderr
     (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError('no', name='matplotlib')")
     ran = run("--plot", tmp_path / "picture.png", cwd=tmp_path)
     assert ran.returncode == 2

@@ -27,7 +27,7 @@ def test_a_file_as_a_host(value, server_ctx):
     for refused in (value, Host(value, b"a")):
         with pytest.raises(TypeError, match=r"load the certificate of a file into an ssl\.SSLContext, with load_"):
             HostMap()["a.test"] = refused
-    with pytest.raises(TypeError, match=r"id context in bytes, or Host\(context, session_id_context\), not by"):
+    with pytest.raises(TypeError, match=r"id context in bytes, or Host\(context, session_id_context\), not "):
         HostMap()["a.test"] = value
     with pytest.raises(TypeError, match="load_cert_chain"):
         TicketKeys().install(value)
@@ -63,7 +63,7 @@ def test_patterns_that_are_more_than_a_name(pattern, message):
     (lambda ctx, keys, hosts: HostMap({ctx: "a.example"}), "{'shop.example': ctx}"),
     (lambda ctx, keys, hosts: HostMap({b"a.example": ctx}), ".decode('ascii')"),
     (lambda ctx, keys, hosts: HostMap({"a.example": Host(b"a", ctx)}), "Host(context, session_id_context)"),
-    (lambda ctx, keys, hosts: HostMap({"a.example": (ctx, b"a")}), "Host(context, session_id_context), not by tuple"),
+    (lambda ctx, keys, hosts: HostMap({"a.example": (ctx, b"a")}), "Host(context, session_id_context), not tuple"),
     (lambda ctx, keys, hosts: HostMap({"a.example": keys}), "keys.install(ctx)"),
     (lambda ctx, keys, hosts: HostMap(ctx), "{'shop.example': ctx}"),
     (lambda ctx, keys, hosts: HostMap("a.example"), "{'shop.example': ctx}"),

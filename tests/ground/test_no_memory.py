@@ -139,7 +139,7 @@ def run(script, memory, pem_files):
 
 def test_nothing_is_changed_and_handshakes_end_in_an_alert(scarce_memory, pem_files):
     *set_on, _, server, client = run(ID_CONTEXTS, scarce_memory, pem_files)
-    assert len(set_on) == 3 and all("no memory" in message for message in set_on)
+    assert len(set_on) == 3 and all("out of memory" in message for message in set_on)
     assert "CALLBACK_FAILED" in server.upper()
     assert "INTERNAL_ERROR" in client.upper()
 

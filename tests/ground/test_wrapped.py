@@ -184,7 +184,7 @@ def test_what_cannot_be_tried_is_refused_and_nothing_is_changed(methods, make_se
                  lambda: TicketKeys().install(ctx), lambda: context_fingerprint(ctx),
                  lambda: hosts.install(ctx), lambda: hosts.update(a=listener, b=ctx),
                  lambda: hosts.update(a=Host(ctx, b"a"))):
-        with pytest.raises(ValueError, match=r"Odd has a wrap_\w+\(\) of its own.*`context` of a connection"):
+        with pytest.raises(ValueError, match=r"Odd overrides wrap_\w+\(\).*`context` attribute of a connection"):
             call()
     assert not hosts and "_pysidctx_hosts" not in vars(ctx)
 
@@ -209,7 +209,7 @@ def test_a_method_that_shakes_hands_at_once_is_refused(make_server_ctx):
         def wrap_socket(self, sock, server_side=False, do_handshake_on_connect=True):
             return super().wrap_socket(sock, server_side=server_side)
 
-    with pytest.raises(ValueError, match=r"Hasty has a wrap_socket\(\) of its own"):
+    with pytest.raises(ValueError, match=r"Hasty overrides wrap_socket\(\)"):
         set_session_id_context(Hasty(ssl.PROTOCOL_TLS_SERVER), b"shop")
 
 
@@ -263,7 +263,7 @@ def SSL_CTX_from(context):
 
 def test_c_code_is_told_which_context_to_pass(make_wrapper, make_server_ctx, passing):
     wrapper = make_wrapper()
-    with pytest.raises(ValueError, match="Wrapper makes its connections with another SSLContext"):
+    with pytest.raises(ValueError, match="Wrapper creates its connections with another SSLContext"):
         SSL_CTX_from(wrapper)
     for ctx in (wrapper.inside, make_server_ctx(), passing):
         assert SSL_CTX_from(ctx)

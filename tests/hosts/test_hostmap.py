@@ -91,7 +91,7 @@ class TestMapping:
     @pytest.mark.parametrize("value, error, why", [
         (None, TypeError, "an ssl.SSLContext, an id context in bytes"),
         (1, TypeError, "an ssl.SSLContext, an id context in bytes"),
-        ("shop", TypeError, "id context in bytes.*not by str: load the certificate"),
+        ("shop", TypeError, "id context in bytes.*not str: load the certificate"),
         (b"", ValueError, "must not be empty"),
         (b"x" * 33, ValueError, "33 bytes"),
         (Host(None, b"x"), TypeError, "expected an ssl.SSLContext"),

@@ -285,7 +285,7 @@ HostMap({{"a.test": Host(ctx, b"a/v1")}})
                          env=dict(os.environ, LD_PRELOAD=str(other_store)),
                          capture_output=True, text=True)
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert f"{ssl.OPENSSL_VERSION} does not show whether" in ran.stdout
+    assert f"{ssl.OPENSSL_VERSION} does not reveal whether" in ran.stdout
     assert "choose an id context yourself" in ran.stdout
 
 

@@ -3,26 +3,27 @@
 import pytest
 from server_programs import GUNICORN, PROGRAMS, VISITS, visits
 
-DEAF = {
+WITHOUT_HOOK = {
     "gunicorn uvicorn": ("uvicorn_worker._workers.UvicornWorker", "pysidctx.servers.uvicorn_worker.UvicornWorker"),
     "gunicorn aiohttp": ("aiohttp.worker.GunicornWebWorker", "pysidctx.servers.aiohttp_worker.GunicornWebWorker"),
 }
 
 
-@pytest.mark.parametrize("name", DEAF)
+@pytest.mark.parametrize("name", WITHOUT_HOOK)
 def test_worker_classes_that_do_not_call_the_hook(start, returning, name):
     """The log names the class that does."""
     files = {"gunicorn.conf.py": GUNICORN}
     with start(name, files=files, arguments=PROGRAMS[name].plain_arguments) as server:
         counts = [visits(client, [server.port], 10)[0] for client in returning]
         said = server.log.read_text()
-    theirs, ours = DEAF[name]
-    assert said.count(f"RuntimeWarning: pysidctx: {theirs} does not call gunicorn's hook ssl_context") == 1
+    theirs, ours = WITHOUT_HOOK[name]
+    assert said.count(
+        f"RuntimeWarning: pysidctx: the worker class {theirs} does not call gunicorn's hook ssl_context") == 1
     assert f'set worker_class = "{ours}"' in said
     print(f"{name}, the hook unheard: {counts} of 9")
 
 
-@pytest.mark.parametrize("name", DEAF)
+@pytest.mark.parametrize("name", WITHOUT_HOOK)
 def test_ours_call_the_hook_of_the_configuration(start, returning, name, secret):
     """Not the one that they have themselves: the two servers have one secret and two names."""
     configuration = PROGRAMS[name].files["gunicorn.conf.py"] + (
@@ -38,7 +39,7 @@ def test_ours_call_the_hook_of_the_configuration(start, returning, name, secret)
         assert "RuntimeWarning" not in one.log.read_text()
 
 
-@pytest.mark.parametrize("name", ["gunicorn", *DEAF])
+@pytest.mark.parametrize("name", ["gunicorn", *WITHOUT_HOOK])
 def test_nothing_is_said_where_nothing_is_wrong(start, returning, name):
     with start(name) as server:
         assert visits(returning[1], [server.port])[0] == VISITS - 1
@@ -68,7 +69,7 @@ def test_keys_that_are_made_after_the_fork(start, returning, configuration):
     with start("gunicorn", files={"gunicorn.conf.py": configuration}) as server:
         counts = [visits(client, [server.port], 10)[0] for client in returning]
         said = server.log.read_text()
-    assert "RuntimeWarning: pysidctx: this worker was forked before its ticket keys were made" in said
+    assert "RuntimeWarning: pysidctx: this worker was forked before its ticket keys were created" in said
     assert "at the top of gunicorn.conf.py" in said and "PYSIDCTX_SECRET_FILE" in said
     print(f"keys of one worker each: {counts} of 9")
 

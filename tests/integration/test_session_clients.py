@@ -92,7 +92,7 @@ def test_the_visits_of_the_documentation(
     visit("a.test", path)
     assert capsys.readouterr().out == ""
     visit("b.test", path)
-    assert "because this session was made for a.test" in capsys.readouterr().out
+    assert "because this session was established with a.test" in capsys.readouterr().out
     assert [ctx.session_stats()["hits"] for ctx in contexts] == [0, 1, 0]
 
 

@@ -314,4 +314,4 @@ def test_what_cannot_be_carried_from_an_earlier_one_is_logged(server, client_ctx
     server.current().__class__ = type("Strict", (ssl.SSLContext,), {"sslsocket_class": property()})
     earlier.sslsocket_class = Odd
     assert gets_in(server.current(), client_ctx)
-    assert "cannot be set on the current one" in caplog.text
+    assert "cannot be copied to the current one" in caplog.text

@@ -119,7 +119,7 @@ def test_a_certificate_that_is_unfit_is_logged_once(
     (record,) = caplog.records
     assert record.name == "pysidctx.servers"
     assert config.certfile in record.getMessage()
-    assert "the former certificate stays" in record.getMessage()
+    assert "the previous context stays in use" in record.getMessage()
     with open(config.certfile, "ab") as file:
         file.write(other.private_key_pem.bytes())
     assert certificate_of(kept, client_ctx) != old
@@ -208,7 +208,7 @@ def test_functions_that_cannot_be_compared(factory, config, default_factory, mon
         made = [factory(config, Build()) for _ in range(5)]
     assert len({*map(id, made), id(first)}) == 6
     assert len(caplog.records) == 3
-    assert "call with the same function" in caplog.records[0].getMessage()
+    assert "pass the same function" in caplog.records[0].getMessage()
     assert factory(config, kept) is not first
 
 

@@ -127,8 +127,8 @@ def test_it_is_for_the_same_host(server_ctx, make_client_ctx, fresh, version):
     session = session_of(server_ctx, make_client_ctx(version))
     assert session.hostname == "a.test"
     for carried in (session, written(session)):
-        refused(fresh(version, name="b.test"), carried, "made for a.test, the connection is to b.test")
-        refused(fresh(version, name=None, check_hostname=False), carried, "to no host by name")
+        refused(fresh(version, name="b.test"), carried, "established with a.test, but the connection is to b.test")
+        refused(fresh(version, name=None, check_hostname=False), carried, "to a host without a name")
         ends = fresh(version, name="b.test")
         carried.resume_on(ends.client, any_host=True)
         assert shake(ends).client.session_reused
@@ -141,7 +141,7 @@ def test_the_host_stays_that_of_the_full_handshake(server_ctx, make_client_ctx, 
         assert ends.client.session_reused
         session = Session.of(ends.client)
         assert session.hostname == "a.test"
-    refused(fresh(version, name="b.test"), session, "made for a.test")
+    refused(fresh(version, name="b.test"), session, "established with a.test")
 
 
 def test_a_session_that_ssl_resumed_on_another_host(server_ctx, make_client_ctx, fresh, version):
@@ -156,7 +156,7 @@ def test_a_session_that_ssl_resumed_on_another_host(server_ctx, make_client_ctx,
         session = Session.of(ends.client)
         assert session.hostname == ("a.test" if acknowledged else None)
         refused(fresh(version, name="b.test"), session,
-                "made for a.test" if acknowledged else "does not say for which host")
+                "established with a.test" if acknowledged else "does not record the host")
 
 
 @pytest.mark.parametrize("made, used", [
@@ -186,13 +186,13 @@ def test_what_has_no_host_asks_for_it(server_ctx, make_client_ctx, fresh, versio
     der = nameless(session_of(server_ctx, make_client_ctx(version)))
     session = Session.from_der(der, id_context=None)
     assert session.hostname is None
-    refused(fresh(version), session, "does not say for which host.*host=")
+    refused(fresh(version), session, "does not record the host.*pass host")
 
     said = Session.from_der(der, id_context=None, host="a.test")
     assert said.hostname == "a.test"
     assert visit(server_ctx, make_client_ctx(version), said).client.session_reused
     assert written(said).hostname == "a.test"
-    refused(fresh(version, name="b.test"), said, "made for a.test")
+    refused(fresh(version, name="b.test"), said, "established with a.test")
 
     ends = fresh(version, name="b.test")
     session.resume_on(ends.client, any_host=True)
@@ -200,7 +200,7 @@ def test_what_has_no_host_asks_for_it(server_ctx, make_client_ctx, fresh, versio
 
 
 @pytest.mark.parametrize("host, error, message", [
-    ("b.test", SessionError, "made for a.test, not for b.test"),
+    ("b.test", SessionError, "established with a.test, not with b.test"),
     (b"a.test", TypeError, "a str, not bytes"),
     ("", ValueError, "not a host name"),
     ("a\0b", ValueError, "not a host name"),
@@ -221,7 +221,7 @@ def test_a_name_of_other_bytes_is_told_safely(server_ctx, client_ctx, fresh):
     session = Session.from_der(der, id_context=None)
     assert session.hostname == "b\\xfccher\n.test"
     assert "\n" not in repr(session)
-    refused(fresh(), session, "made for")
+    refused(fresh(), session, "established with")
 
 
 def unchecked(ctx):
@@ -239,7 +239,7 @@ def test_a_name_that_nobody_checked(server_ctx, make_client_ctx, fresh, version,
     for name in ("a.test", "127.0.0.1"):
         session = session_of(server_ctx, weaken(make_client_ctx(version)), name=name)
         assert session.hostname == name
-        message = "nobody checked that the peer"
+        message = "nothing has checked that the peer"
         refused(fresh(version, name=name), session, message)
         # On its like it is resumed, and what comes of that is no better.
         ends = visit(server_ctx, weaken(make_client_ctx(version)), session, name=name)
@@ -249,7 +249,7 @@ def test_a_name_that_nobody_checked(server_ctx, make_client_ctx, fresh, version,
         # What is written does not have the name, so that reading it asks for the host.
         again = written(session)
         assert again.hostname is None and session.hostname == name
-        refused(fresh(version, name=name), again, "does not say for which host")
+        refused(fresh(version, name=name), again, "does not record the host")
 
 
 @pytest.mark.skipif(ssl.OPENSSL_VERSION_INFO < (3,), reason="OpenSSL 1.1.1 does not tell")
@@ -261,7 +261,7 @@ def test_what_counts_is_how_the_connection_was_made(server_ctx, make_client_ctx,
     session = Session.of(ends.client)
     ends = pair(server_ctx, client_ctx)
     unchecked(client_ctx)
-    with pytest.raises(SessionError, match="nobody checked"):
+    with pytest.raises(SessionError, match="nothing has checked"):
         session.resume_on(ends.client)
 
 
@@ -282,7 +282,7 @@ def test_an_unchecked_session_that_ssl_resumed(server_ctx, make_client_ctx, fres
     for source in (ends.client, ends.client.session):
         session = Session.of(source)
         assert session.hostname == "a.test"
-        refused(fresh(version), session, "nobody checked")
+        refused(fresh(version), session, "nothing has checked")
 
 
 def test_a_checked_session_stays_so_where_nobody_checks(
@@ -308,7 +308,7 @@ def test_an_sslsession_has_the_host_that_the_server_acknowledged(
     assert session.hostname == "a.test"
     assert visit(server_ctx, make_client_ctx(version), session).client.session_reused
     session = Session.of(connect(server_ctx, unchecked(make_client_ctx(version))).client.session)
-    refused(fresh(version), session, "nobody checked")
+    refused(fresh(version), session, "nothing has checked")
 
 
 @pytest.fixture
@@ -324,7 +324,7 @@ def stranger_ctx(make_client_ctx):
 def test_a_peer_that_was_not_verified(server_ctx, stranger_ctx, fresh, version):
     session = session_of(server_ctx, stranger_ctx(version))
     assert visit(server_ctx, stranger_ctx(version), session).client.session_reused
-    message = "certificate of this session's peer was not verified"
+    message = "certificate was not verified when this session"
     for carried in (session, written(session)):
         refused(fresh(version, check_hostname=False), carried, message, any_host=True)
         refused(fresh(version), carried, message, any_host=True)
@@ -373,7 +373,7 @@ def test_a_protocol_that_the_connection_excludes(
     server_ctx, make_client_ctx, fresh, made_by, attributes
 ):
     session = session_of(server_ctx, make_client_ctx(made_by))
-    refused(fresh(**attributes), session, f"excludes {session.protocol}, which the session is for")
+    refused(fresh(**attributes), session, f"uses {session.protocol}, which this connection does not allow")
 
 
 @pytest.mark.parametrize("version", [TLS_1_2, TLS_1_3], ids=str)
@@ -387,7 +387,7 @@ def test_contexts_of_every_method(server_ctx, make_client_ctx, ca, version, prot
     if protocol == ssl.PROTOCOL_TLS:
         ctx.maximum_version = version
     if protocol == ssl.PROTOCOL_TLSv1_2 and version == TLS_1_3:
-        with pytest.raises(SessionError, match="excludes TLSv1.3"):
+        with pytest.raises(SessionError, match="uses TLSv1.3"):
             session.resume_on(pair(server_ctx, ctx).client)
     else:
         assert visit(server_ctx, ctx, session).client.session_reused
@@ -397,7 +397,7 @@ def test_a_version_that_is_none(server_ctx, client_ctx, fresh):
     session = session_of(server_ctx, client_ctx)
     for version, shown in ((0xFEFD, "DTLSv1.2"), (0x0300, "SSLv3"), (0x03FF, r"unknown \(0x03ff\)")):
         der = libssl.changed(session.to_der(), libssl.SSL_SESSION_set_protocol_version, version)
-        refused(fresh(), Session.from_der(der, id_context=None), f"excludes {shown}")
+        refused(fresh(), Session.from_der(der, id_context=None), f"uses {shown}")
 
 
 def test_the_wrong_side_and_the_wrong_moment(server_ctx, make_client_ctx, version):

@@ -130,7 +130,7 @@ def test_a_file_of_another_user_is_refused(session, tmp_path, monkeypatch):
 
 def test_what_is_not_a_file(tmp_path):
     os.mkfifo(tmp_path / "fifo", 0o600)
-    with pytest.raises(SessionError, match="is not a file"):
+    with pytest.raises(SessionError, match="is not a regular file"):
         load(tmp_path / "fifo")  # at once, though nobody writes
 
 
@@ -167,5 +167,5 @@ def test_the_id_context_and_the_host_are_asked_for(session, tmp_path):
         Session.load(path, id_context=b"bank")
     assert Session.load(path, id_context=None).id_context == b"shop"
     assert load(path, host="a.test").hostname == "a.test"
-    with pytest.raises(SessionError, match="made for a.test, not for b.test"):
+    with pytest.raises(SessionError, match="established with a.test, not with b.test"):
         load(path, host="b.test")

@@ -1,4 +1,4 @@
-"""Servers for `check`, and its command as the tests of its reports run it."""
+"""Servers for the tests of `check`, and functions that run its command."""
 
 import contextlib
 import fcntl
@@ -26,14 +26,14 @@ COMMAND = [sys.executable, "-m", "pysidctx", "check"]
 
 
 def ran(port: int, *arguments: object, **options: Any) -> "subprocess.CompletedProcess[str]":
-    """The command in a process of its own."""
+    """Run the command in its own process."""
     command = [*COMMAND, f"127.0.0.1:{port}", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
 
 
 def on_a_terminal(port: int, *arguments: object, columns: int = 80, lines: int = 24, **environment: str
                   ) -> tuple[int, str]:
-    """Its exit code, and what it writes to a terminal of this size."""
+    """Return the exit code of the command, and its output on a terminal of this size."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
@@ -70,7 +70,7 @@ def serving(*contexts: ssl.SSLContext) -> Iterator[int]:
 
 
 def plain_ssl(make_server_ctx: Callable[..., ssl.SSLContext]) -> ssl.SSLContext:
-    """Two hosts as the documentation of Python's ssl has them, of which one is to demand a certificate."""
+    """Two hosts, as in the documentation of Python's ssl, one of which should require a certificate."""
     shop, bank = make_server_ctx(), make_server_ctx(verify=ssl.CERT_REQUIRED)
 
     def switch(connection: ssl.SSLObject, name: Optional[str], ctx: ssl.SSLContext) -> None:
@@ -87,7 +87,7 @@ TICKET, SESSION_ID, TLS13 = Way("TLS 1.2", True), Way("TLS 1.2", False), Way("TL
 
 def report(*findings: Finding, names: tuple[str, ...] = (A, B), hosts: Optional[dict[str, list[AuditedHost]]] = None,
            unfinished: str = "", verified: tuple[str, ...] = ()) -> Report:
-    """One of findings that nobody has made."""
+    """A report of invented findings."""
     if hosts is None:
         hosts = {version: [AuditedHost(name, SEEN, None) for name in names or (None,)]
                  for version in ("TLS 1.2", "TLS 1.3")}

@@ -1,4 +1,4 @@
-"""Certificate authorities, clients' certificates and revocation lists that end at a given moment."""
+"""Certificate authorities, client certificates and revocation lists that expire at a given moment."""
 
 import datetime
 from typing import Optional

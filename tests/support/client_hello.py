@@ -1,4 +1,4 @@
-"""ClientHellos taken apart and put together again, with a server_name extension written by hand."""
+"""Parse and rebuild ClientHellos, with a handmade server_name extension."""
 
 from typing import NamedTuple, Optional
 
@@ -12,7 +12,7 @@ def number(value: int, size: int) -> bytes:
 
 def server_name(name: bytes, *, kind: int = 0, name_length: Optional[int] = None, list_length: Optional[int] = None,
                 rest: bytes = b"") -> bytes:
-    """The data of the extension: RFC 6066, section 3; lengths may be told other than they are."""
+    """Return the data of the extension: RFC 6066, section 3. Its length fields may be wrong on purpose."""
     entry = number(kind, 1) + number(len(name) if name_length is None else name_length, 2) + name
     entries = entry + rest
     return number(len(entries) if list_length is None else list_length, 2) + entries
@@ -51,7 +51,7 @@ class ClientHello(NamedTuple):
         return None
 
     def with_server_names(self, *data: bytes) -> "ClientHello":
-        """With these extensions in the place of the one that there was."""
+        """Replace the server_name extension by these extensions."""
         changed: list[tuple[int, bytes]] = []
         for kind, old in self.extensions:
             if kind == SERVER_NAME:

@@ -1,4 +1,4 @@
-"""Compiles C and Cython extension modules against pysidctx, as its users do."""
+"""Compile C and Cython extension modules against pysidctx, as its users do."""
 
 import importlib.util
 import shutil

@@ -1,4 +1,4 @@
-"""Forks while other threads serve, and where those children stand that do not come to their end.
+"""Fork while other threads serve, and find out where a child hangs that does not end.
 
     python tests/support/fork_soak.py CERTIFICATE CA [--forks N] [--load serve|change|plain]
                                       [--idle keys|contexts|plain]
@@ -42,7 +42,7 @@ print("WHERE", library, frame and frame.name())
 
 
 class Load:
-    """What threads do meanwhile, and what an idle one has."""
+    """The work of the other threads, and the objects of an idle one."""
 
     def __init__(self, certificate: str, ca: str) -> None:
         self.certificate, self.ca = certificate, ca
@@ -122,7 +122,7 @@ def idle(make: Callable[[], object], stopping: threading.Event) -> threading.Thr
 
 
 def place_of(pid: int) -> str:
-    """Where a process that hangs is: a library and a function."""
+    """Return the library and the function in which a process hangs."""
     try:
         ran = subprocess.run(["gdb", "-batch", "-p", str(pid), "-ex", f"python exec({WHERE!r})", "-ex", "bt"],
                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
@@ -139,7 +139,7 @@ def is_openssls(place: str) -> bool:
 
 
 def end_of(pid: int) -> Optional[str]:
-    """None, or where the process hangs, which is ended."""
+    """Wait for the process. If it hangs, end it and return where it hung; otherwise return None."""
     handle = os.pidfd_open(pid)
     ended = select.select([handle], [], [], PATIENCE)[0]
     os.close(handle)
@@ -202,7 +202,7 @@ def forked_by_subprocess() -> Optional[str]:
 
 
 def children() -> set[int]:
-    """The processes of this one that have not ended."""
+    """Return the child processes that have not ended."""
     with open(f"/proc/self/task/{threading.main_thread().native_id}/children") as file:
         return {int(pid) for pid in file.read().split()}
 

@@ -1,4 +1,4 @@
-"""What a forked process does, told by how it ends."""
+"""Run code in a forked process, and return its result by the exit code."""
 
 import os
 import signal
@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 
 def forked() -> int:
-    """As os.fork(), which warns where there are threads."""
+    """Call os.fork() without its warning about threads."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return os.fork()
 
 
 def in_a_fork(work: Callable[[], object]) -> bool:
-    """Whether a forked process comes to its end, and what it does is true."""
+    """Whether a forked process ends in time and the function returns a true value there."""
     child = forked()
     if child == 0:
         done: object = False

@@ -47,7 +47,7 @@ def read_nothing(end: ssl.SSLObject) -> None:
 
 
 def close(ends: Pair) -> None:
-    """Close in order: up to some CPython 3.13, a dropped connection takes its session along."""
+    """Shut the connection down: otherwise OpenSSL discards its session, up to some CPython 3.13."""
     for end in ends:
         try:
             end.unwrap()

@@ -1,4 +1,4 @@
-"""Runs one kind of call over and over in a process of its own, and fails where memory grows.
+"""Repeat one kind of call in a separate process, and fail if memory grows.
 
     python leaks.py CASE CERTIFICATE CA [--seed-a-leak]
 """

@@ -1,4 +1,4 @@
-"""The libssl of the interpreter by way of ctypes: what the tests check pysidctx against."""
+"""The interpreter's libssl through ctypes, against which the tests check pysidctx."""
 
 import _ssl
 import ctypes
@@ -126,7 +126,7 @@ def _place_of_pointer(connection: Any) -> ctypes.c_void_p:
 
 
 def duplicate(connection: Connection) -> None:
-    """Put a copy that SSL_dup() makes in the place of a connection's SSL."""
+    """Replace a connection's SSL by a copy from SSL_dup()."""
     place = _place_of_pointer(connection)
     original, copy = place.value, SSL_dup(place.value)
     bios = SSL_get_rbio(original), SSL_get_wbio(original)

@@ -1,4 +1,4 @@
-"""What the tests find on the machine, and what they do where something is missing."""
+"""Find programs and modules on the machine, and skip a test if one is missing."""
 
 import importlib
 import os
@@ -23,7 +23,7 @@ UNOPTIMIZED = dict(COMPILING, CFLAGS="-O0")
 
 
 def lack(what: str) -> NoReturn:
-    """Skip the test, saying what is missing; in CI, where it should be there, fail it."""
+    """Skip the test with the name of the missing program. In CI, which should have it, fail the test."""
     if os.environ.get("CI"):
         pytest.fail(what)
     pytest.skip(what)

@@ -1,4 +1,4 @@
-"""TLS servers that others wrote, with two hosts, started on loopback for the tests; and their client."""
+"""TLS servers of other projects, with two hosts, started on loopback for the tests; and a client."""
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -85,7 +85,7 @@ class Peer:
 
 
 def s_client(port: int, way: str, name: str, *options: Union[str, Path]) -> str:
-    """What `openssl s_client` says of a connection: New, Reused or refused."""
+    """Return how `openssl s_client` reports a connection: New, Reused or refused."""
     return connection_of_s_client(port, name, *FLAGS[way], *options)[0]
 
 

@@ -1,4 +1,4 @@
-"""The documentation as the tests read it: README.md and the other pages, their blocks of code, and the examples."""
+"""Read the documentation for the tests: README.md and the other pages, their code blocks, and the examples."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""Real servers with several workers, as the examples start them, and clients that come back to them."""
+"""Real servers with several workers, started as in the examples, and clients that return to them."""
 
 import os
 import re
@@ -153,11 +153,11 @@ def ask(port: int) -> bytes:
 
 class Client(Protocol):
     def visit(self, port: int) -> tuple[bool, int]:
-        """Whether it was resumed, and by which process; ConnectionError if that ends meanwhile."""
+        """Return whether it was resumed, and the process id. Raises ConnectionError if the process ends meanwhile."""
 
 
 class PythonClient:
-    """Comes back with the last session it got."""
+    """A client that returns with the last session that it received."""
 
     def __init__(self, ca_file: Path, version: ssl.TLSVersion, chain: Optional[Path] = None, *,
                  name: str = "a.test") -> None:

@@ -1,4 +1,4 @@
-"""The ways in which Python serves TLS, on loopback sockets and without, and a client's visits."""
+"""The ways in which Python serves TLS, with and without loopback sockets, and a client that visits them."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ Contexts = Mapping[str, ssl.SSLContext]  # that may serve a connection, by name
 
 
 class Visit(NamedTuple):
-    """What a connection was like, for its server and for its client."""
+    """The observations of a connection, by its server and by its client."""
 
     resumed: bool
     id_context: bytes

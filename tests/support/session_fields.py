@@ -1,4 +1,4 @@
-"""What two sessions are compared by."""
+"""The fields by which two sessions are compared."""
 
 from pysidctx import Session
 

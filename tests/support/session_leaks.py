@@ -1,4 +1,4 @@
-"""What leaks.py does with sessions, over and over."""
+"""The calls with sessions that leaks.py repeats."""
 
 import os
 import ssl

@@ -1,4 +1,4 @@
-"""What leaks.py does with ticket keys, over and over."""
+"""The calls with ticket keys that leaks.py repeats."""
 
 import datetime
 import os

@@ -1,4 +1,4 @@
-"""Tickets as they go over the wire: taken apart by another library, and put into clients' sessions."""
+"""Decrypt tickets with another library, and put tickets into clients' sessions."""
 
 import ssl
 import time
@@ -35,7 +35,7 @@ def opened(ticket: bytes, name: bytes, hmac_key: bytes, aes_key: bytes) -> bytes
 
 
 def sealed(der: bytes, name: bytes, hmac_key: bytes, aes_key: bytes, iv: bytes = bytes(16)) -> bytes:
-    """The reverse."""
+    """Encrypt a session into a ticket."""
     filling = 16 - len(der) % 16
     cipher = Cipher(algorithms.AES(aes_key), modes.CBC(iv)).encryptor()
     text = name + iv + cipher.update(der + bytes([filling]) * filling) + cipher.finalize()
@@ -89,6 +89,6 @@ def visit(server_ctx: ssl.SSLContext, client_ctx: ssl.SSLContext, session: Optio
 
 
 def sleep_into_period(period: float, part: float = 0.1) -> None:
-    """Until that part of the next period has passed."""
+    """Wait until this part of the next period has passed."""
     now = time.time()
     time.sleep((now // period + 1 + part) * period - now)

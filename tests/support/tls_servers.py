@@ -1,4 +1,4 @@
-"""Servers of TLS in threads, which keep or break off connections as a test says."""
+"""TLS servers in threads, which complete or break off connections as a test requires."""
 
 import contextlib
 import itertools
@@ -28,7 +28,7 @@ def tls_server(ctx: ssl.SSLContext) -> Iterator[int]:
 
 
 def hosted(a: ssl.SSLContext, b: ssl.SSLContext, unmatched: Literal["serve", "reject"] = "serve") -> ssl.SSLContext:
-    """A listener whose hosts share sessions, because somebody said so."""
+    """A listener whose hosts share sessions, because the user gave them the same id context."""
     hosts = HostMap({A: Host(a, b"shared"), B: Host(b, b"shared")})
     hosts.unmatched = unmatched
     listener = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -71,7 +71,7 @@ def served_by(choose: Callable[[int, str], ssl.SSLContext], breaks: Optional[int
 
 
 def told(said: dict[str, Any], *words: str) -> set[str]:
-    """The grades of the findings with all these words."""
+    """Return the grades of the findings that contain all these words."""
     return {each["grade"] for each in said["findings"] if all(word in each["seen"] for word in words)}
 
 

@@ -19,7 +19,7 @@ def switching_to(other, only=None):
     return switch
 
 
-WARNS = pytest.warns(RuntimeWarning, match="by sni_callback .* Choose the SSLContext by a HostMap")
+WARNS = pytest.warns(RuntimeWarning, match="sni_callback .* Use a HostMap to choose the SSLContext")
 
 
 @pytest.mark.parametrize("install", [TicketKeys.install, lambda keys, ctx: resumable(ctx, keys)])
@@ -106,7 +106,7 @@ def test_whoever_shows_the_warning_may_end_keys(two, make_server_ctx, client_ctx
     assert len(shown) == 1
 
 
-@pytest.mark.filterwarnings("ignore:.*Choose the SSLContext by a HostMap:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:.*Use a HostMap to choose the SSLContext:RuntimeWarning")
 def test_the_context_that_was_chosen_for_may_be_gone_by_then(two, make_server_ctx, client_ctx):
     """The connection keeps its SSL_CTX, when `sni_callback` has switched away from it."""
     resumable(two[0], TicketKeys())

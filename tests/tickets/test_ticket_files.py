@@ -16,22 +16,22 @@ SECRET = bytes(range(32))
 
 @pytest.mark.parametrize("call, error, message", [
     (lambda: TicketKeys(b"secret" * 6), TypeError, "from_secret"),
-    (lambda: TicketKeys(period=1.0), TypeError, "period is an int of seconds, not float"),
-    (lambda: TicketKeys(lifetime=True), TypeError, "lifetime is an int of seconds, not bool"),
-    (lambda: TicketKeys(period=0), ValueError, "period is 1 to 604800 seconds, not 0"),
-    (lambda: TicketKeys(lifetime=604801), ValueError, "lifetime is 1 to 604800 seconds, not 604801"),
+    (lambda: TicketKeys(period=1.0), TypeError, "period must be an int, in seconds, not float"),
+    (lambda: TicketKeys(lifetime=True), TypeError, "lifetime must be an int, in seconds, not bool"),
+    (lambda: TicketKeys(period=0), ValueError, "period must be 1 to 604800 seconds, not 0"),
+    (lambda: TicketKeys(lifetime=604801), ValueError, "lifetime must be 1 to 604800 seconds, not 604801"),
     (lambda: TicketKeys(lifetime=-1), ValueError, "not -1"),
-    (lambda: TicketKeys(period=1 << 70), ValueError, "period is 1 to"),
+    (lambda: TicketKeys(period=1 << 70), ValueError, "period must be 1 to"),
     (lambda: TicketKeys(period=10, lifetime=10001), ValueError, "choose a longer period"),
-    (lambda: TicketKeys.from_secret(b"x" * 31), ValueError, "31 bytes long, 32 to 1024"),
+    (lambda: TicketKeys.from_secret(b"x" * 31), ValueError, "31 bytes long, but a secret has 32 to 1024"),
     (lambda: TicketKeys.from_secret(b"x" * 1025), ValueError, "1025 bytes long"),
-    (lambda: TicketKeys.from_secret("x" * 32), TypeError, "bytes-like data, not str"),
+    (lambda: TicketKeys.from_secret("x" * 32), TypeError, "bytes-like object, not str"),
     (lambda: TicketKeys.from_secret(memoryview(SECRET * 2)[::2]), TypeError, "contiguous"),
     (lambda: TicketKeys.from_files("key"), TypeError, "list"),
     (lambda: TicketKeys.from_files([]), ValueError, "at least one"),
     (lambda: TicketKeys.from_files(["key"], layout="haproxy"), ValueError, "nginx.*apache"),
     (lambda: TicketKeys.from_files(["key"], lifetime=0), ValueError, "lifetime"),
-    (lambda: TicketKeys().reload(), ValueError, "not from files"),
+    (lambda: TicketKeys().reload(), ValueError, "only for keys from files"),
     (lambda: TicketKeys().install(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)), ValueError, "clients"),
     (lambda: TicketKeys().install(object()), TypeError, "SSLContext"),
     (lambda: TicketKeys().uninstall(object()), TypeError, "SSLContext"),
@@ -75,7 +75,7 @@ def test_files_of_wrong_sizes(read, key_file, size):
 
 
 def test_a_file_in_base64(key_file):
-    refused(from_key_file, key_file("key", b"A" * 108 + b"\n"), ValueError, "not as text")
+    refused(from_key_file, key_file("key", b"A" * 108 + b"\n"), ValueError, "not text")
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o644, 0o602, 0o660, 0o620, 0o777])
@@ -108,7 +108,7 @@ def test_what_is_no_file(read, tmp_path, key_file):
     refused(read, tmp_path, OSError, "directory")
     refused(read, tmp_path / "missing", FileNotFoundError, "No such file")
     os.mkfifo(tmp_path / "pipe", 0o600)
-    refused(read, tmp_path / "pipe", ValueError, "is not a file")
+    refused(read, tmp_path / "pipe", ValueError, "is not a regular file")
 
 
 def test_an_unreadable_file(read, key_file):
@@ -127,7 +127,7 @@ def test_an_unreadable_file(read, key_file):
 def test_two_keys_of_one_name(key_file):
     data = secrets.token_bytes(80)
     paths = key_file("one", data), key_file("other", data[:48])
-    with pytest.raises(ValueError, match="other' and '.*one' have keys of the same name"):
+    with pytest.raises(ValueError, match="other' and '.*one' hold keys of the same name"):
         TicketKeys.from_files(paths)
 
 

@@ -1,4 +1,4 @@
-"""What connections tell about a server's resumption: they are made here, and judged in verdicts.py."""
+"""Connect to a server and record how it resumes sessions. verdicts.py judges the observations."""
 
 import math
 import time
@@ -13,15 +13,15 @@ from pysidctx.cli.check.client import VERSIONS, Client, limits
 from pysidctx.cli.check.connection import NOT_OFFERED, Seen, Target, visit
 from pysidctx.cli.check.messages import Ticket
 
-# How often, at least, a session may be offered that might be taken by one worker of several; and how often
-# where none was taken even by those that made it, which says little.
+# How often, at least, to offer a session that only one of several workers may accept; and how often if it was not
+# resumed even under its own name, because further tries would reveal little.
 TRIES = 12
 FEW_TRIES = 4
-SURE = 0.001  # how likely it may be, at most, that a result is luck
-LOADS = [percent / 100 for percent in range(5, 100)]  # of a worker, as shares of all connections
-ALL_COUNTS = 1.5  # by how much luck is likelier with any counts than with the likeliest ones
-# More handshakes with a name that seems to have another certificate: where machines have several, it may be
-# only this one that has.
+SURE = 0.001  # a result counts as certain if its probability of being due to chance is at most this
+LOADS = [percent / 100 for percent in range(5, 100)]  # possible shares of all connections that one worker gets
+ALL_COUNTS = 1.5  # the probability of chance over all counts, relative to that for the likeliest counts
+# Further handshakes with a name that seems to have another certificate: if several machines serve the name, only one
+# of them may have it.
 LOOKS = 6
 
 
@@ -29,7 +29,7 @@ class Way(NamedTuple):
     """How a session is resumed."""
 
     version: str
-    tickets: Optional[bool] = None  # False: by session id; None: no certain one
+    tickets: Optional[bool] = None  # False: by session id; None: unspecified
 
     @property
     def kind(self) -> Optional[str]:
@@ -41,48 +41,48 @@ class Way(NamedTuple):
         return f"{self.version}, {self.kind}"
 
 
-# The one that is rarely used comes last, where an audit may end early.
+# The way that clients rarely use comes last, because an audit may end early.
 WAYS = (Way("TLS 1.2", True), Way("TLS 1.3", True), Way("TLS 1.2", False))
 
 
 class Options(NamedTuple):
-    """What is asked of an audit."""
+    """The options of an audit."""
 
-    names: tuple[str, ...]             # server names; none: no name is asked for
-    addresses: tuple[str, ...] = ()    # other machines of the host
-    demanding: frozenset[str] = frozenset()  # names that are to let in nobody without a certificate
-    verified: tuple[str, ...] = ()     # names, or an address, that the certificate is to be valid for
-    names_left: int = 0                # in the certificate, which are not audited
+    names: tuple[str, ...]             # server names; if empty, no name is sent
+    addresses: tuple[str, ...] = ()    # addresses of other machines
+    demanding: frozenset[str] = frozenset()  # names that must reject clients without a certificate
+    verified: tuple[str, ...] = ()     # names, or an address, for which the certificate must be valid
+    names_left: int = 0                # how many names of the certificate are not audited
     client_cert: Optional[str] = None  # a PEM file with chain and key
     ca_file: Optional[str] = None
-    connections: int = 10              # for each way: of one client that comes back
+    connections: int = 10              # connections of one returning client, for each way
     delay: float = 0.0                 # seconds between connections
-    timeout: float = 5.0               # seconds for each
-    request: bool = False              # ask for a page in TLS 1.3
+    timeout: float = 5.0               # seconds for each connection
+    request: bool = False              # send an HTTP request in TLS 1.3
     alpn: tuple[str, ...] = ()         # application protocols to offer
-    starttls: str = ""                 # the protocol that turns to TLS; empty: TLS from the beginning
-    alpn_refused: tuple[str, ...] = ()  # and those that are not offered, because the server refuses them
+    starttls: str = ""                 # the protocol that switches to TLS; empty: TLS from the beginning
+    alpn_refused: tuple[str, ...] = ()  # protocols that are not offered, because the server refuses them
     most_connections: int = 1000
     most_seconds: float = 60.0
-    least_share: Optional[float] = None  # of returning connections that are to be resumed; less is a fault
+    least_share: Optional[float] = None  # a smaller share of resumed returning connections is a fault
 
 
 class AuditedHost(NamedTuple):
-    """A name under one version: who is let in, and what is shown."""
+    """The handshakes with one name in one TLS version."""
 
     name: Optional[str]
     seen: Seen                      # a full handshake without a client's certificate
-    with_certificate: Optional[Seen]  # with one, where the server asks and one is at hand
-    chooses_less: bool = False      # an older version, where both are offered
+    with_certificate: Optional[Seen]  # one with a certificate, if the server requests one and the options have one
+    chooses_less: bool = False      # whether the server chooses an older version if both are offered
 
     @property
     def demands(self) -> bool:
-        """Whether nobody gets in without a certificate."""
+        """Whether the server rejects clients without a certificate."""
         return not self.seen.admitted and (self.seen.asked or "certificate" in self.seen.refusal)
 
     @property
     def refuses_ours(self) -> bool:
-        """Whether the certificate that is at hand is none to get in with."""
+        """Whether the server rejects the certificate of the options."""
         return self.with_certificate is not None and not self.with_certificate.admitted
 
     @property
@@ -91,7 +91,7 @@ class AuditedHost(NamedTuple):
 
     @property
     def answers(self) -> bool:
-        """Whether there is anything to be told of its handshakes."""
+        """Whether the server has completed a handshake or sent a certificate."""
         return self.seen.admitted or self.seen.certificate is not None
 
     @property
@@ -100,55 +100,55 @@ class AuditedHost(NamedTuple):
 
 
 class Returning(NamedTuple):
-    """A client that came back over and over."""
+    """The results of a client that returned several times."""
 
-    visits: int             # after the first
+    visits: int             # connections after the first
     resumed: int = 0
     refused: int = 0
-    refusal: str = ""       # the last one's; also of a first visit that failed
-    locked_out: bool = False  # all were refused, by alerts, and clients without a session are not
-    tickets: tuple[Ticket, ...] = ()  # of the first visit
-    fresh: Optional[bool] = None      # whether a resumed handshake brought other tickets; None: not known
-    ended: str = ""                   # what ended the first visit before it gave a session
+    refusal: str = ""       # the reason for the last refusal, or for a failure of the first connection
+    locked_out: bool = False  # all connections with a session were refused by alerts, but not those without one
+    tickets: tuple[Ticket, ...] = ()  # tickets of the first connection
+    fresh: Optional[bool] = None      # whether a resumed handshake brought new tickets; None: unknown
+    ended: str = ""                   # the reason why the first connection ended without a session
 
     @property
     def answered(self) -> int:
-        """How many were let in."""
+        """Return how many connections were accepted."""
         return self.visits - self.refused
 
     @property
     def share(self) -> float:
-        """Of those that were let in."""
+        """Return the share of resumed connections among the accepted ones."""
         return self.resumed / self.answered if self.answered else 0.0
 
 
 class Crossing(NamedTuple):
-    """A session made under one name, or on one address, and offered to another."""
+    """A session that was established with one name or address and offered to another."""
 
     made: str
     offered: str
-    tries: int               # that were answered, each with a new session
+    tries: int               # answered connections, each with a new session
     seen: Optional[Seen]     # the connection that was resumed, if any was
-    certified: bool          # made with a client's certificate
-    certificate: Optional[bytes]  # the server's, where it was made
-    at_home: bool            # whether any was resumed where it was made
-    problem: str             # why it could not be tried
-    looked: bool = False     # at more of the other's certificates
-    resumed: int = 0         # where such sessions are resumed: so many,
-    answered: int = 0        # of so many
+    certified: bool          # whether it was established with a client certificate
+    certificate: Optional[bytes]  # the server's certificate when it was established
+    at_home: bool            # whether any session was resumed by the name or address that issued it
+    problem: str             # why it could not be offered
+    looked: bool = False     # whether more certificates of the other name were fetched
+    resumed: int = 0         # how many connections are resumed where such sessions are resumed
+    answered: int = 0        # out of how many
 
     @property
     def luck(self) -> float:
-        """How likely it is that no try was resumed by luck alone."""
+        """Return the probability that no try was resumed merely by chance."""
         return luck(self.resumed, self.answered, self.tries)
 
 
-Shown = Counter[bytes]  # the certificates of a name, and how often it showed each
-Found = dict[Way, dict[str, Optional[Returning]]]  # None: no session can be had that way
+Shown = Counter[bytes]  # the certificates of a name, and how often it has presented each
+Found = dict[Way, dict[str, Optional[Returning]]]  # None: the server offers no session in this way
 
 
 class Evidence(NamedTuple):
-    """All that was seen."""
+    """All observations of an audit."""
 
     hosts: dict[str, list[AuditedHost]]           # by version
     returning: Found                       # by name
@@ -163,16 +163,16 @@ class Evidence(NamedTuple):
 
 
 class Exhausted(Exception):
-    """As many connections, or as much time, as the audit may take."""
+    """The limit of connections or of time was reached."""
 
 
 class Audit:
-    """The connections of one audit, one after the other."""
+    """Makes the connections of one audit, one after the other."""
 
     def __init__(self, target: Target, options: Options,
                  progress: Callable[[str], None] = lambda doing: None, *, made: int = 0,
                  begun: Optional[float] = None) -> None:
-        """`made` and `begun`: what it took to find the server, which counts."""
+        """`made` and `begun` include the connections and the time that were needed to find the server."""
         self.target, self.options, self.progress = target, options, progress
         self.names: tuple[Optional[str], ...] = options.names or (None,)
         self.begun = time.monotonic() if begun is None else begun
@@ -192,7 +192,7 @@ class Audit:
                 if seen.distrust:
                     self.distrust[name] = seen.distrust
             self.look_at_hosts()
-            for way in WAYS:  # one wholly, before the next
+            for way in WAYS:  # complete one before the next
                 self.come_back(way)
                 self.cross(way)
                 self.move(way)
@@ -215,14 +215,14 @@ class Audit:
                                  alpn=self.options.alpn, starttls=self.options.starttls)
         try:
             seen = visit(target or self.target, name, client, session)
-        except OSError as error:  # it cannot be reached any more
+        except OSError as error:  # the server can no longer be reached
             return Seen(False, False, error.strerror or str(error), False, None, False, [], None, "")
         if seen.certificate is not None and client.version is not None and target is None:
             self.certificates.setdefault((client.version, str(name)), Counter())[seen.certificate] += 1
         return seen
 
     def connect_twice(self, client: Client, name: Optional[str]) -> Seen:
-        """A full handshake, made again if it breaks off: that may be for once, and mean nothing."""
+        """Make a full handshake. If it breaks off, try again once, because that may be accidental."""
         seen = self.connect(client, name)
         if (seen.admitted and not seen.ended) or seen.ours or seen.refusal.startswith("alert "):
             return seen
@@ -243,11 +243,11 @@ class Audit:
             certified = self.connect_twice(client._replace(certificate=self.options.client_cert), name)
         less = False
         if version == "TLS 1.3" and seen.refusal.startswith("alert ") and not seen.certificate:
-            less = self.connect(Client(), name).version == "TLSv1.2"  # some have other alerts for what they lack
+            less = self.connect(Client(), name).version == "TLSv1.2"  # some send other alerts if they lack TLS 1.3
         return AuditedHost(name, seen, certified, less)
 
     def clients_for(self, way: Way, host: AuditedHost) -> list[Client]:
-        """Those that are let in: without a certificate, and with one if it asks for that."""
+        """Return the clients that the server accepts: without a certificate, and with one if that is requested."""
         client, tried = Client(way.version, way.tickets is not False), host.with_certificate
         made = [client] if host.seen.admitted else []
         if tried is not None and tried.admitted:
@@ -287,7 +287,7 @@ class Audit:
             self.locks_out(client, name, refusals), tuple(first.tickets), fresh)
 
     def locks_out(self, client: Client, name: Optional[str], refusals: list[str]) -> bool:
-        """Whether it is the session for which clients are refused; one refusal does not tell."""
+        """Whether clients are refused because of the session. A single refusal does not prove it."""
         return (len(refusals) == self.options.connections - 1 > 1
                 and all(refusal.startswith("alert ") for refusal in refusals)
                 and self.connect_twice(client, name).admitted)
@@ -310,7 +310,7 @@ class Audit:
                     crossings[-1] = crossing._replace(looked=True)
 
     def look_for(self, certificate: Optional[bytes], client: Client, name: Optional[str]) -> None:
-        """Whether the certificate that a session was made with is also one of another name's."""
+        """Whether the certificate with which a session was established is also one of another name."""
         seen = self.certificates.setdefault((str(client.version), str(name)), Counter())
         for _ in range(LOOKS):
             if certificate is None or certificate in seen:
@@ -329,9 +329,9 @@ class Audit:
 
     def carried(self, client: Client, made: Optional[str], offered: AuditedHost, usual: Returning, much: bool,
                 at_home: bool, target: Optional[Target] = None) -> Crossing:
-        """Offer sessions elsewhere, until one is taken, or so often that this is no luck if they `usual`ly are.
+        """Offer sessions elsewhere until one is resumed, or until a miss by chance is improbable, given `usual`.
 
-        As often as may be, where `much` depends on it.
+        If `much` is true, try as often as the limits allow.
         """
         most = max(TRIES, self.options.connections)
         wanted = most if much else tries(usual.resumed, usual.answered, most)
@@ -342,17 +342,18 @@ class Audit:
         session = first.session
         if session is None:
             return crossing._replace(problem=first.refusal or "no session was given")
-        # An answer is a full handshake, or the refusal that ends one there. Else it may have broken off
-        # before the session was looked at; but the same alert again is meant.
+        # A full handshake is an answer, and so is the refusal that always ends one there. Another failure may have
+        # occurred before the session was examined; but if the same alert comes again, it is an answer.
         answers, silent = {"" if offered.seen.admitted else offered.seen.refusal}, 0
-        # Where workers take turns, the one that made a session comes again after the others: the last is kept.
+        # If workers take turns, the one that issued a session is reached again after the others, so the last session
+        # is reused.
         last = 2 * wanted if usual.resumed < usual.answered else wanted
         for number in range(1, last + 3):
-            if number > 1 and crossing.tries < wanted:  # else all may be of a worker that few connections reach
+            if number > 1 and crossing.tries < wanted:  # new sessions, in case the first worker is rarely reached
                 again = self.connect(client, made)
                 if again.session is not None:
                     session, crossing = again.session, crossing._replace(certificate=again.certificate)
-            # Without a certificate: the session has to do.
+            # No certificate is sent, so only the session can authenticate the client.
             seen = self.connect(client._replace(certificate=None), offered.name, session, target)
             if seen.resumed:
                 return crossing._replace(seen=seen, tries=crossing.tries + 1, problem="")
@@ -370,10 +371,11 @@ class Audit:
 
 @lru_cache(None)
 def luck(resumed: int, answered: int, misses: int) -> float:
-    """How likely these counts and then `misses` are, at most, where workers share nothing that take any session.
+    """Return an upper bound for the probability of these counts, followed by `misses`, due to chance alone.
 
-    `resumed` of `answered` connections offered sessions of one worker; each miss offered one of whichever worker had
-    made it. Tried are loads of some workers with equal ones, beside many with next to none, which are the worst.
+    It assumes workers that share nothing and that would resume a session of any name. `resumed` of `answered`
+    connections offered sessions of one worker; each miss offered a session of the worker that issued it. The worst
+    case is a few equally loaded workers beside many with hardly any load, so these loads are tried.
     """
     if not resumed:
         return 1.0
@@ -384,12 +386,12 @@ def luck(resumed: int, answered: int, misses: int) -> float:
 
 
 def unseen(shown: Shown) -> float:
-    """How likely the next certificate is one that was not shown: by Good and Turing, from those shown once."""
+    """Return the probability that the next certificate is a new one: the Good-Turing estimate."""
     return sum(times == 1 for times in shown.values()) / sum(shown.values()) if shown else 1.0
 
 
 def tries(resumed: int, answered: int, most: int) -> int:
-    """After how many misses, of sessions that are resumed so often, none is luck; few, if none is resumed."""
+    """Return after how many misses chance is improbable, for sessions that are resumed so often."""
     if not resumed:
         return FEW_TRIES
     return next((misses for misses in range(2, most) if luck(resumed, answered, misses) < SURE), most)

@@ -1,4 +1,4 @@
-"""The client that an audit looks at a server with, which refuses as little as it can."""
+"""The client with which an audit connects: it accepts as many servers as possible."""
 
 import re
 import ssl
@@ -9,7 +9,7 @@ from typing import NamedTuple, Optional
 from pysidctx.cli.check.client_limits import lift_limits
 
 VERSIONS = {"TLS 1.2": ssl.TLSVersion.TLSv1_2, "TLS 1.3": ssl.TLSVersion.TLSv1_3}
-ALPN = "h2", "http/1.1"  # what is offered where nothing else is asked for
+ALPN = "h2", "http/1.1"  # the protocols that are offered by default
 
 OP_LEGACY_SERVER_CONNECT = 0x4       # which ssl names from Python 3.12 on
 OP_ENABLE_MIDDLEBOX_COMPAT = 1 << 20
@@ -20,7 +20,7 @@ KEY = re.compile(rb"^-----BEGIN ([A-Z]+ )?PRIVATE KEY-----", re.MULTILINE)
 
 
 class Client(NamedTuple):
-    """How a connection is made."""
+    """The settings of a connection."""
 
     version: Optional[str] = None       # a key of VERSIONS; None: either
     tickets: bool = True                # False: takes none, so that TLS 1.2 has session ids alone
@@ -35,7 +35,7 @@ class Client(NamedTuple):
 
 
 def context(client: Client, messages: Callable[..., None]) -> ssl.SSLContext:
-    """An SSLContext for one connection, which tells `messages` what passes."""
+    """Return an SSLContext for one connection, which passes all handshake messages to `messages`."""
     ctx = unlimited()
     if client.verify:
         ctx.check_hostname, ctx.verify_mode = True, ssl.CERT_REQUIRED
@@ -56,7 +56,7 @@ def context(client: Client, messages: Callable[..., None]) -> ssl.SSLContext:
 
 
 def unlimited() -> ssl.SSLContext:
-    """A client's SSLContext that takes any server: to look at one is not to trust it.
+    """Return a client's SSLContext that accepts any server, because an audit does not need to trust it.
 
     What openssl.cnf says of all contexts would be told as the server's fault: it does not count.
     """
@@ -70,33 +70,33 @@ def unlimited() -> ssl.SSLContext:
 
 
 def limits() -> list[str]:
-    """What openssl.cnf limits all the same, by its own names."""
+    """Return the settings of openssl.cnf that still limit the client, by their names there."""
     return lift_limits(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
 
 def load_certificate(ctx: ssl.SSLContext, path: str) -> None:
-    """A chain and its key; OSError, also for a key with a pass phrase, which nobody is asked for."""
+    """Load a chain and its key. Raises OSError, also for a key with a pass phrase: there is no prompt for it."""
     def refuse() -> str:
-        raise OSError("its key has a pass phrase: name a file without")
+        raise OSError("its key has a pass phrase: pass a file with an unencrypted key")
 
     try:
         ctx.load_cert_chain(path, password=refuse)
     except ssl.SSLError as error:
         text = Path(path).read_bytes()
         if not CERTIFICATE.search(text):
-            raise OSError("it has no certificate in PEM") from None
+            raise OSError("it contains no certificate in PEM format") from None
         if not KEY.search(text):
             raise OSError("it has no private key: put the key into the same file as its certificate") from None
         if error.reason == "KEY_VALUES_MISMATCH":
-            raise OSError("its private key is not that of its first certificate") from None
+            raise OSError("its private key does not match its first certificate") from None
         raise OSError(f"OpenSSL does not take it: {(error.reason or str(error)).replace('_', ' ').lower()}") from None
 
 
 def load_authorities(ctx: ssl.SSLContext, path: str) -> None:
-    """The CAs that are trusted; OSError."""
+    """Load the trusted CAs. Raises OSError."""
     try:
         ctx.load_verify_locations(path)
     except ssl.SSLError as error:
         if not CERTIFICATE.search(Path(path).read_bytes()):
-            raise OSError("it has no certificate in PEM") from None
+            raise OSError("it contains no certificate in PEM format") from None
         raise OSError(f"OpenSSL does not take it: {(error.reason or str(error)).replace('_', ' ').lower()}") from None

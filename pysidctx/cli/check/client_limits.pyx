@@ -1,4 +1,4 @@
-"""What a client's SSLContext refuses that Python's ssl cannot change: for an audit, which is to take any server."""
+"""Remove limits of a client's SSLContext that Python's ssl cannot change, so that an audit accepts any server."""
 
 from pysidctx.binding cimport bind_openssl
 from pysidctx.handles cimport SSL_CTX_from
@@ -28,11 +28,11 @@ cdef bytes CIPHERSUITES = b"TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:
 
 
 def lift_limits(context):
-    """Have a client's SSLContext take messages of any length, and offer all that OpenSSL does by itself.
+    """Make a client's SSLContext accept messages of any length, and offer all that OpenSSL offers by default.
 
-    Undoes what openssl.cnf says of Groups, SignatureAlgorithms and Ciphersuites for all contexts; see
-    SSL_CONF_cmd(3). Returns those that stay as they were. Applies to connections that are made later; not to be
-    called while another thread makes one. TypeError for what is no SSLContext.
+    Resets Groups, SignatureAlgorithms and Ciphersuites if openssl.cnf limits them for all contexts; see
+    SSL_CONF_cmd(3). Returns the names of those that cannot be reset. Applies to connections that are created later.
+    No other thread may create one during the call. Raises TypeError if `context` is not an SSLContext.
     """
     cdef SSL_CTX *ctx = SSL_CTX_from(context)
     SSL_CTX_set_max_cert_list(ctx, LONGEST_MESSAGE)

@@ -1,4 +1,4 @@
-"""`check`: an outside audit of any TLS server: does it resume, and does nothing cross?"""
+"""`check`: audit any TLS server by connecting to it. Does it resume sessions, and only where it should?"""
 
 import argparse
 import ipaddress
@@ -22,12 +22,12 @@ from pysidctx.cli.check.starttls import PROTOCOLS, Refused, shown, wanted_by
 from pysidctx.cli.check.verdicts import Finding, findings
 from pysidctx.cli.screen import progress
 
-UNFINISHED = 3  # the exit code where no fault was found, but not all was looked at
+UNFINISHED = 3  # the exit code if no fault was found, but the audit ended early
 NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.ASCII)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Audit, report, and return 1 for a fault, 2 if there is nothing to audit, 3 if it ended early, else 0."""
+    """Audit and report. Returns 1 for a fault, 2 if there is nothing to audit, 3 if it ended early, otherwise 0."""
     output = Output(arguments)
     begun = time.monotonic()
     report: Optional[Report] = None
@@ -55,7 +55,7 @@ def found(evidence: Evidence, options: Options) -> list[Finding]:
 
 
 def asked(arguments: argparse.Namespace) -> tuple[Target, Options, int]:
-    """What the arguments mean, once a server has answered, and how many connections that took; Unreachable."""
+    """Connect to the server, and return the target, the options and the number of connections. Raises Unreachable."""
     check_file(arguments.client_cert, load_certificate)
     check_file(arguments.ca_file, load_authorities)
     addresses = tuple(map(checked_address, arguments.addresses))
@@ -69,7 +69,7 @@ def asked(arguments: argparse.Namespace) -> tuple[Target, Options, int]:
     client = Client(timeout=arguments.timeout, alpn=alpn, starttls=arguments.starttls or "")
     target, seen, made = reached(host, port, main, client, arguments, time.monotonic() + most_seconds)
     refused = alpn if seen.refusal == "alert no_application_protocol" and not arguments.alpn else ()
-    if refused:  # it has none of these, and does not overlook it: mail servers do so
+    if refused:  # the server, as some mail servers do, rejects connections that offer other protocols than its own
         alpn, spent = (), made
         target, seen, made = reached(host, port, main, client._replace(alpn=alpn), arguments,
                                      time.monotonic() + most_seconds)
@@ -87,21 +87,22 @@ def asked(arguments: argparse.Namespace) -> tuple[Target, Options, int]:
 
 
 def protocols(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """To offer; Unreachable."""
+    """Return the ALPN protocols to offer. Raises Unreachable if the arguments contradict each other."""
     for protocol in arguments.alpn:
         if len(protocol.encode(errors="replace")) > 255 or not protocol.isascii():
-            raise Unreachable(f"--alpn takes a name of up to 255 characters of ASCII, not {protocol[:40]!r}")
+            raise Unreachable(f"--alpn takes a name of at most 255 ASCII characters, not {protocol[:40]!r}")
         if protocol == "h2" and arguments.request:
-            raise Unreachable("--request asks in HTTP/1.1: leave out --alpn h2, or --request")
+            raise Unreachable("--request sends an HTTP/1.1 request: omit either --alpn h2 or --request")
     if arguments.starttls and arguments.request:
-        raise Unreachable(f"--request asks for a page, which a server of {arguments.starttls} has not: leave it out")
+        raise Unreachable(f"--request sends an HTTP request, which a server for {arguments.starttls} does not answer: "
+                          "omit --request")
     if arguments.alpn or arguments.starttls:
         return tuple(filter(None, dict.fromkeys(arguments.alpn)))
     return tuple(protocol for protocol in ALPN if not (arguments.request and protocol == "h2"))
 
 
 def refuse_silence(target: Target, options: Options, evidence: Evidence) -> None:
-    """Unreachable for a server that completed no handshake: there is nothing to report of it."""
+    """Raise Unreachable if the server has completed no handshake, so that there is nothing to report."""
     hosts = [host for of_version in evidence.hosts.values() for host in of_version]
     if not hosts or evidence.unfinished or any(host.answers for host in hosts):
         return
@@ -111,18 +112,19 @@ def refuse_silence(target: Target, options: Options, evidence: Evidence) -> None
         reasons.setdefault(why, []).append(version)
     told = "; ".join(f"{' and '.join(versions)}: {why}" for why, versions in reasons.items())
     if any("no_application_protocol" in why for why in reasons):
-        advice = "Name an application protocol that it speaks with --alpn."
+        advice = "Pass an application protocol that it supports with --alpn."
     elif any(host.seen.ours for host in hosts):
-        advice = "It may be in order for other clients: this one cannot tell."
+        advice = "Other clients may be able to connect: a limit of this client caused the failure."
     else:
-        advice = "Is this a name that it serves?" if options.names else "Name one that it serves with --name."
+        advice = ("Does the server serve this name?" if options.names
+                  else "Pass a name that the server serves with --name.")
     raise Unreachable(f"{target} completes no TLS handshake ({told}). {advice}")
 
 
 def checked_name(text: str) -> str:
     name = text.lower().rstrip(".")
     if not NAME.fullmatch(name):
-        raise Unreachable(f"{text!r} is not a host name: write international names as A-labels")
+        raise Unreachable(f"{text!r} is not a host name: write an international name as A-labels (xn--...)")
     return name
 
 
@@ -142,16 +144,16 @@ def checked_address(text: str) -> str:
 
 
 def split(text: str) -> tuple[str, int]:
-    """HOST, HOST:PORT, an IPv6 address, or [IPv6]:PORT."""
+    """Split HOST, HOST:PORT, an IPv6 address, or [IPv6]:PORT into host and port. Raises Unreachable."""
     host, colon, port = text.rpartition(":")
     if text.startswith("[") and text.endswith("]"):
         host, port = text, "443"
     elif not colon or (":" in host and not host.endswith("]")):
         host, port = text, "443"
     if "/" in text:
-        raise Unreachable(f"{text!r} is not HOST or HOST:PORT: leave out what makes it a URL")
+        raise Unreachable(f"{text!r} is a URL: pass only HOST or HOST:PORT")
     if not port.isascii() or not port.isdigit() or len(port) > 5 or not 0 < int(port) < 65536:
-        raise Unreachable(f"{port[:20]!r} is not a port: say HOST:PORT")
+        raise Unreachable(f"{port[:20]!r} is not a port number: pass HOST:PORT")
     return host.strip("[]"), int(port)
 
 
@@ -174,7 +176,10 @@ def addresses_of(host: str, port: int) -> list[str]:
 
 def reached(host: str, port: int, name: Optional[str], client: Client, bounds: argparse.Namespace,
             end: float) -> tuple[Target, Seen, int]:
-    """The first address that answers, to which all connections go then, and how many it took; Unreachable."""
+    """Find the first address that answers, which all connections then use. Raises Unreachable.
+
+    Returns the target, the first connection, and the number of connections made.
+    """
     said, timeout = f"{Target(host, port, host)} cannot be reached: it has no address", bounds.timeout
     for made, address in enumerate(addresses_of(host, port)[:bounds.most_connections], 1):
         if made > 1:
@@ -185,7 +190,7 @@ def reached(host: str, port: int, name: Optional[str], client: Client, bounds: a
         try:
             seen = visit(target, name, client)
         except Refused as error:
-            said = f"{target} does not turn to TLS as {client.starttls} does: {error}"
+            said = f"{target} does not switch to TLS with the command of {client.starttls}: {error}"
             continue
         except OSError as error:
             why = f"no answer in {timeout:g} s" if isinstance(error, TIMEOUTS) else error.strerror or error
@@ -193,31 +198,31 @@ def reached(host: str, port: int, name: Optional[str], client: Client, bounds: a
             continue
         if seen.heard:
             return target, seen, made
-        what = {"no answer in time": f"accepts connections, but said nothing in {timeout:g} s",
+        what = {"no answer in time": f"accepts connections, but sent nothing in {timeout:g} s",
                 "the connection was closed": "closes connections at once",
                 }.get(seen.refusal if seen.first[:1] in (b"", b"\x16") else "", "does not speak TLS")
         said = f"{target} {what}: is it a TLS server, and is this its port?{instead_of_tls(seen.first)}"
         if name is None:
-            said += " Some answer only those who ask for a name: give one with --name."
+            said += " Some servers answer only clients that send a server name: pass one with --name."
     raise Unreachable(said)
 
 
 def instead_of_tls(first: bytes) -> str:
-    """What a server wants that said this first, as far as can be told."""
+    """Guess from a server's first bytes which protocol it speaks instead of TLS, and return a sentence with advice."""
     wanted = wanted_by(first)
     if wanted:
         return f" It seems to speak {' or '.join(wanted)}: try --starttls {' or --starttls '.join(wanted)}."
     if first:
-        return f" It says {shown(first)}."
-    return f" If it begins in plain text, name its protocol: --starttls {'|'.join(PROTOCOLS)}."
+        return f" It sent {shown(first)}."
+    return f" If it begins in plain text, pass its protocol: --starttls {'|'.join(PROTOCOLS)}."
 
 
 def names_in(certificate: bytes) -> list[str]:
-    """The DNS names of a certificate that can be asked for: no wildcards, and whatever else is none."""
+    """Return the DNS names of a certificate, without wildcards and invalid names."""
     try:
         extensions = x509.load_der_x509_certificate(certificate).extensions
         found = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except Exception:  # of cryptography's, which has many for what others wrote
+    except Exception:  # cryptography raises many kinds for malformed certificates
         return []
     lowered = (name.lower() for name in found.get_values_for_type(x509.DNSName))
     return [name for name in lowered if NAME.fullmatch(name)]

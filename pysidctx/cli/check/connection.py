@@ -1,4 +1,4 @@
-"""One TLS connection of a client, and all that it shows of its server."""
+"""Make one TLS connection as a client, and record what it reveals about the server."""
 
 import socket
 import ssl
@@ -31,7 +31,7 @@ NOT_OFFERED = "alert protocol_version", "unsupported protocol", "wrong version n
 
 
 class Target(NamedTuple):
-    """Where to connect: `address` is what `host` was found to be, or another machine of it."""
+    """Where to connect. `address` is an IP address of `host`, or of another machine of the same server."""
 
     host: str
     port: int
@@ -42,11 +42,11 @@ class Target(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What a connection showed."""
+    """The observations of one connection."""
 
-    heard: bool                   # whether the server said anything in TLS
-    admitted: bool                # the handshake is done, and no refusal came after it
-    refusal: str                  # why not
+    heard: bool                   # whether the server has sent any TLS message
+    admitted: bool                # whether the handshake was completed without a refusal after it
+    refusal: str                  # why it was not
     resumed: bool
     certificate: Optional[bytes]  # the server's own, in DER; None in a resumed handshake
     asked: bool                   # it asked for a client's certificate
@@ -61,7 +61,7 @@ class Seen(NamedTuple):
 
 
 def once(call: Callable[[], T]) -> T:
-    """What a call of OpenSSL returns or raises, unless it was interrupted."""
+    """Call OpenSSL, and return or raise its result unless a signal has interrupted it."""
     try:
         return call()
     except OSError as error:
@@ -73,7 +73,7 @@ def once(call: Callable[[], T]) -> T:
 
 
 class Exchange:
-    """The bytes between a socket and its TLS, until a deadline."""
+    """Transfers bytes between a socket and its TLS object, with a deadline."""
 
     def __init__(self, plain: socket.socket, ctx: ssl.SSLContext, name: Optional[str],
                  deadline: float) -> None:
@@ -82,7 +82,7 @@ class Exchange:
         self.tls = ctx.wrap_bio(self.incoming, self.outgoing, server_hostname=name)
 
     def until_done(self, call: Callable[[], T]) -> T:
-        """Send and receive as the call needs; ssl.SSLError, OSError."""
+        """Send and receive as the call needs. Raises ssl.SSLError and OSError."""
         while True:
             try:
                 return once(call)
@@ -154,7 +154,7 @@ def visit(target: Target, name: Optional[str], client: Client,
 
 
 def begin(exchange: Exchange, host: str, client: Client) -> None:
-    """Say what the server may wait for before it gives tickets."""
+    """Send the data that the server may expect before it issues tickets."""
     said = b""
     if client.request:
         said = f"HEAD / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
@@ -212,7 +212,7 @@ def reason(error: OSError) -> str:
 
 
 def left_with(exchange: Exchange) -> Optional[Session]:
-    """Say goodbye, without which servers forget a session; the session, if it can be resumed."""
+    """Send a close_notify, without which servers drop a session. Returns the session if it can be resumed."""
     try:
         session = Session.of(exchange.tls)
     except SessionError:  # it broke off after the handshake

@@ -1,4 +1,4 @@
-"""The share of returning connections that is to be resumed at least, for each name and version."""
+"""The option --least-share: the least share of returning connections that must be resumed, by name and version."""
 
 from typing import Optional
 
@@ -7,7 +7,7 @@ from pysidctx.cli.check.verdicts import FAULT, NOTE, Finding
 
 
 def held_to(least: float, findings: list[Finding], evidence: Evidence) -> list[Finding]:
-    """The findings, of which those that show less are faults, and one for each share that is not known."""
+    """Return the findings, with a smaller share as a fault, and add a fault for each share that is unknown."""
     made = list(findings)
     for version, hosts in evidence.hosts.items():
         for host in hosts:
@@ -24,7 +24,7 @@ def held_to(least: float, findings: list[Finding], evidence: Evidence) -> list[F
 
 
 def decides(findings: list[Finding], version: str, name: Optional[str]) -> Optional[Finding]:
-    """The finding about what clients do there: take tickets where they are offered, else go by session ids."""
+    """Return the finding about the way that clients use: tickets if they are offered, otherwise session ids."""
     found = [finding for finding in findings if finding.check == "resumption" and finding.name == name
              and finding.where is not None and finding.where.version == version]
     told = [finding for finding in found if finding.tried is not None or finding.grade in (NOTE, FAULT)]
@@ -37,20 +37,20 @@ def judged(finding: Finding, least: float) -> Finding:
     words = ", which is less than" if finding.tried else "; asked for is"
     return finding._replace(
         grade=FAULT, seen=f"{finding.seen}{words} a share of {least:g}",
-        why=finding.why or "clients that come back pay for full handshakes",
+        why=finding.why or "returning clients need full handshakes",
         do=finding.do or "share ticket keys among all workers")
 
 
 def unknown(where: Optional[Way], name: Optional[str], least: float) -> Finding:
     return Finding(
         "resumption", where, FAULT, f"no session could be had; asked for is a share of {least:g}",
-        "whether so many returning connections are resumed is not known",
-        "see what is said of its handshake; where it demands a client's certificate, name one with --client-cert",
+        "the audit cannot tell whether enough returning connections are resumed",
+        "read the finding about its handshake; if it requires a client certificate, pass one with --client-cert",
         name=name, resumed=0, tried=0)
 
 
 def without_versions(evidence: Evidence) -> list[Optional[str]]:
-    """Names for which no version is offered."""
+    """Return the names for which the server offers no version."""
     lacking = {name for hosts in evidence.hosts.values() for name in (host.name for host in hosts)}
     lacking -= {host.name for hosts in evidence.hosts.values() for host in hosts if not host.lacks_version}
     return sorted(lacking, key=str)

@@ -1,4 +1,4 @@
-"""Where the report of `check` goes: to the screen, as text or JSON, and into files."""
+"""Write the report of `check` to the screen, as text or JSON, and into files."""
 
 import argparse
 import importlib
@@ -19,12 +19,12 @@ from pysidctx.cli.check.summary import summary
 from pysidctx.cli.screen import Screen
 
 # The options that name files, and the modules that write them, which may need packages that are not there.
-# Metrics come first: they tell whoever watches the audits that one has failed.
+# Metrics come first, because they tell a monitoring system that an audit has failed.
 FORMATS = {"metrics": "report_metrics", "html": "report_html"}
 
 
 class Unreachable(Exception):
-    """There is nothing to audit; the message is for people."""
+    """There is nothing to audit. The message tells the user why."""
 
 
 class Output:
@@ -85,9 +85,9 @@ class Output:
             print(json.dumps({"target": self.arguments.host, "error": failure}))
 
     def write(self, report: Report) -> None:
-        """The files, before anything is printed: whoever reads that may have gone away.
+        """Write the files before anything is printed, because the reader of the output may have ended.
 
-        Each of them by itself: where one cannot be written, the metrics say so, and the report is printed all the same.
+        If one file cannot be written, the others still are; the metrics show the failure, and the report is printed.
         """
         made = {name: module.of_report(report, self.arguments.host) for name, module in self.formats.items()}
         for name, data in made.items():

@@ -1,4 +1,4 @@
-"""The report of an audit: all that the formats tell, and findings put together for people."""
+"""The report of an audit: the data for all output formats, with similar findings grouped for people."""
 
 from typing import NamedTuple, Optional
 
@@ -11,7 +11,7 @@ TELL_NAMES = "certificate", "client-certificate", "handshake"
 
 
 class Report(NamedTuple):
-    """An audit that was made, whether or not it came to its end."""
+    """The results of an audit, complete or not."""
 
     target: Target
     options: Options
@@ -22,7 +22,7 @@ class Report(NamedTuple):
         return sum(finding.grade == grade for finding in self.findings)
 
     def fails_on(self, grade: str) -> bool:
-        """Whether there is a fault, or, if notes are to fail it, a note that is about the server."""
+        """Whether there is a fault or, if `grade` is NOTE, a note about the server."""
         return bool(self.count(FAULT)) or grade == NOTE and any(
             finding.grade == NOTE and finding.check not in ("limit", "client") for finding in self.findings)
 
@@ -40,7 +40,7 @@ class Report(NamedTuple):
 
 
 class Statement(NamedTuple):
-    """What is said of several names, versions and ways at once."""
+    """One text for the findings of several names, versions and ways."""
 
     check: str
     grade: str
@@ -51,7 +51,7 @@ class Statement(NamedTuple):
 
 
 def printable(text: str) -> str:
-    """Without what a server could steer a terminal by."""
+    """Remove control characters, with which a server could control the terminal."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 

@@ -1,21 +1,21 @@
-"""How a connection that begins in plain text is turned to TLS, and how a server shows that it wants that."""
+"""Switch a plain-text connection to TLS, and recognize servers that begin in plain text."""
 
 import re
 import socket
 import time
 from collections.abc import Callable
 
-MOST_TEXT = 1 << 16  # bytes, that a server may say before TLS
+MOST_TEXT = 1 << 16  # how many bytes a server may send before TLS
 NAMESPACES = "xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'"
 OID_STARTTLS, OID_DISCONNECTION = b"1.3.6.1.4.1.1466.20037", b"1.3.6.1.4.1.1466.20036"  # RFC 4511, section 4
 
 
 class Refused(OSError):
-    """The server does not turn to TLS; the message says what it did instead."""
+    """The server does not switch to TLS. The message tells what it did instead."""
 
 
 class PlainText:
-    """What is said before TLS, until a deadline: not a byte more is read than belongs to it."""
+    """The plain-text dialogue before TLS, with a deadline. It never reads a byte that belongs to TLS."""
 
     def __init__(self, plain: socket.socket, deadline: float) -> None:
         self.plain, self.deadline, self.heard = plain, deadline, 0
@@ -33,14 +33,14 @@ class PlainText:
             except (TimeoutError, socket.timeout):
                 more = None
             if more is None:
-                raise Refused("it said no more in time" if self.heard else "it said nothing in time: if it speaks TLS "
-                              "from the beginning, leave out --starttls")
+                raise Refused("the server sent no more data in time" if self.heard else "the server sent nothing in "
+                              "time. If it speaks TLS from the beginning, omit --starttls")
             if not more:
-                raise Refused("it closed the connection")
+                raise Refused("the server closed the connection")
             data += more
             self.heard += len(more)
             if self.heard > MOST_TEXT:
-                raise Refused(f"it said more than {MOST_TEXT} bytes")
+                raise Refused(f"the server sent more than {MOST_TEXT} bytes")
         return data
 
     def left(self) -> float:
@@ -59,7 +59,7 @@ class PlainText:
 
     def expected(self, text: bytes, *starts: bytes) -> bytes:
         if not text.startswith(starts):
-            raise Refused(f"it said {shown(text)}")
+            raise Refused(f"the server sent {shown(text)}")
         return text
 
     def reply(self, code: bytes) -> None:
@@ -130,7 +130,7 @@ def element(text: PlainText) -> bytes:
     if size & 0x80:
         size = int.from_bytes(text.read(size & 0x7f), "big")
     if size > MOST_TEXT:
-        raise Refused(f"it said more than {MOST_TEXT} bytes")
+        raise Refused(f"the server sent more than {MOST_TEXT} bytes")
     return text.read(size)
 
 
@@ -139,7 +139,7 @@ def xmpp(text: PlainText, host: str) -> None:
     text.say(f"<?xml version='1.0'?><stream:stream to='{host}' version='1.0' {NAMESPACES}>".encode())
     features = text.until(b"</stream:features>", b"</stream:stream>", b"<stream:features/>")
     if b"xmpp-tls" not in features:
-        raise Refused("it offers no STARTTLS")
+        raise Refused("the server does not offer STARTTLS")
     text.say(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
     text.expected(text.until(b">"), b"<proceed")
 
@@ -147,7 +147,7 @@ def xmpp(text: PlainText, host: str) -> None:
 PROTOCOLS: dict[str, Callable[[PlainText, str], None]] = {
     "smtp": smtp, "imap": imap, "pop3": pop3, "ftp": ftp, "ldap": ldap, "postgres": postgres, "xmpp": xmpp}
 
-# What servers say first, or to those who begin in TLS.
+# The first bytes of servers, or their response to a ClientHello.
 GREETINGS = {
     "smtp": rb"220[ -](?i:(?!.*ftp))|421[ -](?i:(?!.*ftp))", "ftp": rb"220[ -](?i:(?!.*smtp))|421[ -](?i:(?!.*smtp))",
     "imap": rb"\* (OK|PREAUTH|BYE)", "pop3": rb"\+OK|-ERR", "xmpp": rb"<\?xml|<stream:",
@@ -156,5 +156,5 @@ GREETINGS = {
 
 
 def wanted_by(greeting: bytes) -> list[str]:
-    """The protocols, of those above, that a server seems to speak."""
+    """Return the protocols that a server seems to speak."""
     return [protocol for protocol, pattern in GREETINGS.items() if re.match(pattern, greeting, re.DOTALL)]

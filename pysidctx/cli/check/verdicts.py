@@ -1,4 +1,4 @@
-"""From what an audit saw to what it means: findings, each graded, with a reason and an advice."""
+"""Judge the observations of an audit: findings, each with a grade, a reason and advice."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,22 +11,22 @@ INFO = "info"  # no verdict: of what the server does not offer, or nobody uses
 
 WEEK = 7 * 24 * 3600  # RFC 8446, section 4.6.1
 
-APART = ("have the server choose the session id context, or the keys and cache, by host name before it "
+APART = ("make the server choose the session id context, or the ticket keys and the cache, by host name before it "
          "decides on resumption (in Python: pysidctx.HostMap)")
 
 
 class Finding(NamedTuple):
     """One thing that an audit found."""
 
-    check: str            # what was looked at, for scripts
-    where: Optional[Way]  # the version, and the way if it is of one alone; None: of all
+    check: str            # what was checked, for scripts
+    where: Optional[Way]  # the version, and the way if the finding is about one way only; None: about all
     grade: str            # INFO, OK, NOTE or FAULT
-    seen: str             # of `name`, which it may tell or leave to the report
-    why: str = ""         # it matters; empty where all is well, or nothing is to be judged
-    do: str = ""
-    name: Optional[str] = None      # the server name that it is about; None: of all, or no name was asked for
-    made_for: Optional[str] = None  # the name that a session was made for, which was offered to `name`
-    resumed: Optional[int] = None   # connections, of those that were tried; None: not counted here
+    seen: str             # the observation; it may omit `name`, which the report adds
+    why: str = ""         # why it matters; empty if the grade is OK or INFO
+    do: str = ""          # what to do about it
+    name: Optional[str] = None      # the server name that it is about; None: all, or no name was sent
+    made_for: Optional[str] = None  # the name under which a session was established that was offered to `name`
+    resumed: Optional[int] = None   # how many of the `tried` connections were resumed; None: not counted
     tried: Optional[int] = None
     bytes: Optional[int] = None     # the size of the ticket
     seconds: Optional[int] = None   # how long the ticket is valid; None: the server does not say
@@ -50,24 +50,25 @@ def own(evidence: Evidence) -> Iterator[Finding]:
     if evidence.limited:
         yield Finding(
             "client", None, NOTE, f"openssl.cnf limits what this client offers: {', '.join(evidence.limited)}",
-            "a server that wants something else looks as if it refused", "run it with OPENSSL_CONF=/dev/null")
+            "a server that requires something else seems to refuse connections",
+            "run check with OPENSSL_CONF=/dev/null in the environment")
 
 
 def trust(evidence: Evidence) -> Iterator[Finding]:
     for name, distrust in evidence.distrust.items():
         yield Finding(
             "certificate", None, NOTE, f"the certificate is not trusted for {name}: {distrust}",
-            # The client's measure then, which others may not share.
-            ("clients of OpenSSL's security level 2 do not connect" if "too weak" in distrust
-             else "clients that verify it do not connect") + "; the audit looks at the server all the same",
-            "give the server a valid certificate, or name the CA that it is from with --ca-file", name=name)
+            # Other clients may have a lower security level.
+            ("clients with OpenSSL's security level 2 do not connect" if "too weak" in distrust
+             else "clients that verify it do not connect") + "; the audit continues nevertheless",
+            "give the server a valid certificate, or pass the CA that has issued it with --ca-file", name=name)
 
 
 def cut(options: Options) -> Iterator[Finding]:
     if options.names_left:
         yield Finding(
             "limit", None, NOTE, f"the certificate has {options.names_left} more names, which are left out",
-            "sessions may cross from and to these", "name those that matter with --name, once for each")
+            "sessions may cross from or to these names", "pass each name that matters with --name")
 
 
 def protocols(options: Options) -> Iterator[Finding]:
@@ -89,8 +90,8 @@ def renegotiation(evidence: Evidence) -> Iterator[Finding]:
             if host.answers and not host.seen.secure_renegotiation:
                 yield Finding(
                     "renegotiation", Way(version), NOTE, "no secure renegotiation (RFC 5746)",
-                    "others can put what they say before what a client says; clients with OpenSSL 3 do not connect",
-                    "have the server support RFC 5746", host.name)
+                    "an attacker can insert data before that of a client (CVE-2009-3555); clients with OpenSSL 3 do "
+                    "not connect", "make the server support RFC 5746", host.name)
 
 
 def demands(evidence: Evidence, options: Options) -> Iterator[Finding]:
@@ -102,40 +103,40 @@ def demands(evidence: Evidence, options: Options) -> Iterator[Finding]:
 
 
 def admission(version: Way, host: AuditedHost, is_to_demand: bool) -> Iterator[Finding]:
-    """Who is let in by a full handshake."""
+    """Judge which clients a full handshake accepts."""
     name = host.name or "a connection without a server name"
     if is_to_demand and host.seen.admitted and not host.seen.asked:
         yield Finding(
             "client-certificate", version, FAULT,
-            f"{name} lets in a client without a certificate, in a full handshake",
-            "it is to let in nobody without one",
-            "see that its demand survives the choice of the host: Python's ssl leaves verify_mode "
-            "behind when sni_callback switches contexts (pysidctx.HostMap carries it over); where the server "
-            "asks only after the handshake, this audit cannot tell: do not name it with --demands")
+            f"{name} accepts a client without a certificate, in a full handshake",
+            "--demands says that it must reject such clients",
+            "make sure that the requirement applies after the host was chosen: Python's ssl does not carry "
+            "verify_mode over when sni_callback switches contexts (pysidctx.HostMap does). If the server requests "
+            "the certificate only after the handshake, this audit cannot detect it: omit --demands for this name")
     elif is_to_demand and host.seen.admitted:
         yield Finding(
             "client-certificate", version, NOTE,
             f"{name} asks for a certificate, and completes the handshake without one",
-            "it may refuse later, as nginx does, which the handshake does not show",
-            "see what it answers to a request without a certificate")
+            "it may refuse the client later, as nginx does, which the handshake does not show",
+            "check how it answers a request from a client without a certificate")
     elif host.refuses_ours:
         assert host.with_certificate is not None
         yield Finding(
             "client-certificate", version, NOTE,
             f"{name} refuses the client's certificate: {host.with_certificate.refusal}",
-            "whether its own sessions are resumed cannot be told",
-            "name one with --client-cert that it accepts")
+            "the audit cannot tell whether sessions of this name are resumed",
+            "pass a certificate that it accepts with --client-cert")
     elif host.demands:
-        yield Finding("client-certificate", version, OK, f"{name} lets in nobody without a certificate")
+        yield Finding("client-certificate", version, OK, f"{name} rejects clients without a certificate")
     elif host.seen.ours:
         yield Finding("handshake", version, NOTE, f"{name} cannot be looked at: {host.seen.refusal}",
-                      "nothing can be told of its resumption; other clients may be able to connect",
-                      "see what the server does that OpenSSL does not take")
+                      "the audit cannot tell whether it resumes sessions; other clients may be able to connect",
+                      "find out which message of the server OpenSSL rejects")
     elif not host.seen.admitted:
         yield Finding("handshake", version, NOTE, f"{name} is refused: {host.seen.refusal}",
-                      "nothing can be told of its resumption",
-                      "see whether the server knows the name, what its log says, and whether it expects another "
-                      "protocol (--alpn)")
+                      "the audit cannot tell whether it resumes sessions",
+                      "check whether the server knows the name, what its log says, and whether it expects another "
+                      "application protocol (--alpn)")
 
 
 def resumption(way: Way, evidence: Evidence) -> Iterator[Finding]:
@@ -146,12 +147,12 @@ def resumption(way: Way, evidence: Evidence) -> Iterator[Finding]:
             yield returned(way, found, spared)._replace(name=name, resumed=found.resumed, tried=found.visits)
         elif has_sessions(evidence, way.version, key):
             yield Finding("resumption", way, INFO, "not offered", name=name)
-        elif way.tickets and all(  # said once a version
+        elif way.tickets and all(  # report it once for each version
                 key in evidence.returning.get(each, {}) for each in WAYS if each.version == way.version):
             yield Finding(
                 "resumption", Way(way.version), NOTE, "no session can be resumed: none is offered",
-                "every client pays for a full handshake each time", LATE_TICKETS if way.version == "TLS 1.3"
-                else "switch on session tickets, with keys that all workers share, or a session cache", name=name)
+                "every connection needs a full handshake", LATE_TICKETS if way.version == "TLS 1.3"
+                else "enable session tickets with keys that all workers share, or a session cache", name=name)
 
 
 def all_resume(evidence: Evidence, way: Way, key: str) -> bool:
@@ -160,65 +161,66 @@ def all_resume(evidence: Evidence, way: Way, key: str) -> bool:
 
 
 def asked_for(key: str) -> Optional[str]:
-    """The server name of what is filed under it as a string."""
+    """Return the server name for a dictionary key, which is str(name)."""
     return None if key == str(None) else key
 
 
 def has_sessions(evidence: Evidence, version: str, name: str) -> bool:
-    """In any way; whether or not they are resumed."""
+    """Whether the server offers sessions in any way, resumed or not."""
     found = [of_version.get(name) for way, of_version in evidence.returning.items() if way.version == version]
     return any(returning is not None and returning.visits for returning in found)
 
 
-LATE_TICKETS = ("switch on session tickets, with keys that all workers share; where they are on, the server may "
-                "give them only with its first answer, as those with BoringSSL do: try --request")
+LATE_TICKETS = ("enable session tickets, with keys that all workers share. If they are enabled, the server may send "
+                "them only with its first response, as servers with BoringSSL do: try --request")
 
 
 def returned(way: Way, found: Returning, spared: bool = False) -> Finding:
-    """`spared`: all clients with tickets are, so that only others are concerned."""
+    """Judge how many connections were resumed. If `spared`, all those with tickets were: few clients are affected."""
     if found.ended:
         return Finding(
             "resumption", way, NOTE, f"no session had come when {found.ended}",
-            "whether the server offers any is not known",
-            "see that it is spoken to as it expects: name its protocol with --alpn, or have a page asked for with "
-            "--request; and that --timeout leaves it time")
+            "the audit cannot tell whether the server offers sessions",
+            "use the protocol that the server expects: pass it with --alpn, or send a request with --request; or "
+            "increase --timeout")
     if not found.visits:
         return Finding("resumption", way, NOTE, f"could not be tried: {found.refusal}",
-                       "nothing can be told of its resumption", "try again, more gently (--delay)")
+                       "the audit cannot tell whether it resumes sessions", "try again with a longer --delay")
     if found.refused:
         return refusing(way, found)
     seen = f"{found.resumed} of {found.visits} returning connections were resumed"
     if found.resumed == found.visits:
         return Finding("resumption", way, OK, seen)
     if spared:
-        return Finding("resumption", way, OK, f"{seen}; only clients that take no tickets are concerned, which are few")
+        return Finding("resumption", way, OK,
+                       f"{seen}; only clients without ticket support are affected, which are few")
     if found.resumed == 0:
         return Finding(
             "resumption", way, NOTE, seen,
-            f"every client that comes back {'' if way.tickets else 'and takes no tickets '}pays for a full handshake",
-            "see whether the server makes ticket keys anew for each connection, worker or restart, or "
-            "refuses them for their id context" if way.tickets else CACHE)
+            f"every returning client {'' if way.tickets else 'without ticket support '}needs a full handshake",
+            "check whether the server creates new ticket keys for each connection, worker or restart, or "
+            "refuses sessions because of their id context" if way.tickets else CACHE)
     return Finding(
         "resumption", way, NOTE, seen,
-        "workers or machines behind this address do not share what resumption needs",
+        "workers or machines behind this address do not share " + ("ticket keys" if way.tickets else "a session cache"),
         "give all of them the same ticket keys (in Python: pysidctx.TicketKeys)" if way.tickets else CACHE)
 
 
 def refusing(way: Way, found: Returning) -> Finding:
-    """Of a server that does not even let clients in that come back, by a full handshake."""
+    """Judge a server that refuses returning clients instead of making a full handshake with them."""
     seen = (f"{found.refused} of {found.visits} returning connections were refused: {found.refusal}; "
             f"{found.resumed} were resumed")
     if found.locked_out:
         return Finding(
-            "resumption", way, FAULT, seen, "clients that offer a session are locked out",
-            "see the server's log; one with OpenSSL that verifies clients needs a session id context (in Python: "
-            "pysidctx.set_session_id_context())")
-    return Finding("resumption", way, NOTE, seen, "clients that come back are not let in, at times",
-                   "try again, more gently (--delay), and see the server's log")
+            "resumption", way, FAULT, seen, "clients that offer a session cannot connect",
+            "read the server's log. A server with OpenSSL that verifies clients needs a session id context (in "
+            "Python: pysidctx.set_session_id_context())")
+    return Finding("resumption", way, NOTE, seen, "returning clients sometimes cannot connect",
+                   "try again with a longer --delay, and read the server's log")
 
 
-CACHE = ("share a session cache among all workers, or leave it to tickets: only clients that take none are "
-         "concerned")
+CACHE = ("share a session cache among all workers, or rely on tickets: only clients without ticket support are "
+         "affected")
 
 
 def tickets(way: Way, evidence: Evidence) -> Iterator[Finding]:
@@ -239,16 +241,16 @@ def described(way: Way, returning: Returning) -> Finding:
         seen += "; a fresh one on resumption" if returning.fresh else "; the same again on resumption"
     if way.version == "TLS 1.3" and not ticket.lifetime:
         return Finding("ticket", way, NOTE, seen, "clients discard it at once (RFC 8446, section 4.6.1)",
-                       "lengthen the lifetime of sessions")
+                       "increase the lifetime of sessions")
     if way.version == "TLS 1.3" and ticket.lifetime > WEEK:
-        return Finding("ticket", way, NOTE, seen, "RFC 8446, section 4.6.1, allows seven days",
-                       "shorten the lifetime of sessions")
+        return Finding("ticket", way, NOTE, seen, "RFC 8446, section 4.6.1, allows at most seven days",
+                       "reduce the lifetime of sessions")
     if way.version == "TLS 1.3" and returning.fresh is False:
         return Finding(
             "ticket", way, NOTE, seen,
-            "who comes back twice shows the same ticket, and so onlookers can tell that it is the same client "
-            "(RFC 8446, appendix C.4)", "have the server renew tickets on resumption")
-    # Nothing is well with tickets that are not taken: what is wrong, resumption() says.
+            "a client that returns twice sends the same ticket, so observers can link its connections "
+            "(RFC 8446, appendix C.4)", "make the server renew tickets on resumption")
+    # Tickets that are never accepted deserve no OK: resumption() says what is wrong.
     return Finding("ticket", way, OK if returning.resumed else INFO, seen)
 
 
@@ -266,7 +268,7 @@ def names(way: Way, evidence: Evidence) -> Iterator[Finding]:
 
 
 def without_sessions(evidence: Evidence, options: Options) -> Iterator[Finding]:
-    """Names that gave the audit no session which it could have offered to the others."""
+    """Report names that provided no session to offer to the other names."""
     if len(options.names) < 2 or evidence.unfinished:
         return
     offering = {crossing.made for found in evidence.crossings.values() for crossing in found}
@@ -276,20 +278,21 @@ def without_sessions(evidence: Evidence, options: Options) -> Iterator[Finding]:
         if shut and name not in offering:
             yield Finding(
                 "names", None, NOTE, "made no session that could be offered to other names",
-                "nobody gets in without a client's certificate: whether its sessions cross is not known",
-                "name one with --client-cert" + " that it accepts" * any(host.refuses_ours for host in shut), name=name)
+                "it requires a client certificate, so the audit cannot tell whether its sessions cross",
+                "pass a certificate" + " that it accepts" * any(host.refuses_ours for host in shut)
+                + " with --client-cert", name=name)
 
 
 def is_apart(crossing: Crossing) -> bool:
-    """Whether a session is surely not resumed where it was offered."""
+    """Whether a session is certainly not resumed where it was offered."""
     return crossing.seen is None and not crossing.problem and crossing.at_home and crossing.luck < SURE
 
 
 def carried(way: Way, crossing: Crossing, other: AuditedHost, shown: Shown, spared: bool = False) -> Finding:
-    """What became of a session that was offered to another name, which has shown these certificates.
+    """Judge a session that was offered to another name, which has presented the certificates in `shown`.
 
-    `spared`: those with tickets are surely not resumed there, or they alone are resumed at home. Within a worker the
-    id context and the SSL_CTX that decide on them decide on session ids, too.
+    If `spared`, sessions with tickets are certainly not resumed there, or only they are resumed at home. Within a
+    worker, the id context and the SSL_CTX that decide on tickets also decide on session ids.
     """
     if crossing.seen is not None:
         return judge(way, crossing, other, shown)
@@ -297,7 +300,7 @@ def carried(way: Way, crossing: Crossing, other: AuditedHost, shown: Shown, spar
         return Finding(
             "names", way, NOTE,
             f"{session_of(crossing)} could not be offered to {crossing.offered}: {crossing.problem}",
-            "whether it would be resumed there is not known", "try again, more gently (--delay)")
+            "the audit cannot tell whether it would be resumed there", "try again with a longer --delay")
     if is_apart(crossing):
         return Finding("names", way, OK, "not resumed under another name")
     if spared and not crossing.at_home:
@@ -310,12 +313,12 @@ def carried(way: Way, crossing: Crossing, other: AuditedHost, shown: Shown, spar
     if not crossing.at_home:
         return Finding(
             "names", way, NOTE, "no session was seen to be resumed under another name",
-            "none was where it was made, either: with many workers, too few tries say nothing",
-            "allow more with --connections")
+            "none was resumed under its own name either: if there are many workers, this says little",
+            "allow more connections with --connections")
     return Finding(
         "names", way, NOTE, f"not resumed under another name, {by_luck(crossing)}",
-        "workers or machines behind this address do not share what resumption needs: one that takes the session there "
-        "may not have been met", "allow more with --connections")
+        "workers or machines behind this address do not share ticket keys or a session cache, and the audit may have "
+        "missed one that resumes the session", "allow more connections with --connections")
 
 
 def by_luck(crossing: Crossing) -> str:
@@ -327,38 +330,38 @@ def session_of(crossing: Crossing) -> str:
 
 
 def judge(way: Way, crossing: Crossing, other: AuditedHost, shown: Shown) -> Finding:
-    """What a session means that was resumed under another name, which has shown these certificates."""
+    """Judge a session that was resumed under another name, which has presented the certificates in `shown`."""
     seen = f"{session_of(crossing)} is resumed for {crossing.offered}"
     if other.demands and (not crossing.certified or other.refuses_ours):
         return Finding(
             "client-certificate", way, FAULT,
             f"{seen}, which does not accept its client" if crossing.certified
-            else f"{seen}, which lets in nobody without a certificate",
-            f"whoever has visited {crossing.made} gets past what {crossing.offered} demands", APART)
+            else f"{seen}, which rejects clients without a certificate",
+            f"a client with a session of {crossing.made} bypasses the certificate check of {crossing.offered}", APART)
     if crossing.certificate is None or not shown or not (crossing.looked or crossing.certificate in shown):
         return Finding("names", way, NOTE, f"{seen}, whose certificate is not known",
-                       "if it is another one, that is a fault", "try again")
+                       "if it is another certificate, this is a fault", "try again")
     if crossing.certificate not in shown and unseen(shown) >= SURE:
         return Finding(
             "names", way, NOTE,
             f"{seen}, which has another certificate, and perhaps this one, too: it has shown {len(shown)}, and shows "
             f"one more with a probability of {100 * unseen(shown):.2g}%",
-            "if it does not have this one, that is a fault",
-            "audit one machine alone: give its address as HOST, and these names with --name")
+            "if it does not have this certificate, this is a fault",
+            "audit a single machine: pass its address as HOST, and these names with --name")
     if crossing.certificate not in shown:
         return Finding(
             "names", way, FAULT, f"{seen}, which has another certificate",
-            f"what the session says of its client and its server was agreed with {crossing.made}; "
+            f"the client and the server of this session were authenticated for {crossing.made}; "
             "RFC 6066, section 3, forbids it", APART)
     if other.seen.asked:
         return Finding(
             "names", way, NOTE, f"{seen}, which asks for a client's certificate",
-            f"it asks for none then: who its client is was settled with {crossing.made}", APART)
+            f"it does not request one then: the client was authenticated for {crossing.made}, or not at all", APART)
     if way.version == "TLS 1.3":
         return Finding("names", way, OK, f"{seen}, which has the same certificate")
     return Finding(
         "names", way, NOTE, f"{seen}, which has the same certificate",
-        "RFC 6066, section 3, forbids it; where the two names are one application it does no harm", APART)
+        "RFC 6066, section 3, forbids it; it does no harm if both names belong to one application", APART)
 
 
 def moves(way: Way, evidence: Evidence) -> Iterator[Finding]:
@@ -371,19 +374,19 @@ def moves(way: Way, evidence: Evidence) -> Iterator[Finding]:
 
 
 def moved(way: Way, move: Crossing, spared: bool) -> Finding:
-    """What became of a session that was offered on another address; `spared` as of returned()."""
+    """Judge a session that was offered on another address; `spared` as for returned()."""
     if move.seen is not None:
         return Finding("address", way, OK, f"a session is resumed on {move.offered}, too")
     if move.problem:
         return Finding("address", way, NOTE, f"{move.offered} cannot be asked: {move.problem}",
-                       "clients that come back to it meet the same", "see whether a server runs there")
+                       "clients that return to this address have the same problem", "check whether a server runs there")
     seen = f"no session is resumed on {move.offered}"
     if spared:
-        return Finding("address", way, OK, f"{seen}; only clients that take no tickets are concerned, which are few")
+        return Finding("address", way, OK, f"{seen}; only clients without ticket support are affected, which are few")
     return Finding(
         "address", way, NOTE,
         f"{seen}, {by_luck(move)}" if move.at_home and move.luck >= SURE else f"{seen} (tries: {move.tries})",
-        f"clients that come back to another machine {'' if way.tickets else 'and take no tickets '}pay for a full "
+        f"clients {'' if way.tickets else 'without ticket support '}that return to another machine need a full "
         "handshake",
         "give all machines the same ticket keys (in Python: TicketKeys.from_secret())" if way.tickets else CACHE)
 
@@ -391,10 +394,10 @@ def moved(way: Way, move: Crossing, spared: bool) -> Finding:
 def limits(evidence: Evidence, options: Options) -> Iterator[Finding]:
     if evidence.unfinished:
         yield Finding("limit", None, NOTE, f"the audit ended early, after {evidence.unfinished}",
-                      "what comes later in it was not looked at",
-                      "name fewer names, or allow more with --most-connections and --most-seconds")
+                      "the remaining checks were not made",
+                      "pass fewer names, or allow more with --most-connections and --most-seconds")
     elif len(options.names) < 2 and any(has_sessions(evidence, way.version, name)
                                         for way, found in evidence.returning.items() for name in found):
         yield Finding("limit", None, NOTE, "only one name is known, so none was offered another's session",
-                      "sessions that cross from name to name pass by what the other name demands",
-                      "name the server's other names with --name")
+                      "sessions that cross between names bypass the client verification of the other name",
+                      "pass the server's other names with --name")

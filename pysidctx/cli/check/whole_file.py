@@ -1,18 +1,18 @@
-"""Files that others read while they are replaced: each reader sees the old one or the new one, whole."""
+"""Replace files atomically: each reader sees either the complete old file or the complete new one."""
 
 import os
 from contextlib import suppress
 
 
 def write(path: str, data: bytes) -> None:
-    """Have `path` hold `data`, readable by all that the umask lets; OSError, and then it is as it was."""
-    if os.path.exists(path) and not os.path.isfile(path):  # such as /dev/stdout
+    """Write `data` to `path`, with a mode that the umask limits. Raises OSError; then the file is unchanged."""
+    if os.path.exists(path) and not os.path.isfile(path):  # for example /dev/stdout
         with open(path, "wb") as stream:
             stream.write(data)
         return
     path = os.path.realpath(path)  # a link stays one
     folder, name = os.path.split(path)
-    # In the same folder, because a rename does not leave a disk; without the suffix that readers look for.
+    # In the same folder, because a rename cannot move a file across disks, and without the suffix that readers expect.
     temporary = os.path.join(folder, f".{name}.{os.getpid()}")
     try:
         file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)

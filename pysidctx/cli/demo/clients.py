@@ -1,4 +1,4 @@
-"""The clients of the demo, that come back as fast as they go, and what became of their visits."""
+"""The clients of the demo, which return as fast as they can, and the results of their visits."""
 
 import socket
 import ssl
@@ -12,7 +12,7 @@ from pysidctx.cli.cpu_time import cpu_time
 from pysidctx.cli.demo.server import BANK, SHOP, TIMEOUT
 
 CLIENTS = 8
-ASTRAY = 8  # each so many visits, one goes to the other host
+ASTRAY = 8  # one in so many visits goes to the other host
 REQUEST = b"GET / HTTP/1.0\r\n\r\n"
 
 
@@ -22,7 +22,7 @@ class Server(NamedTuple):
 
 
 class Counts:
-    """What became of visits so far."""
+    """The results of all visits so far."""
 
     def __init__(self) -> None:
         self.returned = self.resumed = 0       # to the host that the session is from

@@ -34,7 +34,7 @@ PLAIN, OURS = "plain ssl", "pysidctx"
 KINDS = {PLAIN: "plain", OURS: "pysidctx"}
 WORKERS = 4
 ROUNDS = 3
-SECONDS = 1.5  # of a turn
+SECONDS = 1.5  # length of a turn
 
 
 FIGURES: dict[str, Callable[[Counts], float]] = {
@@ -44,7 +44,7 @@ FIGURES: dict[str, Callable[[Counts], float]] = {
 
 
 class Side(NamedTuple):
-    """What was seen of one server."""
+    """The results of one server."""
 
     report: Report
     turns: list[Counts]
@@ -65,7 +65,7 @@ class Side(NamedTuple):
 
     @property
     def faults(self) -> list[str]:
-        """What must not be, in words."""
+        """Describe each observation that is a fault."""
         counts = self.counts
         made = [finding.seen for finding in self.report.findings if finding.grade == FAULT]
         if self.report.evidence.unfinished:
@@ -75,12 +75,12 @@ class Side(NamedTuple):
         if counts.crossed:
             made.append(f"{counts.crossed} sessions were resumed on the other host")
         if counts.let_in:
-            made.append(f"{counts.let_in} clients got in without a certificate")
+            made.append(f"{counts.let_in} clients were accepted without a certificate")
         return made
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run both servers, print what was seen; 1 if the one with pysidctx shows a fault."""
+    """Run both servers and print the results. Returns 1 if the server with pysidctx shows a fault."""
     console = Screen(highlight=False, soft_wrap=True, quiet=arguments.json)
     if arguments.plot is not None and not can_plot(arguments.plot):
         return 2
@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     hang(console, Text(), Text(
         f"Two HTTPS servers on loopback, {WORKERS} worker processes each, RSA-2048, Python "
         f"{sys.version.split()[0]}, {ssl.OPENSSL_VERSION}. "
-        f"Hosts: {SHOP} for everybody, {BANK} for clients with a certificate."))
+        f"Hosts: {SHOP} is open to all clients, {BANK} requires a client certificate."))
     console.print()
     with tempfile.TemporaryDirectory(prefix="pysidctx-demo.") as folder, ExitStack() as stack:
         write_certificates(Path(folder))
@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
     sides = {name: Side(audits[name], turns[name]) for name in KINDS}
     if arguments.json:
         print(json.dumps({name: as_json(side) for name, side in sides.items()}, indent=1))
-    console.width = max(console.width, 80)  # or figures would be cut off
+    console.width = max(console.width, 80)  # rich would truncate the figures otherwise
     console.print(drawn(sides))
     if arguments.plot is not None:
         from pysidctx.cli.demo import plot
@@ -114,7 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def last_line(sides: dict[str, Side]) -> str:
-    """All in one: how clients fared with pysidctx, and with plain ssl; or the first fault."""
+    """Summarize both servers in one line, or return the first fault with pysidctx."""
     ours, theirs = sides[OURS], sides[PLAIN]
     if ours.faults:
         more = f"; and {len(ours.faults) - 1} more" if len(ours.faults) > 1 else ""
@@ -133,9 +133,9 @@ def can_plot(path: str) -> bool:
         return False
     folder = Path(path).absolute().parent
     if not os.access(folder, os.W_OK):
-        print(f"--plot: {str(folder)!r} is no folder to write to", file=sys.stderr)
+        print(f"--plot: {str(folder)!r} is not a writable folder", file=sys.stderr)
     elif Path(path).is_dir() or Path(path).suffix[1:] not in plot.formats():
-        print(f"--plot: {path!r} does not end as a picture does: {', '.join(plot.formats())}",
+        print(f"--plot: {path!r} does not have the extension of an image format: {', '.join(plot.formats())}",
               file=sys.stderr)
     else:
         return True
@@ -153,7 +153,7 @@ def write_certificates(folder: Path) -> None:
 
 @contextmanager
 def serving(kind: str, folder: Path) -> Iterator[Server]:
-    """A server. It ends when its standard input does, so also with this process."""
+    """Run a server. It ends when its standard input is closed, and so also when this process ends."""
     with subprocess.Popen(
         [sys.executable, "-m", "pysidctx.cli.demo.server", kind, str(folder), str(WORKERS)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
@@ -161,7 +161,7 @@ def serving(kind: str, folder: Path) -> Iterator[Server]:
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
-            raise OSError(f"the server {kind!r} of the demo did not start")
+            raise OSError(f"the demo's server {kind!r} did not start")
         yield Server(int(line), process.pid)
 
 
@@ -179,7 +179,7 @@ def audited(console: Console, name: str, port: int, folder: Path) -> Report:
 
 
 def driven(console: Console, servers: dict[str, Server]) -> dict[str, list[Counts]]:
-    """Returning clients at both, in turns, so that what slows the machine slows both."""
+    """Let clients return to both servers, in turns, so that other load on the machine slows both equally."""
     crowds = {name: Crowd(server) for name, server in servers.items()}
     turns: dict[str, list[Counts]] = {name: [] for name in crowds}
     with Progress(TextColumn("{task.description}"), console=console, transient=True) as bar:

@@ -1,4 +1,4 @@
-"""The demo's comparison as a picture."""
+"""Draw the demo's comparison as an image."""
 
 import textwrap
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ COLOURS = ("#b0b0b0", "#2b7bba")
 
 
 def formats() -> list[str]:
-    """The endings that are known."""
+    """Return the supported file name extensions."""
     return sorted(Figure().canvas.get_supported_filetypes())
 
 
 def draw(path: str, shares: dict[str, dict[str, float]], rates: dict[str, Sequence[float]]) -> None:
-    """Write it to `path`, in the format that its ending says; OSError, ValueError for another ending."""
+    """Write the image to `path`, in the format of its extension. Raises OSError, and ValueError for an unknown one."""
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 1))
     names = list(shares)

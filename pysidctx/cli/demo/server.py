@@ -85,7 +85,7 @@ def main(kind: str, folder: Path, workers: int) -> None:
         try:
             print(accepting.getsockname()[1], flush=True)
             sys.stdin.read()
-        except BrokenPipeError:  # nobody waits for it any more
+        except BrokenPipeError:  # the demo has ended
             sys.stdout = None
         finally:
             for child in children:
