@@ -30,7 +30,7 @@
 NEED(int, CRYPTO_free_ex_index, (int class_index, int idx))
 NEED(void, OPENSSL_cleanse, (void *ptr, size_t len))
 NEED(void *, CRYPTO_zalloc, (size_t num, const char *file, int line))
-NEED(void *, CRYPTO_memdup, (const void *str, size_t siz, const char *file, int line))
+NEED(void *, CRYPTO_memdup, (const void *str, size_t size, const char *file, int line))
 NEED(void, CRYPTO_free, (void *ptr, const char *file, int line))
 NEED(void, CRYPTO_clear_free, (void *ptr, size_t num, const char *file, int line))
 NEED(int, CRYPTO_get_ex_new_index, (int class_index, long argl, void *argp, CRYPTO_EX_new *new_func,
@@ -49,7 +49,7 @@ NEED(const BIO_METHOD *, BIO_s_mem, (void))
 NEED(BIO *, BIO_new, (const BIO_METHOD *type))
 NEED(BIO *, BIO_new_mem_buf, (const void *buf, int len))
 NEED(int, BIO_free, (BIO *a))
-NEED(long, BIO_ctrl, (BIO *bp, int cmd, long larg, void *parg))
+NEED(long, BIO_ctrl, (BIO *bp, int cmd, long number, void *parg))
 
 /* openssl/rand.h */
 NEED(int, RAND_bytes, (unsigned char *buf, int num))
@@ -228,8 +228,8 @@ NEED(X509_STORE *, SSL_CTX_get_cert_store, (const SSL_CTX *))
 NEED(X509 *, SSL_CTX_get0_certificate, (const SSL_CTX *ctx))
 NEED(STACK_OF(X509_NAME) *, SSL_CTX_get_client_CA_list, (const SSL_CTX *s))
 NEED(const STACK_OF(X509_NAME) *, SSL_CTX_get0_CA_list, (const SSL_CTX *ctx))
-NEED(long, SSL_CTX_ctrl, (SSL_CTX *ctx, int cmd, long larg, void *parg))
-NEED(long, SSL_ctrl, (SSL *ssl, int cmd, long larg, void *parg))
+NEED(long, SSL_CTX_ctrl, (SSL_CTX *ctx, int cmd, long number, void *parg))
+NEED(long, SSL_ctrl, (SSL *ssl, int cmd, long number, void *parg))
 NEED(long, SSL_CTX_callback_ctrl, (SSL_CTX *ctx, int cmd, void (*fp)(void)))
 FROM_3_0(int, SSL_CTX_set_tlsext_ticket_key_evp_cb, (SSL_CTX *ctx,
          int (*cb)(SSL *ssl, unsigned char *key_name, unsigned char *iv, EVP_CIPHER_CTX *ctx, EVP_MAC_CTX *mac, int enc)))

@@ -203,7 +203,7 @@ cdef Connection *take_context(Connection *connection, Listener *listener,
 
 
 cdef Connection *ask_router(Connection *connection, Listener *listener, SSL *ssl,
-                       int *alert) noexcept nogil:
+                            int *alert) noexcept nogil:
     """Let the Router choose, if it is still installed."""
     cdef atomic_size_t *inside = gate_enter(&gate)
     cdef Router *router = <Router *> shared_load(&listener.router)

@@ -62,7 +62,7 @@ def test_help_says_what_the_page_says(capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines())) <= 80
     text, page = " ".join(printed.split()), " ".join(TEXT.replace("`", "").split())
-    for words in ("fault", "note", "info", "cannot see", "N - 1 are counted", "the system's", "cannot be measured",
+    for words in ("fault", "note", "info", "cannot see", "the report counts N - 1", "the system's", "cannot be measured",
                   "limit and client", *table("Exit codes")):
         assert words in text and words in page
 

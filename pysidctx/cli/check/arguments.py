@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="a PEM file with the CAs that verify the server's certificate (default: the system's)")
     parser.add_argument("--connections", type=at_least(2), default=10, metavar="N",
                         help="connections of a returning client, for each name and kind of resumption; the first "
-                             "one establishes the session, so that N - 1 are counted (default: 10)")
+                             "one establishes the session, so the report counts N - 1 (default: 10)")
     parser.add_argument("--delay", type=seconds, default=0.0, metavar="SECONDS",
                         help="time to wait between connections (default: 0)")
     parser.add_argument("--timeout", type=some_seconds, default=5.0, metavar="SECONDS",
