@@ -1,7 +1,7 @@
 """Judge the observations of an audit: findings, each with a grade, a reason and advice."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Optional
 
 from pysidctx.cli.check.audit import SURE, WAYS, AuditedHost, Crossing, Evidence, Options, Returning, Shown, Way, unseen
@@ -261,8 +261,7 @@ def names(way: Way, evidence: Evidence) -> Iterator[Finding]:
         by_ticket = [each for each in evidence.crossings.get(Way(way.version, True), [])
                      if (each.made, each.offered, each.certified)
                      == (crossing.made, crossing.offered, crossing.certified)] if way.tickets is False else []
-        spared = any(map(is_apart, by_ticket)) or not crossing.at_home and any(each.at_home for each in by_ticket)
-        yield carried(way, crossing, hosts[crossing.offered], shown, spared)._replace(
+        yield carried(way, crossing, hosts[crossing.offered], shown, by_ticket)._replace(
             name=crossing.offered, made_for=crossing.made, resumed=int(crossing.seen is not None),
             tried=crossing.tries)
 
@@ -288,12 +287,14 @@ def is_apart(crossing: Crossing) -> bool:
     return crossing.seen is None and not crossing.problem and crossing.at_home and crossing.luck < SURE
 
 
-def carried(way: Way, crossing: Crossing, other: AuditedHost, shown: Shown, spared: bool = False) -> Finding:
+def carried(way: Way, crossing: Crossing, other: AuditedHost, shown: Shown,
+            by_ticket: Sequence[Crossing] = ()) -> Finding:
     """Judge a session that was offered to another name, which has presented the certificates in `shown`.
 
-    If `spared`, sessions with tickets are certainly not resumed there, or only they are resumed at home. Within a
-    worker, the id context and the SSL_CTX that decide on tickets also decide on session ids.
+    `by_ticket` has the sessions with tickets that were offered in the same way. Within a worker, the id context and
+    the SSL_CTX that decide on tickets also decide on session ids.
     """
+    spared = any(map(is_apart, by_ticket))
     if crossing.seen is not None:
         return judge(way, crossing, other, shown)
     if crossing.problem:
@@ -303,9 +304,10 @@ def carried(way: Way, crossing: Crossing, other: AuditedHost, shown: Shown, spar
             "the audit cannot tell whether it would be resumed there", "try again with a longer --delay")
     if is_apart(crossing):
         return Finding("names", way, OK, "not resumed under another name")
-    if spared and not crossing.at_home:
-        return Finding("names", way, OK, "not resumed under another name, nor where it was made: clients with tickets "
-                       "are, which tell more")
+    if not crossing.at_home and (spared or any(each.at_home for each in by_ticket)):
+        # Only if the tickets' result is certain, it holds for session ids, too.
+        return Finding("names", way, OK if spared else INFO, "not resumed under another name, nor where it was made: clients with "
+                       "tickets are, which tell more")
     if spared:
         return Finding(
             "names", way, OK,
