@@ -62,8 +62,8 @@ def test_help_says_what_the_page_says(capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines())) <= 80
     text, page = " ".join(printed.split()), " ".join(TEXT.replace("`", "").split())
-    for words in ("fault", "note", "info", "cannot see", "the report counts N - 1", "the system's", "cannot be measured",
-                  "limit and client", *table("Exit codes")):
+    for words in ("fault", "note", "info", "cannot see", "the report counts N - 1", "the system's",
+                  "cannot be measured", "limit and client", *table("Exit codes")):
         assert words in text and words in page
 
 

@@ -306,8 +306,8 @@ def carried(way: Way, crossing: Crossing, other: AuditedHost, shown: Shown,
         return Finding("names", way, OK, "not resumed under another name")
     if not crossing.at_home and (spared or any(each.at_home for each in by_ticket)):
         # Only if the tickets' result is certain, it holds for session ids, too.
-        return Finding("names", way, OK if spared else INFO, "not resumed under another name, nor where it was made: clients with "
-                       "tickets are, which tell more")
+        return Finding("names", way, OK if spared else INFO, "not resumed under another name, nor where it "
+                       "was made: clients with tickets are, which tell more")
     if spared:
         return Finding(
             "names", way, OK,
