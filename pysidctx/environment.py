@@ -12,7 +12,7 @@ SECRET_FILE = "PYSIDCTX_SECRET_FILE"
 class Variable(NamedTuple):
     """What is in one."""
 
-    kind: str    # "file", "folder" or "integer"
+    kind: str    # "file", "folder", "integer" or "word"
     reader: str  # who reads it, and what for
     way_out: str = "set it"
 
@@ -21,6 +21,7 @@ VARIABLES = {
     SECRET_FILE: Variable(
         "file", "TicketKeys.from_secret_file() and pysidctx.servers, for a secret",
         "write a secret with `python -m pysidctx secret PATH` and `export PYSIDCTX_SECRET_FILE=PATH`"),
+    "PYSIDCTX_BINDING": Variable("word", "setup.py: linked with OpenSSL, or late, which is found at import"),
     "PYSIDCTX_OPENSSL_DIR": Variable("folder", "setup.py, for the OpenSSL to build with"),
     "PYSIDCTX_SEED": Variable("integer", "the tests, for their random numbers"),
 }
