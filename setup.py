@@ -148,7 +148,7 @@ def debug_flags() -> list[str]:
 
 
 def recorded_binding() -> str:
-    """A file that changes when the module is to be linked with another OpenSSL, or with none: it is built again then."""
+    """A file that changes with the OpenSSL that the module is to be linked with, so that it is then built again."""
     path = Path("build", "binding")
     binding = f"{BINDING} {NAMED}\n"
     if not path.exists() or path.read_text() != binding:
