@@ -105,6 +105,8 @@ class BuildExtensions(build_ext):
         flags += debug_flags()
         for extension, translated in zip(self.extensions, translate(self.extensions)):
             extension.sources, extension.depends = translated.sources, translated.depends
+            if extension.name == "pysidctx.binding":
+                extension.depends = [*extension.depends, recorded_binding()]
             extension.extra_compile_args += flags
             extension.runtime_library_dirs += runtime
         super().build_extensions()
@@ -143,6 +145,16 @@ def debug_flags() -> list[str]:
     """No information for debuggers, which Python's own flags ask for: it is most of a module. CFLAGS may ask for it."""
     asked = any(word.startswith("-g") for word in shlex.split(os.environ.get("CFLAGS", "")))
     return [] if asked else ["-g0"]
+
+
+def recorded_binding() -> str:
+    """A file that changes with the OpenSSL that the module is to be linked with, so that it is then built again."""
+    path = Path("build", "binding")
+    binding = f"{BINDING} {NAMED}\n"
+    if not path.exists() or path.read_text() != binding:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(binding)
+    return str(path)
 
 
 def translate(extensions: Sequence[Extension]) -> list[Extension]:

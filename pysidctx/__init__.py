@@ -3,14 +3,14 @@
 See SSL_CTX_set_session_id_context(3) for what they are, and the README for a first example.
 """
 
-# Before pysidctx's own modules: it loads the libssl that they are to share with it.
+# Before pysidctx's own modules: it loads the libssl in which they find their functions.
 import ssl as _ssl  # noqa: F401
 from pathlib import Path as _Path
 
 try:
-    from pysidctx.exceptions import Error, LibraryMismatchError, SessionError, WrongContextError
+    import pysidctx.binding as _binding  # noqa: F401
 except ModuleNotFoundError as _error:
-    if _error.name != "pysidctx.errors":
+    if _error.name != "pysidctx.binding":
         raise
     raise ImportError(
         f"pysidctx is not built for this Python in {__path__[0]}: run `python -m pip install "
@@ -18,6 +18,7 @@ except ModuleNotFoundError as _error:
     ) from None
 
 from pysidctx.environment import warn_of_unknown as _warn_of_unknown
+from pysidctx.exceptions import Error, LibraryMismatchError, SessionError, WrongContextError
 from pysidctx.hosts.host import Host, HostMapStats
 from pysidctx.hosts.hostmap import HostMap
 from pysidctx.id_contexts.derivation import derive_session_id_context

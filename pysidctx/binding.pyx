@@ -112,6 +112,15 @@ def built_with():
     return None if BUILT_WITH is NULL else BUILT_WITH.decode()
 
 
+def has(str name):
+    """Whether this libssl, or its libcrypto, has the function of this name; ValueError if pysidctx does not know it."""
+    cdef int i
+    for i in range(OPENSSL_FUNCTIONS):
+        if openssl_functions[i].name.decode() == name:
+            return slots()[i] is not NULL
+    raise ValueError(f"pysidctx knows no function {name}() of OpenSSL")
+
+
 cdef str path_of(const elf_object *holder):
     return os.fsdecode(<bytes> holder.path) or sys.executable
 

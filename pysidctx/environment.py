@@ -12,7 +12,7 @@ SECRET_FILE = "PYSIDCTX_SECRET_FILE"
 class Variable(NamedTuple):
     """A variable that pysidctx knows."""
 
-    kind: str    # what it contains: "file", "folder" or "integer"
+    kind: str    # what it contains: "file", "folder", "integer" or "word"
     reader: str  # the code that reads it, and the purpose
     way_out: str = "set it"  # what to do if it is not set
 
@@ -21,6 +21,7 @@ VARIABLES = {
     SECRET_FILE: Variable(
         "file", "TicketKeys.from_secret_file() and pysidctx.servers, for a secret",
         "write a secret with `python -m pysidctx secret PATH` and `export PYSIDCTX_SECRET_FILE=PATH`"),
+    "PYSIDCTX_BINDING": Variable("word", "setup.py: linked with OpenSSL, or late, which is found at import"),
     "PYSIDCTX_OPENSSL_DIR": Variable("folder", "setup.py, for the OpenSSL to build with"),
     "PYSIDCTX_SEED": Variable("integer", "the tests, for their random numbers"),
 }

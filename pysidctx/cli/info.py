@@ -1,7 +1,6 @@
 """`info`: versions and libraries, for a bug report."""
 
 import argparse
-import ctypes
 import json
 import platform
 import ssl
@@ -10,13 +9,21 @@ import sysconfig
 from importlib import metadata
 
 import pysidctx
-from pysidctx import handles
+from pysidctx import binding
 from pysidctx.cli import in_words
 
 # Functions that only some versions or builds of OpenSSL have. pysidctx uses them, or an alternative.
 FUNCTIONS = ("SSL_CTX_set_client_hello_cb", "SSL_CTX_set_session_ticket_cb",
              "SSL_CTX_set_tlsext_ticket_key_evp_cb", "X509_STORE_get1_objects",
-             "SSL_CTX_set_psk_server_callback")
+             "SSL_set_psk_server_callback")
+
+# What binding() returns, in words.
+WAYS = {
+    "linked": "linked: pysidctx was linked with it",
+    "dlsym": "dlsym: the file that holds the code of ssl, or a library that it loads, exports it",
+    "global scope": "global scope: a library exports it that was loaded before, as by LD_PRELOAD",
+    "symbol table": "symbol table: it is hidden in the file that holds the code of ssl",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,8 +46,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def gathered() -> dict[str, object]:
-    ours, interpreter = handles.library_files()
-    library = ctypes.CDLL(ours)
     return {
         "pysidctx": pysidctx.__version__,
         "pysidctx is in": str(pysidctx.__path__[0]),
@@ -48,13 +53,13 @@ def gathered() -> dict[str, object]:
         "free-threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
         "platform": platform.platform(),
         "OpenSSL": ssl.OPENSSL_VERSION,
-        "OpenSSL when pysidctx was built": handles.built_with(),
-        "libssl of ssl": interpreter,
-        "libssl of pysidctx": ours,
-        # The import of handles.pyx has verified both: it raises an exception otherwise.
-        "one libssl": True,
-        "layout of ssl's objects": "as expected",
-        "this libssl has": {name: hasattr(library, name) for name in FUNCTIONS},
+        "OpenSSL when pysidctx was built": binding.built_with() or "none: it serves every version",
+        "libssl is in": binding.library_file(),
+        "libssl was found by": WAYS[binding.binding()],
+        # binding.pyx proves the one, and handles.pyx the other, or pysidctx cannot be imported.
+        "one libssl": "proved: libcrypto saw ssl make a context, with a method of this libssl",
+        "layout of ssl's objects": "proved: the pointers lie where libssl's own objects are",
+        "this libssl has": {name: binding.has(name) for name in FUNCTIONS},
         "other packages": {name: version_of(name) for name in (
             "rich", "cryptography", "trustme", "gunicorn", "uvicorn", "hypercorn", "uvloop", "aiohttp",
             "pyOpenSSL")},

@@ -16,8 +16,9 @@ import pytest
 from handshakes import VERSIONS, connect, pair, shake
 
 import pysidctx
-from pysidctx import Session
+from pysidctx import Session, binding
 from pysidctx.__main__ import COMMANDS, main
+from pysidctx.cli import info
 
 COMMAND = [sys.executable, "-m", "pysidctx"]
 
@@ -100,17 +101,24 @@ def test_a_reader_that_goes_away():
 def test_info():
     ran = run("info")
     assert (ran.returncode, ran.stderr) == (0, "")
-    for line in (f"pysidctx: {pysidctx.__version__}", f"OpenSSL: {ssl.OPENSSL_VERSION}", "one libssl: yes",
-                 f"Python: CPython {sys.version.split()[0]}", "layout of ssl's objects: as expected",
-                 f"libssl of ssl: {libssl.file_of('libssl')}",
-                 f"libssl of pysidctx: {libssl.file_of('libssl')}",
+    for line in (f"pysidctx: {pysidctx.__version__}", f"OpenSSL: {ssl.OPENSSL_VERSION}",
+                 f"Python: CPython {sys.version.split()[0]}",
+                 "one libssl: proved: libcrypto saw ssl make a context, with a method of this libssl",
+                 "layout of ssl's objects: proved: the pointers lie where libssl's own objects are",
                  "  SSL_CTX_set_client_hello_cb: yes"):
         assert line in ran.stdout.splitlines()
     found = json.loads(run("info", "--json").stdout)
     assert found["free-threaded"] == bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
     assert found["this libssl has"]["SSL_CTX_set_tlsext_ticket_key_evp_cb"] == (
         ssl.OPENSSL_VERSION_INFO >= (3,))
-    assert found["OpenSSL when pysidctx was built"].startswith("OpenSSL ")
+    assert set(found["this libssl has"]) == set(info.FUNCTIONS)
+    assert os.path.samefile(found["libssl is in"], libssl.file_of("libssl"))
+    assert found["libssl was found by"].startswith(f"{binding.binding()}: ")
+    if binding.built_with() is None:
+        assert found["OpenSSL when pysidctx was built"] == "none: it serves every version"
+    else:
+        assert found["OpenSSL when pysidctx was built"] == binding.built_with()
+        assert binding.built_with().startswith("OpenSSL ")
     assert re.match(r"\d", found["other packages"]["rich"])
 
 

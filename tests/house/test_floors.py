@@ -35,10 +35,14 @@ def test_the_house_is_read_whole():
     assert arrows >= {
         ("pysidctx/hosts/hostmap", "pysidctx/handles"),                       # cimport
         ("pysidctx/__init__", "pysidctx/hosts/hostmap"),                      # import
-        ("pysidctx/cli/info", "pysidctx/handles"),                            # import of a module from a package
+        ("pysidctx/cli/info", "pysidctx/binding"),                            # import of a module from a package
         ("pysidctx/hosts/table", "pysidctx/lockfree/readers"),                # #include in a header
         ("pysidctx/id_contexts/fingerprint", "pysidctx/id_contexts/store_lookups"),  # cdef extern from
         ("pysidctx/handles", "include/cpython_ssl"),
+        ("pysidctx/handles", "pysidctx/binding"),
+        ("pysidctx/binding", "pysidctx/elf_objects"),
+        ("pysidctx/binding", "include/openssl_functions"),                    # #include in C code in Cython's
+        ("pysidctx/libssl", "include/openssl_api"),
     }
 
 

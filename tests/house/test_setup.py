@@ -1,4 +1,4 @@
-"""`setup.py`: which OpenSSL it builds against, and what it says where something is missing."""
+"""`setup.py`: which OpenSSL it builds against, or none, and what it says where something is missing."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 import Cython.Build
 import pytest
 import setuptools
-from machine import ROOT, UNOPTIMIZED
+from machine import COMPILER, ROOT, UNOPTIMIZED
 
 pytestmark = pytest.mark.timeout(900)  # whole builds
 
@@ -40,6 +40,13 @@ def flags(folder, library="lib"):
     return [str(folder / "include")], [str(folder / library)], [str(folder / library)]
 
 
+def binding_in(tree):
+    """The package that was built there: its folder, how it found libssl, and what it was built with."""
+    code = ("import pysidctx; from pysidctx import binding;"
+            "print(pysidctx.__path__[0], binding.binding(), binding.built_with(), sep='\\n')")
+    return output(sys.executable, "-c", code, cwd=tree).splitlines()
+
+
 @pytest.fixture
 def found(monkeypatch, tmp_path):
     """What setup.py finds, with places to look in by name."""
@@ -57,6 +64,7 @@ def found(monkeypatch, tmp_path):
             monkeypatch.delenv("PYSIDCTX_OPENSSL_DIR", raising=False)
         else:
             monkeypatch.setenv("PYSIDCTX_OPENSSL_DIR", str(named))
+        monkeypatch.delenv("PYSIDCTX_BINDING", raising=False)
         return runpy.run_path(str(ROOT / "setup.py"))["openssl_folders"]()
 
     return find
@@ -137,7 +145,71 @@ def test_what_is_missing_is_named_in_one_sentence(compiler, copy_source, tmp_pat
     ran = setup("build_ext", cwd=tree, env=dict(os.environ, CC=compiler(word)))
     assert ran.returncode == 1
     assert sentence in ran.stderr.splitlines()[-1]
+    assert ("PYSIDCTX_BINDING=late" in ran.stderr) == ("OpenSSL" in sentence)
     assert "Traceback" not in ran.stderr
+
+
+FOLDER = "library libssl: install it"
+ITSELF = "without OpenSSL 1.1.1 or later, itself: install it"
+
+
+@pytest.mark.parametrize("macros, sentence", [
+    ("", FOLDER),  # so that it is the macros that are refused
+    ("#undef OPENSSL_VERSION_NUMBER\n#define OPENSSL_VERSION_NUMBER 0x1010007fL", ITSELF),
+    ("#define LIBRESSL_VERSION_NUMBER 0x4000000fL", ITSELF),
+    ("#define OPENSSL_IS_AWSLC", ITSELF),
+    ("#define OPENSSL_IS_BORINGSSL", ITSELF),
+], ids=["OpenSSL", "too old", "LibreSSL", "AWS-LC", "BoringSSL"])
+def test_headers_of_another_library_are_refused(copy_source, tmp_path, macros, sentence):
+    """The system's, with macros that such a library has, and no library to link with."""
+    tree = copy_source(tmp_path / "tree")
+    named = openssl(tmp_path / "named", "lib/libssl.so")
+    for name in ("ssl.h", "opensslv.h"):
+        (named / "include/openssl" / name).write_text(f"#include_next <openssl/{name}>\n")
+    with (named / "include/openssl/opensslv.h").open("a") as header:
+        header.write(f"{macros}\n")
+    ran = setup("build_ext", cwd=tree, env=dict(os.environ, PYSIDCTX_OPENSSL_DIR=str(named)))
+    assert ran.returncode == 1
+    assert sentence in ran.stderr.splitlines()[-1]
+    assert f"names {named}." in ran.stderr.splitlines()[-1]
+
+
+def test_a_late_build_needs_no_openssl(copy_source, tmp_path):
+    """With a compiler that fails for each header of OpenSSL."""
+    tree = copy_source(tmp_path / "tree")
+    (tmp_path / "openssl").mkdir()
+    names = re.findall(r"<openssl/(.*)>", (ROOT / "include/openssl_check.h").read_text())
+    for name in names:
+        (tmp_path / "openssl" / name).write_text("#error\n")
+    assert "ssl.h" in names
+    ran = setup("build_ext", "--inplace", cwd=tree,
+                env=dict(UNOPTIMIZED, CC=f"{COMPILER} -I{tmp_path}", PKG_CONFIG="false", PYSIDCTX_BINDING="late"))
+    assert ran.returncode == 0, ran.stderr
+    assert "built without OpenSSL (PYSIDCTX_BINDING=late): it finds the interpreter's when it is imported" in ran.stderr
+    assert not re.search(r" -l(ssl|crypto)\b", ran.stdout)
+    path, way, built_with = binding_in(tree)
+    assert (path, built_with) == (str(tree / "pysidctx"), "None")
+    assert way in ("dlsym", "global scope", "symbol table")
+
+
+def test_another_binding_is_built_where_one_was_built_before(copy_source, tmp_path):
+    tree = copy_source(tmp_path / "tree")
+    for binding in ("late", "linked", "late"):
+        ran = setup("build_ext", "--inplace", cwd=tree, env=dict(UNOPTIMIZED, PYSIDCTX_BINDING=binding))
+        assert ran.returncode == 0, ran.stderr
+        path, _, built_with = binding_in(tree)
+        assert (path, built_with != "None") == (str(tree / "pysidctx"), binding == "linked")
+
+
+@pytest.mark.parametrize("variables, sentence", [
+    ({"PYSIDCTX_BINDING": "Late"}, "PYSIDCTX_BINDING is 'Late': it can be linked (with OpenSSL, the default) or late"),
+    ({"PYSIDCTX_BINDING": ""}, "PYSIDCTX_BINDING is '': it can be linked"),
+    ({"PYSIDCTX_BINDING": "late", "PYSIDCTX_OPENSSL_DIR": "/opt/openssl"}, "remove one of them"),
+])
+def test_variables_that_are_wrong_or_contradict_each_other_are_refused(variables, sentence):
+    ran = setup("--version", cwd=ROOT, env={**os.environ, **variables})
+    assert ran.returncode == 1
+    assert sentence in ran.stderr.splitlines()[-1] and "Traceback" not in ran.stderr
 
 
 def test_a_named_folder_is_built_against(copy_source, tmp_path):
