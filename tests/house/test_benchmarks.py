@@ -175,7 +175,8 @@ def test_the_table_of_peers_names_all(measured):
 
 def test_what_is_missing_on_the_machine_is_said():
     counts = {Count("TLS 1.2", side): None for side in ("10", "ssl", "TicketKeys")}
-    counted = [bindings.counts(None), *callgrind.drawn(counts), callgrind.drawn_python({"TLS 1.2": None}, "ssl", lambda side, resumed: 1)]
+    counted = [bindings.counts(None), *callgrind.drawn(counts),
+               callgrind.drawn_python({"TLS 1.2": None}, "ssl", lambda side, resumed: 1)]
     turn = cases.Turn(100.0, 10.0, 0.5, 0, 0, [1.0, 2.0])
     rounds = {cases.Case("uvloop", 2, "TLS 1.2", 0): [{"plain": turn, "pysidctx": turn}]}
     tables.drawn(rounds), tables.gains(rounds)
