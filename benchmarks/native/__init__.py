@@ -20,7 +20,6 @@ MODULES = {"call_c": "call_c.c", "call_cython": "call_cython.pyx",
            **{name: f"{name}.pyx" for name in BINDINGS}}
 
 
-
 def build() -> None:
     """Compile what is older than its source."""
     from Cython.Build import cythonize
