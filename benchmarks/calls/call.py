@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from benchmarks.calls import bindings, rounds
 from benchmarks.calls import call_worker as worker
-from benchmarks.calls import rounds
 from benchmarks.calls.rounds import Ratio
 from benchmarks.report import Part
 
@@ -23,4 +23,8 @@ RATIOS = (
 
 def run(results: Path, quick: bool) -> Part:
     """Measure. pyperf's data is written to `call.json` in the folder `results`."""
-    return Part("call", __doc__, rounds.run("call_worker", RATIOS, results / "call.json", quick, loops=6_000))
+    target = results / "call.json"
+    tables = rounds.run("call_worker", RATIOS, target, quick, loops=6_000)
+    bound = bindings.measure(quick)
+    rounds.add(target, bound.for_pyperf())
+    return Part("call", __doc__, [*tables, *bound.tables()])

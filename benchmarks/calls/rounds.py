@@ -82,3 +82,11 @@ def run(script: str, asked: Sequence[Ratio], target: Path, quick: bool, loops: i
         total.add_runs(suite)
     total.dump(str(target), replace=True)
     return [costs(rounds), ratios(rounds, asked)]
+
+
+def add(target: Path, measured: Sequence[pyperf.Benchmark]) -> None:
+    """To what run() has left in `target`."""
+    suite = pyperf.BenchmarkSuite.load(str(target))
+    for benchmark in measured:
+        suite.add_benchmark(benchmark)
+    suite.dump(str(target), replace=True)

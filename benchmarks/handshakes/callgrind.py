@@ -1,17 +1,14 @@
 """The instructions of a resumed handshake, as valgrind's callgrind counts them: what of them is pysidctx's.
 
-They do not depend on how busy the machine is, so that several counts run at once. What valgrind runs is
-callgrind_worker.py, without Python, and callgrind_python.py, where the interpreter's count too. What freeing
-a connection takes, and without Python making it, is in no figure; and valgrind's processor may lack what
-speeds up a real one's cryptography, where shares are larger then.
+Several counts run at once. What valgrind runs is callgrind_worker.py, without Python, and callgrind_python.py, where
+the interpreter's count too. What freeing a connection takes, and without Python making it, is in no figure; and
+valgrind's processor may lack what speeds up a real one's cryptography, where shares are larger then.
 """
 
 import json
 import os
 import re
-import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +18,8 @@ from typing import NamedTuple, Optional, TypeVar
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import ROOT, native
 from benchmarks.report import table, verdict
+from benchmarks.valgrind import MISSING, PRESENT, TOGGLED, dumps, valgrind
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -32,8 +29,6 @@ SERVER = "server_step"
 OF_A_MAP = "listener_on_client_hello", "server_names_on_server_name"
 OF_KEYS = "callbacks_on_ticket_key", "callbacks_on_ticket_read"
 
-PRESENT = shutil.which("valgrind") is not None and native.COUNTS
-MISSING = "valgrind is missing: apt-get install valgrind"
 OWN_KEYS, KEYS = "ssl", "TicketKeys"
 WANTED_OF_KEYS = 1.02
 
@@ -65,7 +60,7 @@ def count(wanted: Count, loops: int) -> Optional[dict[str, float]]:
         return None
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "out")
-        valgrind(out, [], "callgrind_worker", wanted.version, wanted.side,
+        valgrind(out, [], "handshakes.callgrind_worker", wanted.version, wanted.side,
                  "client" if wanted.client_certificate else "none", str(loops))
         said = subprocess.run(["callgrind_annotate", "--inclusive=yes", "--threshold=100", out],
                               check=True, capture_output=True, text=True).stdout
@@ -89,23 +84,13 @@ def count_python(version: str, sizes: tuple[int, ...], loops: int) -> Optional[S
     if not PRESENT:
         return None
     with tempfile.TemporaryDirectory() as folder:
-        valgrind(Path(folder, "out"), ["--collect-atstart=no"], "callgrind_python", version, str(loops),
-                 *map(str, sizes))
+        out = Path(folder, "out")
+        valgrind(out, [TOGGLED], "handshakes.callgrind_python", version, str(loops), *map(str, sizes))
         found: Sides = {}
-        for path in sorted(Path(folder).glob("out.*"), key=lambda path: int(path.suffix[1:])):
-            dumped = re.search(r"^desc: Trigger: Client Request: ([^\n]*)$.*^totals: (\d+)$", path.read_text(),
-                               re.MULTILINE | re.DOTALL)
-            if dumped:
-                name, resumed = json.loads(dumped[1])
-                found[name, resumed] = int(dumped[2]) / loops
+        for name, instructions in dumps(out).items():
+            side, resumed = json.loads(name)
+            found[side, resumed] = instructions / loops
     return found
-
-
-def valgrind(out: Path, options: list[str], module: str, *arguments: str) -> None:
-    subprocess.run(["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}",
-                    *options, sys.executable, "-m", f"benchmarks.handshakes.{module}", *arguments], cwd=ROOT,
-                   # Hashes decide how long look-ups in dicts take.
-                   env=dict(os.environ, PYTHONHASHSEED="0"), check=True, capture_output=True)
 
 
 def inclusive(annotated: str, function: str) -> int:

@@ -11,9 +11,15 @@ HERE = Path(__file__).resolve().parent
 COUNTS = Path("/usr/include/valgrind/callgrind.h").exists()
 FLAGS = "".join(os.environ.get("CFLAGS", "").replace("/", "%").split())
 BUILT = HERE.parent.parent / "build" / "benchmarks" / (sys.implementation.cache_tag + COUNTS * "-counts" + FLAGS)
+# These differ in how they call OpenSSL: in the macros that openssl_api.h goes by.
+BINDINGS = {"openssl_direct": (), "openssl_linked": ("PYSIDCTX_TABLE", "PYSIDCTX_LINKED"),
+            "openssl_late": ("PYSIDCTX_TABLE",)}
+# As pysidctx is compiled; and where a loop happens to lie in memory must not count.
+FLAGS_OF_BINDINGS = ["-fno-plt", "-falign-functions=64", "-falign-loops=64"]
 MODULES = {"call_c": "call_c.c", "call_cython": "call_cython.pyx",
            "hostmap_cython": "hostmap_cython.pyx", "session_c": "session_c.c",
-           "load_cython": "load_cython.pyx", "handshake_cython": "handshake_cython.pyx"}
+           "load_cython": "load_cython.pyx", "handshake_cython": "handshake_cython.pyx",
+           **{name: f"{name}.pyx" for name in BINDINGS}}
 
 
 def build() -> None:
@@ -27,7 +33,10 @@ def build() -> None:
     extensions = cythonize(
         [Extension(name, [str(HERE / source)],
                    include_dirs=[pysidctx.get_include(), str(package), str(HERE)],
-                   libraries=["ssl", "crypto"], depends=[str(path) for path in sorted(HERE.glob("*.h"))])
+                   define_macros=[(macro, "1") for macro in BINDINGS.get(name, ())],
+                   extra_compile_args=FLAGS_OF_BINDINGS if name in BINDINGS else [],
+                   libraries=[] if name == "openssl_late" else ["ssl", "crypto"],
+                   depends=[str(path) for ending in ("h", "pxi") for path in sorted(HERE.glob(f"*.{ending}"))])
          for name, source in MODULES.items()],
         build_dir=str(BUILT / "c"), include_path=[str(package.parent)],
         compiler_directives={"language_level": 3}, quiet=True,

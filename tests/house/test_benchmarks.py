@@ -1,6 +1,7 @@
 """`python -m benchmarks`: it runs, and its results have the shape that it says. No times."""
 
 import json
+import re
 import ssl
 import subprocess
 import sys
@@ -9,7 +10,9 @@ import pyperf
 import pytest
 from machine import ROOT, UNOPTIMIZED, program
 
+from benchmarks import native
 from benchmarks.__main__ import PARTS, report
+from benchmarks.calls import bindings
 from benchmarks.connections import cases, tables
 from benchmarks.handshakes import callgrind
 from benchmarks.handshakes.callgrind import Count
@@ -59,7 +62,8 @@ def test_one_part_has_a_report_of_its_own(tmp_path):
 
 def test_a_table_names_every_ratio(measured):
     for text in ("empty Cython function", "set_session_id_context(SSLSocket)", "pysidctx.h",
-                 "cimport", "100 in turn", "at most 1.25", "at most 1.1", "cores"):
+                 "cimport", "100 in turn", "at most 1.25", "at most 1.1", "cores", "called directly (-fno-plt)",
+                 "table filled by the linker", "table filled at import", "A call of OpenSSL, by instructions"):
         assert text in measured.stdout, text
 
 
@@ -67,8 +71,28 @@ def test_the_file_is_pyperf_s(measured, results):
     path = results / "call.json"
     assert json.loads(path.read_text())
     suite = pyperf.BenchmarkSuite.load(str(path))
-    assert len(suite.get_benchmark_names()) == 15
+    assert len(suite.get_benchmark_names()) == 15 + 2 * 3
     assert all(suite.get_benchmark(name).median() > 0 for name in suite.get_benchmark_names())
+
+
+def test_a_call_through_a_table_takes_no_more_instructions(measured):
+    counted = bindings.count(10_000)
+    assert counted.keys() == {*bindings.FUNCTIONS, bindings.WHOLE}
+    for function in bindings.FUNCTIONS:
+        sides = counted[function]
+        assert sides.keys() == bindings.SIDES.keys()
+        assert all(5 < taken <= bindings.WANTED * sides[bindings.DIRECT] for taken in sides.values()), sides
+    assert counted[bindings.WHOLE][bindings.EMPTY] < counted[bindings.WHOLE][bindings.WHOLE]
+
+
+def test_what_is_compared_is_called_in_three_ways(measured):
+    """A table that the compiler has seen through would be none."""
+    for module, table_ in (("openssl_direct", False), ("openssl_linked", True), ("openssl_late", True)):
+        file = native.load(module).__file__
+        names = subprocess.run(["nm", file], capture_output=True, text=True, check=True).stdout
+        libraries = subprocess.run(["readelf", "-d", file], capture_output=True, text=True, check=True).stdout
+        assert (re.search(r" [bd] openssl$", names, re.MULTILINE) is not None) == table_
+        assert ("libssl" in libraries) == (module != "openssl_late")
 
 
 def test_the_tables_of_a_host_map_have_all_sides(measured):
@@ -151,7 +175,8 @@ def test_the_table_of_peers_names_all(measured):
 
 def test_what_is_missing_on_the_machine_is_said():
     counts = {Count("TLS 1.2", side): None for side in ("10", "ssl", "TicketKeys")}
-    counted = [*callgrind.drawn(counts), callgrind.drawn_python({"TLS 1.2": None}, "ssl", lambda side, resumed: 1)]
+    counted = [bindings.counts(None), *callgrind.drawn(counts),
+               callgrind.drawn_python({"TLS 1.2": None}, "ssl", lambda side, resumed: 1)]
     turn = cases.Turn(100.0, 10.0, 0.5, 0, 0, [1.0, 2.0])
     rounds = {cases.Case("uvloop", 2, "TLS 1.2", 0): [{"plain": turn, "pysidctx": turn}]}
     tables.drawn(rounds), tables.gains(rounds)
