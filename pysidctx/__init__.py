@@ -8,25 +8,24 @@ import ssl as _ssl  # noqa: F401
 from pathlib import Path as _Path
 
 try:
+    from pysidctx.environment import warn_of_unknown as _warn_of_unknown
     from pysidctx.exceptions import Error, LibraryMismatchError, SessionError, WrongContextError
+    from pysidctx.hosts.host import Host, HostMapStats
+    from pysidctx.hosts.hostmap import HostMap
+    from pysidctx.id_contexts.derivation import derive_session_id_context
+    from pysidctx.id_contexts.fingerprint import context_fingerprint
+    from pysidctx.id_contexts.setters import _C_API, MAX_SID_CTX_LENGTH, set_session_id_context  # noqa: F401
+    from pysidctx.sessions.session import Session
+    from pysidctx.sharing import resumable
+    from pysidctx.tickets.stats import TicketStats
+    from pysidctx.tickets.ticket_keys import TicketKeys
 except ModuleNotFoundError as _error:
-    if _error.name != "pysidctx.errors":
+    if not (_error.name or "").startswith("pysidctx."):
         raise
     raise ImportError(
         f"pysidctx is not built for this Python in {__path__[0]}: run `python -m pip install "
         "--editable .` in its folder, or start Python in another one"
     ) from None
-
-from pysidctx.environment import warn_of_unknown as _warn_of_unknown
-from pysidctx.hosts.host import Host, HostMapStats
-from pysidctx.hosts.hostmap import HostMap
-from pysidctx.id_contexts.derivation import derive_session_id_context
-from pysidctx.id_contexts.fingerprint import context_fingerprint
-from pysidctx.id_contexts.setters import _C_API, MAX_SID_CTX_LENGTH, set_session_id_context  # noqa: F401
-from pysidctx.sessions.session import Session
-from pysidctx.sharing import resumable
-from pysidctx.tickets.stats import TicketStats
-from pysidctx.tickets.ticket_keys import TicketKeys
 
 __version__ = "0.1.0"
 
