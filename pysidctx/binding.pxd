@@ -1,6 +1,8 @@
 from pysidctx.libssl cimport CRYPTO_EX_dup, CRYPTO_EX_free, CRYPTO_EX_new, SSL_CTX, SSL_METHOD
 
 cdef extern from "openssl_api.h" nogil:
+    enum:
+        OPENSSL_VERSION
     # What is called before a table is believed; openssl_functions.h has the rest.
     ctypedef struct openssl_api "pysidctx_openssl_api":
         unsigned long (*OpenSSL_version_num)() noexcept

@@ -9,6 +9,7 @@ in its own symbol table, where OpenSSL is linked into it and hidden. No function
 import os
 import ssl
 import sys
+from types import BuiltinFunctionType
 
 import _ssl
 
@@ -163,10 +164,14 @@ cdef str lacking():
     """
     if found.OpenSSL_version_num is NULL or found.OpenSSL_version is NULL:
         return "there is no OpenSSL_version_num()"
-    name = found.OpenSSL_version(0).decode()
+    cdef const char *text = found.OpenSSL_version(OPENSSL_VERSION)
+    if text is NULL:
+        return "OpenSSL_version() returned NULL"
+    name = text.decode("utf-8", "backslashreplace")
     cdef unsigned long version = found.OpenSSL_version_num()
-    if not name.startswith("OpenSSL ") or version < 0x10101000:
-        return f"they are of {name}, and pysidctx needs OpenSSL 1.1.1 or later"
+    # Other libraries that pass for one say that they are compatible.
+    if not name.startswith("OpenSSL ") or "compatible" in name or version < 0x10101000:
+        return f"they are of {name}, and pysidctx needs OpenSSL itself, 1.1.1 or later"
     cdef int i
     cdef const openssl_function *function
     for i in range(OPENSSL_FUNCTIONS):
@@ -282,6 +287,10 @@ cdef str attempt(str name):
 cdef int find() except -1:
     """Fill `found`; LibraryMismatchError."""
     global way
+    if not isinstance(_ssl.RAND_status, BuiltinFunctionType):
+        raise LibraryMismatchError(
+            f"_ssl.RAND_status is {_ssl.RAND_status!r} and no longer the function of {_ssl!r}, which tells what libssl "
+            "it calls: import pysidctx before it is replaced")
     if not elf_object_of(PyCFunction_GetFunction(_ssl.RAND_status), &python_s):
         raise LibraryMismatchError(f"the code of {_ssl!r} is in no file that is loaded: take another Python")
     failures = {}

@@ -124,7 +124,8 @@ static int elf_same_notes(const elf_object *object, int file)
         size_t length = 0;
         int same;
 
-        if (header->p_type != PT_NOTE || !elf_contains(object, (ElfW(Addr))loaded, 0))
+        if (header->p_type != PT_NOTE || !elf_contains(object, (ElfW(Addr))loaded, PF_R)
+            || !elf_contains(object, (ElfW(Addr))loaded + header->p_filesz - 1, PF_R))
             continue;
         id = elf_build_id(loaded, header->p_filesz, &length);
         if (id == NULL)
@@ -230,7 +231,7 @@ static const char *elf_search_file(const elf_object *object, int file, elf_symbo
 static inline const char *elf_find_symbols(const elf_object *object, elf_symbol *wanted, size_t count)
 {
     const char *failed;
-    int file = open(*object->path ? object->path : "/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    int file = open(*object->path ? object->path : "/proc/self/exe", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
     if (file < 0)
         return "its file cannot be opened";

