@@ -122,6 +122,11 @@ def test_info():
     assert re.match(r"\d", found["other packages"]["rich"])
 
 
+def test_functions_that_pysidctx_does_not_call_are_not_asked_for():
+    with pytest.raises(ValueError, match=r"knows no function SSL_clear\(\) of OpenSSL"):
+        binding.has("SSL_clear")
+
+
 @pytest.fixture
 def session(server_ctx, make_client_ctx):
     client = connect(server_ctx, make_client_ctx(VERSIONS[1])).client

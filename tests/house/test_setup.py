@@ -190,6 +190,9 @@ def test_a_late_build_needs_no_openssl(copy_source, tmp_path):
     path, way, built_with = binding_in(tree)
     assert (path, built_with) == (str(tree / "pysidctx"), "None")
     assert way in ("dlsym", "global scope", "symbol table")
+    info = output(sys.executable, "-m", "pysidctx", "info", cwd=tree).splitlines()
+    assert "OpenSSL when pysidctx was built: none: it serves every version" in info
+    assert [line for line in info if line.startswith(f"libssl was found by: {way}: ")]
 
 
 def test_another_binding_is_built_where_one_was_built_before(copy_source, tmp_path):

@@ -14,7 +14,7 @@ OK, TOO_LONG, TOO_LATE = 1, 0, -1
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("consumers")
-    build(folder, "from_c.c", "from_cython.pyx")
+    build(folder, "from_c.c", "from_cython.pyx", "from_libssl.pyx")
     return folder
 
 
@@ -35,6 +35,13 @@ def test_on_a_connection(consumer, server_ctx, client_ctx):
     ends = pair(server_ctx, client_ctx)
     assert consumer.set_on_connection(ends.server, b"own\0") == OK
     assert id_context(shake(ends)) == b"own\0"
+
+
+def test_openssl_s_own_functions(built, server_ctx):
+    """Which are linked, and called on what the interpreter's libssl has made."""
+    former = libssl.SSL_CTX_get_timeout(libssl.pointer(server_ctx))
+    assert load(built, "from_libssl").timeout_of(server_ctx, 1234) == (former, 1234)
+    assert libssl.SSL_CTX_get_timeout(libssl.pointer(server_ctx)) == 1234
 
 
 def test_refusals_change_nothing(consumer, server_ctx, client_ctx):
