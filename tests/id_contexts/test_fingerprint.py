@@ -267,7 +267,7 @@ import ssl, sys
 from pysidctx import *
 sys.path.append({str(SUPPORT)!r})
 import overwritten
-overwritten.return_null("X509_STORE_get0_param")
+overwritten.make_return("X509_STORE_get0_param", 0)
 ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 try:
     {call}
