@@ -13,12 +13,11 @@ from types import BuiltinFunctionType
 
 import _ssl
 
-from cpython.object cimport PyObject
 from libc.string cimport memcpy, memset
 
 from pysidctx.exceptions import LibraryMismatchError
 
-from pysidctx.libssl cimport CRYPTO_EX_DATA, CRYPTO_EX_INDEX_SSL_CTX, SSL_CTX, SSL_METHOD
+from pysidctx.libssl cimport CRYPTO_EX_DATA, CRYPTO_EX_INDEX_SSL_CTX, SSL_CTX
 
 cdef extern from "Python.h":
     void *PyCFunction_GetFunction(object op) except NULL
@@ -125,11 +124,11 @@ cdef void see(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,
 
 
 cdef void *made_by_python() except? NULL:
-    """The SSL_CTX of which `_ssl` has told the libcrypto under test while it made one; NULL if it has told it nothing."""
+    """The SSL_CTX that `_ssl` made, as the libcrypto under test was told of it; NULL if it was told of none."""
     witness.thread, witness.made = PyThread_get_thread_ident(), NULL
-    context = _ssl._SSLContext(_ssl.PROTOCOL_TLS_SERVER)
+    _context = _ssl._SSLContext(_ssl.PROTOCOL_TLS_SERVER)
     cdef void *made = witness.made
-    # Looked at while `context` lives.
+    # Looked at while `_context` lives.
     if made is not NULL and found.SSL_CTX_get_ssl_method(<SSL_CTX *> made) is not found.TLS_server_method():
         return NULL
     return made
@@ -186,7 +185,8 @@ cdef str scattered():
     for i in range(OPENSSL_FUNCTIONS):
         if (slots()[i] is not NULL and not elf_contains(&libssl, <size_t> slots()[i], PF_X)
                 and not elf_contains(&libcrypto, <size_t> slots()[i], PF_X)):
-            return f"{openssl_functions[i].name.decode()}() is neither in {path_of(&libssl)} nor in {path_of(&libcrypto)}"
+            name = openssl_functions[i].name.decode()
+            return f"{name}() is neither in {path_of(&libssl)} nor in {path_of(&libcrypto)}"
     return None
 
 

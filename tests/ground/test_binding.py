@@ -11,7 +11,7 @@ from pathlib import Path
 
 import libssl
 import pytest
-from machine import ROOT, SUPPORT, UNOPTIMIZED, lack, program
+from machine import SUPPORT, UNOPTIMIZED, lack, program
 
 import pysidctx
 from pysidctx.binding import binding
@@ -87,7 +87,7 @@ def linked_with_foreign(tmp_path_factory, foreign, copy_source):
 
 @pytest.fixture(params=["built", "late", "linked_with_foreign"])
 def package(request):
-    """The folder of a package, and how it finds the functions: where nothing else is loaded, where `foreign` is preloaded."""
+    """The folder of a package, and how it finds the functions: where nothing is preloaded, and where `foreign` is."""
     if request.param == "built":
         return PACKAGE.parent, binding(), "linked" if binding() == "linked" else "global scope"
     preloaded = {"late": "global scope", "linked_with_foreign": "linked"}[request.param]
@@ -109,7 +109,7 @@ print(binding.binding())
 print(binding.library_file())
 """
 
-# One of each: an id context, a host chosen in the ClientHello callback, tickets of two workers, a session offered again.
+# An id context, a host chosen in the ClientHello callback, tickets that two workers share, a session's DER.
 WORK = """
 import ssl, sys
 import handshakes, pysidctx

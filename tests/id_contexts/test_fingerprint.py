@@ -51,9 +51,7 @@ def base(make_server_ctx):
 
 
 def raw(name, *arguments):
-    function = ctypes.CDLL(libssl._library._name)[name]
-    function.restype = ctypes.c_void_p
-    return function(*arguments)
+    return ctypes.CFUNCTYPE(ctypes.c_void_p)(libssl.address_of(name))(*arguments)
 
 
 def trusted_with_settings(ca, tmp_path):

@@ -185,7 +185,8 @@ def verify_callback(function: Callable[[int], int]) -> Any:
 
 def file_of(library: str) -> str:
     """The file of the interpreter's libssl or libcrypto."""
-    linked = subprocess.run(["ldd", getattr(_ssl, "__file__", sys.executable)], capture_output=True, text=True, check=True)
+    loaded = getattr(_ssl, "__file__", sys.executable)
+    linked = subprocess.run(["ldd", loaded], capture_output=True, text=True, check=True)
     path: str
     (path,) = re.findall(rf"{library}\S* => (\S+)", linked.stdout)
     return path
