@@ -125,13 +125,14 @@ typedef struct {
 } pysidctx_openssl_api;
 
 #ifdef PYSIDCTX_LINKED
-/* A weak name is NULL where libssl and libcrypto lack the function. */
+/* The functions of all versions: a name that the libssl of another machine lacks would keep the module from loading. */
 #define NEED(result, name, arguments) extern result name arguments;
-#define FROM_3_0(result, name, arguments) extern __attribute__((weak)) result name arguments;
+#define FROM_3_0(result, name, arguments)
 #include "openssl_functions.h"
 
 static pysidctx_openssl_api openssl __attribute__((unused)) = {
 #define NEED(result, name, arguments) .name = name,
+#define FROM_3_0(result, name, arguments)
 #include "openssl_functions.h"
 };
 #else

@@ -169,6 +169,8 @@ cdef str lacking():
         return "OpenSSL_version() returned NULL"
     name = text.decode("utf-8", "backslashreplace")
     cdef unsigned long version = found.OpenSSL_version_num()
+    if sizeof(long) < 8 and version < 0x30000000:
+        return f"they are of {name}, whose options have 32 bits here: pysidctx needs 64 bits, or OpenSSL 3.0"
     # Other libraries that pass for one say that they are compatible.
     if not name.startswith("OpenSSL ") or "compatible" in name or version < 0x10101000:
         return f"they are of {name}, and pysidctx needs OpenSSL itself, 1.1.1 or later"
@@ -203,32 +205,53 @@ cdef void **slots() noexcept:
 
 
 cdef str look_in_table_of_linker():
+    """What the linker has filled in: the functions of all versions. The others are looked for beside them."""
     if openssl.OpenSSL_version_num is NULL:
         return "pysidctx was built without libssl"
-    memcpy(&found, &openssl, sizeof(openssl_api))
+    export_of_library(<void *> openssl.TLS_server_method)
+    cdef int i
+    for i in range(OPENSSL_FUNCTIONS):
+        if (<void **> &openssl)[i] is not NULL:
+            slots()[i] = (<void **> &openssl)[i]
     return None
 
 
 cdef str look_by_dlsym():
     """What the file of `_ssl` and the libraries that it loads export."""
-    cdef void *handle = dlopen(python_s.path if python_s.path[0] else NULL, RTLD_LAZY | RTLD_NOLOAD)
+    cdef void *handle = loaded(&python_s)
     if handle is NULL:
         return "the dynamic linker does not know the file"
-    export_of(handle)
+    export_of_library(dlsym(handle, b"TLS_server_method"))
     dlclose(handle)  # what holds `_ssl` stays loaded
     return None
 
 
 cdef str look_in_global_scope():
-    export_of(RTLD_DEFAULT)
+    export_of_library(dlsym(RTLD_DEFAULT, b"TLS_server_method"))
     return None
 
 
-cdef int export_of(void *handle) noexcept:
+cdef int export_of_library(void *of_libssl) noexcept:
+    """Take what the file of a function of libssl exports, and the libcrypto that it loads.
+
+    Of the file itself: a program may export functions of its own by the same name, or what only leads to them.
+    """
+    cdef elf_object libssl
+    if of_libssl is NULL or not elf_object_of(of_libssl, &libssl):
+        return 0
+    cdef void *handle = loaded(&libssl)
+    if handle is NULL:
+        return 0
     cdef int i
     for i in range(OPENSSL_FUNCTIONS):
         slots()[i] = dlsym(handle, openssl_functions[i].name)
+    dlclose(handle)
     return 0
+
+
+cdef void *loaded(const elf_object *holder) noexcept:
+    """A handle of a loaded file, for dlsym() and dlclose(); NULL if the dynamic linker does not know it."""
+    return dlopen(holder.path if holder.path[0] else NULL, RTLD_LAZY | RTLD_NOLOAD)
 
 
 cdef str look_in_symbol_table():
@@ -241,6 +264,12 @@ cdef str look_in_symbol_table():
     for i in range(4):
         wanted[OPENSSL_FUNCTIONS + i].name = <const char *> <bytes> EXPORTED[i]
     cdef const char *failed = elf_find_symbols(&python_s, wanted, OPENSSL_FUNCTIONS + 4)
+    cdef elf_object program = python_s
+    if failed is not NULL and not python_s.path[0]:
+        # Started by way of ld.so or without /proc, another file is /proc/self/exe, or none is.
+        executable = os.fsencode(sys.executable or "")
+        program.path = executable
+        failed = elf_find_symbols(&program, wanted, OPENSSL_FUNCTIONS + 4)
     if failed is not NULL:
         return failed.decode()
     addresses = {}
@@ -255,7 +284,7 @@ cdef str look_in_symbol_table():
 
 cdef str contradicted(dict addresses):
     """Why a symbol table is not that of the file as it lies in memory; None if both agree on what is exported."""
-    cdef void *handle = dlopen(python_s.path if python_s.path[0] else NULL, RTLD_LAZY | RTLD_NOLOAD)
+    cdef void *handle = loaded(&python_s)
     if handle is NULL:
         return "the dynamic linker does not know the file"
     cdef bint agreed = False

@@ -7,6 +7,8 @@ import libssl
 import pytest
 from machine import ROOT, SUPPORT, program
 
+pytestmark = pytest.mark.skipif(not libssl.shared(), reason="this Python's OpenSSL takes no other memory functions")
+
 
 @pytest.fixture
 def scarce_memory(tmp_path):

@@ -116,6 +116,17 @@ def test_a_named_folder_is_never_passed_over(found, tmp_path):
         found(named=named, prefix=prefix)
 
 
+@pytest.mark.parametrize("variables, sentence", [
+    ({"PYSIDCTX_BINDING": "early"}, "PYSIDCTX_BINDING is 'early': it can be linked (with OpenSSL, the default) or late"),
+    ({"PYSIDCTX_BINDING": "late", "PYSIDCTX_OPENSSL_DIR": "/opt/openssl"}, "linked with none: remove one of them"),
+    ({"PYSIDCTX_OPENSSL_DIR": ""}, "PYSIDCTX_OPENSSL_DIR is empty"),
+])
+def test_settings_that_cannot_be_met_are_refused(variables, sentence):
+    ran = setup("--version", cwd=ROOT, env=dict(os.environ, **variables))
+    assert ran.returncode == 1
+    assert sentence in ran.stderr.splitlines()[-1]
+
+
 @pytest.fixture
 def compiler(tmp_path):
     """Makes a C compiler that fails for sources with a word in them, as where that is missing."""

@@ -51,9 +51,7 @@ def base(make_server_ctx):
 
 
 def raw(name, *arguments):
-    function = ctypes.CDLL(libssl._library._name)[name]
-    function.restype = ctypes.c_void_p
-    return function(*arguments)
+    return ctypes.CFUNCTYPE(ctypes.c_void_p)(libssl.address_of(name))(*arguments)
 
 
 def trusted_with_settings(ca, tmp_path):
@@ -267,7 +265,7 @@ import ssl, sys
 from pysidctx import *
 sys.path.append({str(SUPPORT)!r})
 import overwritten
-overwritten.return_null("X509_STORE_get0_param")
+overwritten.make_return("X509_STORE_get0_param", 0)
 ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 try:
     {call}

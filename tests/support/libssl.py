@@ -51,9 +51,12 @@ def _function(name: str, result: Any, *arguments: Any) -> Any:
 
 def address_of(name: str) -> int:
     """Where one of OpenSSL's functions lies."""
-    if hasattr(_library, "SSL_new"):
-        return _address_of(_library[name])
-    return _hidden()[name]
+    return _address_of(_library[name]) if shared() else _hidden()[name]
+
+
+def shared() -> bool:
+    """Whether it is a shared library; else it is linked into the program, and hidden there."""
+    return hasattr(_ssl, "__file__") or hasattr(ctypes.pythonapi, "SSL_new")
 
 
 SSL_CTX_set_session_id_context = _function(
@@ -182,7 +185,8 @@ def verify_callback(function: Callable[[int], int]) -> Any:
 
 def file_of(library: str) -> str:
     """The file of the interpreter's libssl or libcrypto."""
-    linked = subprocess.run(["ldd", _ssl.__file__], capture_output=True, text=True, check=True)
+    loaded = getattr(_ssl, "__file__", sys.executable)
+    linked = subprocess.run(["ldd", loaded], capture_output=True, text=True, check=True)
     path: str
     (path,) = re.findall(rf"{library}\S* => (\S+)", linked.stdout)
     return path

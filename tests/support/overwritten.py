@@ -6,16 +6,17 @@ import platform
 
 import libssl
 
-# Return NULL, or 0.
-RETURN_NULL = {
-    "x86_64": bytes.fromhex("4831c0 c3"),  # xor rax, rax; ret
-    "aarch64": bytes.fromhex("000080d2 c0035fd6"),  # mov x0, #0; ret
+# Return the 64 bits that follow.
+RETURN = {
+    "x86_64": (bytes.fromhex("48b8"), bytes.fromhex("c3")),  # mov rax, BITS; ret
+    "aarch64": (bytes.fromhex("40000058 c0035fd6"), b""),  # ldr x0, BITS; ret; BITS
 }
 
 
-def return_null(function: str) -> None:
-    """Have a function return NULL, whoever calls it, for as long as the process lives."""
-    body = RETURN_NULL[platform.machine()]
+def make_return(function: str, value: int) -> None:
+    """Have a function return a value, whoever calls it, for as long as the process lives."""
+    before, after = RETURN[platform.machine()]
+    body = before + value.to_bytes(8, "little") + after
     address = libssl.address_of(function)
     page = address & -mmap.PAGESIZE
     length = address + len(body) - page
