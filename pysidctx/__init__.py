@@ -7,6 +7,8 @@ See SSL_CTX_set_session_id_context(3) for what they are, and the README for a fi
 import ssl as _ssl  # noqa: F401
 from pathlib import Path as _Path
 
+from pysidctx.exceptions import Error, LibraryMismatchError, SessionError, WrongContextError
+
 try:
     import pysidctx.binding as _binding  # noqa: F401
 except ModuleNotFoundError as _error:
@@ -16,9 +18,16 @@ except ModuleNotFoundError as _error:
         f"pysidctx is not built for this Python in {__path__[0]}: run `python -m pip install "
         "--editable .` in its folder, or start Python in another one"
     ) from None
+except ImportError as _error:
+    if isinstance(_error, LibraryMismatchError) or "libssl" not in str(_error) and "libcrypto" not in str(_error):
+        raise
+    raise LibraryMismatchError(
+        f"the OpenSSL that pysidctx was built with is not on this machine any more ({_error}): build pysidctx again "
+        "from source, or without OpenSSL, which it then finds when it is imported, with the environment variable "
+        "PYSIDCTX_BINDING=late"
+    ) from None
 
 from pysidctx.environment import warn_of_unknown as _warn_of_unknown
-from pysidctx.exceptions import Error, LibraryMismatchError, SessionError, WrongContextError
 from pysidctx.hosts.host import Host, HostMapStats
 from pysidctx.hosts.hostmap import HostMap
 from pysidctx.id_contexts.derivation import derive_session_id_context

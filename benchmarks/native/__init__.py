@@ -15,7 +15,7 @@ BUILT = HERE.parent.parent / "build" / "benchmarks" / (sys.implementation.cache_
 BINDINGS = {"openssl_direct": (), "openssl_linked": ("PYSIDCTX_TABLE", "PYSIDCTX_LINKED"),
             "openssl_late": ("PYSIDCTX_TABLE",)}
 # As pysidctx is compiled; and where a loop happens to lie in memory must not count.
-FLAGS_OF_BINDINGS = ["-fno-plt", "-falign-functions=64", "-falign-loops=64"]
+FLAGS_OF_BINDINGS = ["-O2", "-fno-plt", "-falign-functions=64", "-falign-loops=64"]
 MODULES = {"call_c": "call_c.c", "call_cython": "call_cython.pyx",
            "hostmap_cython": "hostmap_cython.pyx", "session_c": "session_c.c",
            "load_cython": "load_cython.pyx", "handshake_cython": "handshake_cython.pyx",
