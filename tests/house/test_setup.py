@@ -117,7 +117,7 @@ def test_a_named_folder_is_never_passed_over(found, tmp_path):
 
 
 @pytest.mark.parametrize("variables, sentence", [
-    ({"PYSIDCTX_BINDING": "early"}, "PYSIDCTX_BINDING is 'early': it can be linked (with OpenSSL, the default) or late"),
+    ({"PYSIDCTX_BINDING": "early"}, "PYSIDCTX_BINDING is 'early': it can be linked (with OpenSSL, the default)"),
     ({"PYSIDCTX_BINDING": "late", "PYSIDCTX_OPENSSL_DIR": "/opt/openssl"}, "linked with none: remove one of them"),
     ({"PYSIDCTX_OPENSSL_DIR": ""}, "PYSIDCTX_OPENSSL_DIR is empty"),
 ])
