@@ -10,7 +10,6 @@ import pyperf
 import pytest
 from machine import ROOT, UNOPTIMIZED, program
 
-from benchmarks import native
 from benchmarks.__main__ import PARTS, report
 from benchmarks.calls import bindings
 from benchmarks.connections import cases, tables
