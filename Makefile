@@ -63,7 +63,8 @@ $(VENV)/.test $(VENV)/.bench: $(VENV)/.%: $(VENV)/.built
 # zig is the compiler, so that this takes neither one of the machine nor OpenSSL.
 .venv/wheels/.made:
 	@$(PYTHON) -m venv .venv/wheels
-	@.venv/wheels/bin/python -m pip install -qq --disable-pip-version-check auditwheel wheel ziglang 'setuptools>=77' 'Cython>=3.1'
+	@.venv/wheels/bin/python -m pip install -qq --disable-pip-version-check auditwheel wheel ziglang \
+		'setuptools>=77' 'Cython>=3.1'
 	@touch $@
 
 # M2Crypto has no wheels; what builds it needs swig, of which PyPI has some.

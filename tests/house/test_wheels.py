@@ -29,7 +29,8 @@ def library(tmp_path):
     def library(name, source, *flags):
         path = tmp_path / name
         (tmp_path / "source.c").write_text(source + "\n")
-        subprocess.run([program("cc", "gcc"), "-shared", "-fPIC", "-o", path, tmp_path / "source.c", *flags], check=True)
+        subprocess.run([program("cc", "gcc"), "-shared", "-fPIC", "-o", path, tmp_path / "source.c", *flags],
+                       check=True)
         return path
 
     return library
