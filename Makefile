@@ -4,6 +4,7 @@
 #   make test      run the tests
 #   make lint      look for mistakes, misspellings and wrong types without running anything
 #   make matrix    run the tests on every CPython from 3.9 to 3.15 that is found
+#   make wheels    make the wheels that run without a compiler, in dist, and check them
 #   make bench     measure
 #   make soak      fork 20,000 times while other threads serve
 #
@@ -22,7 +23,7 @@ SOURCES := $(MODULES) $(shell find pysidctx include -name '*.pxd' -o -name '*.h'
 # What Cython has translated for one Python it need not translate for the next.
 export CYTHON_CACHE_DIR ?= $(CURDIR)/build/cython-cache
 
-.PHONY: demo test lint matrix bench soak clean
+.PHONY: demo test lint matrix wheels bench soak clean
 demo: $(VENV)/.built
 	$(BIN)/python -m pysidctx demo
 
@@ -34,6 +35,9 @@ lint: $(VENV)/.test
 
 matrix: $(VENV)/.nox
 	$(BIN)/nox $(ARGS)
+
+wheels: .venv/wheels/.made
+	.venv/wheels/bin/python .ci/wheels $(ARGS)
 
 bench: $(VENV)/.bench $(VENV)/.m2crypto
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -54,6 +58,13 @@ $(VENV)/.built: $(SOURCES) .ci/prepare .ci/install
 $(VENV)/.test $(VENV)/.bench: $(VENV)/.%: $(VENV)/.built
 	@echo 'Installing from PyPI what pysidctx[$*] names'
 	@$(PIP) 'pysidctx[$*]'
+	@touch $@
+
+# zig is the compiler, so that this takes neither one of the machine nor OpenSSL.
+.venv/wheels/.made:
+	@$(PYTHON) -m venv .venv/wheels
+	@.venv/wheels/bin/python -m pip install -qq --disable-pip-version-check auditwheel wheel ziglang \
+		'setuptools>=77' 'Cython>=3.1'
 	@touch $@
 
 # M2Crypto has no wheels; what builds it needs swig, of which PyPI has some.

@@ -1,0 +1,129 @@
+"""`.ci/wheels`: which wheels it refuses, and what it says. The wheels are small and false; none is built with zig."""
+
+import platform
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from machine import ROOT, lack, module, program
+
+WHEEL = "pysidctx-0.1.0-cp313-cp313-manylinux_2_17_x86_64.whl"
+HARMLESS = "extern void *PyLong_FromLong(long); void *f(void) { return PyLong_FromLong(1); }"
+MODULES = [str(path.relative_to(ROOT).with_suffix("")) for path in sorted((ROOT / "pysidctx").rglob("*.pyx"))]
+FILES = [str(path.relative_to(ROOT)) for kind in ("*.py", "*.pyi", "*.pxd", "*.h", "py.typed")
+         for path in sorted((ROOT / "pysidctx").rglob(kind))]
+FILES += [f"pysidctx/{path.relative_to(ROOT)}" for path in sorted((ROOT / "include").glob("*.h"))]
+
+
+def wheels(*arguments):
+    module("elftools", "auditwheel from PyPI, in pysidctx[test]")
+    return subprocess.run([sys.executable, ROOT / ".ci" / "wheels", *arguments], capture_output=True, text=True)
+
+
+@pytest.fixture
+def library(tmp_path):
+    """Compiles a shared library; its path."""
+
+    def library(name, source, *flags):
+        path = tmp_path / name
+        (tmp_path / "source.c").write_text(source + "\n")
+        subprocess.run([program("cc", "gcc"), "-shared", "-fPIC", "-o", path, tmp_path / "source.c", *flags],
+                       check=True)
+        return path
+
+    return library
+
+
+@pytest.fixture
+def refused(tmp_path, library):
+    """Checks a wheel in which one module was compiled from a source of its own, or which lacks a file; what is said."""
+
+    def refused(source=HARMLESS, *flags, without=None, name=WHEEL, padding=0):
+        harmless = library("harmless.so", HARMLESS)
+        # By this function auditwheel knows an extension module.
+        odd = library("odd.so", f"{source}\nvoid *PyInit_{Path(MODULES[0]).name}(void) {{ return 0; }}", *flags)
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            for path in set(FILES) - {without}:
+                archive.writestr(path, "")
+            for path in set(MODULES) - {without}:
+                archive.write(odd if path == MODULES[0] else harmless, f"{path}.cpython-313-x86_64-linux-gnu.so")
+            archive.writestr("pysidctx-0.1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: cp313-cp313-linux_x86_64\n")
+            archive.writestr("padding", "x" * padding)
+            record = "".join(f"{packed},,\n" for packed in archive.namelist())
+            archive.writestr("pysidctx-0.1.0.dist-info/RECORD", record)
+        ran = wheels("--check", tmp_path / name)
+        if not ran.returncode:
+            return None
+        (said,) = ran.stderr.splitlines()
+        (said,) = ran.stderr.splitlines()
+        assert ran.returncode == 1 and said.startswith(f"{name}: ")
+        return said
+
+    return refused
+
+
+def on_x86_64():
+    if platform.machine() != "x86_64":
+        lack("this takes a compiler for x86_64")
+
+
+def test_a_sound_wheel_is_accepted(refused):
+    on_x86_64()
+    assert refused("#include <stdlib.h>\nvoid *f(void) { return malloc(1); }") is None
+
+
+@pytest.mark.parametrize("name", ["SSL_new", "CRYPTO_free", "deflate"])
+def test_an_undefined_symbol_of_another_library(name, refused):
+    said = refused(f"extern int {name}(void); int f(void) {{ return {name}(); }}")
+    assert f"{MODULES[0]}.cpython" in said and f"needs the symbol {name}," in said and "PYSIDCTX_BINDING=late" in said
+
+
+def test_a_needed_library_that_is_not_libc(refused, library):
+    foreign = library("libforeign.so.3", "int foreign(void) { return 1; }", "-Wl,-soname,libforeign.so.3")
+    assert "needs the library libforeign.so.3, which" in refused(HARMLESS, "-Wl,--no-as-needed", foreign)
+
+
+@pytest.mark.parametrize("kind", ["-Wl,--enable-new-dtags", "-Wl,--disable-new-dtags"])
+def test_a_folder_to_find_libraries_in(kind, refused):
+    assert "names a folder of this machine" in refused(HARMLESS, kind, "-Wl,-rpath,/opt/openssl/lib")
+
+
+@pytest.mark.parametrize("file", ["pysidctx/binding.pyi", "pysidctx/libssl.pxd", "pysidctx/include/pysidctx.h",
+                                  "pysidctx/py.typed", "pysidctx/__main__.py", "pysidctx/hosts/table.h"])
+def test_a_file_that_is_missing(file, refused):
+    assert file in FILES
+    assert refused(without=file).endswith(f"it lacks {file}")
+
+
+def test_a_module_that_is_missing(refused):
+    assert refused(without="pysidctx/hosts/router").endswith("it lacks the module of pysidctx/hosts/router.pyx")
+
+
+def test_a_wheel_that_is_too_large(refused):
+    assert "should have less than 2000000" in refused(padding=2_000_000)
+
+
+def test_a_wheel_whose_name_promises_less(refused):
+    assert "its name does not say manylinux_2_17" in refused(name=WHEEL.replace("manylinux_2_17", "linux"))
+
+
+def test_a_symbol_of_a_newer_glibc(refused):
+    on_x86_64()
+    version = platform.libc_ver()[1]
+    if tuple(map(int, version.split("."))) < (2, 34):
+        lack(f"glibc is {version}: from 2.34 on, dlopen is a new symbol of libc")
+    said = refused("#include <dlfcn.h>\nvoid *f(void) { return dlopen(0, 2); }")
+    assert "auditwheel does not find it fit for manylinux_2_17" in said
+
+
+@pytest.mark.parametrize("command", ["/no/python", "/bin/true"])
+def test_an_interpreter_that_does_not_run(command):
+    ran = wheels("--only", command)
+    assert ran.returncode == 1 and ran.stderr.startswith(f"{command} does not run: ")
+
+
+def test_no_interpreter():
+    ran = wheels("--only")
+    assert (ran.returncode, ran.stderr) == (1, "no CPython from 3.9 on was found with its headers\n")
