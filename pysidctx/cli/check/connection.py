@@ -115,9 +115,9 @@ class Exchange:
 
 def visit(target: Target, name: Optional[str], client: Client,
           session: Optional[Session] = None) -> Seen:
-    """Connect, shake hands, see what comes, and leave; OSError where no connection can be had.
+    """Connect, shake hands, read what the server sends, and close. Raises OSError if there is no connection.
 
-    It is starttls.Refused where the server does not turn to TLS.
+    It is starttls.Refused if the server does not switch to TLS.
     """
     deadline = time.monotonic() + client.timeout
     messages = Messages()
@@ -167,7 +167,7 @@ def begin(exchange: Exchange, host: str, client: Client) -> None:
 
 
 def read_on(exchange: Exchange, messages: Messages, seconds: float) -> tuple[str, str]:
-    """See what comes of TLS 1.3 in the time after the handshake, be it tickets, data or a refusal.
+    """Read what a TLS 1.3 server sends after the handshake: tickets, data or a refusal.
 
     Returns the refusal, and what ended this before tickets had all their time to come. A connection that is closed
     without an alert is refused only where the server has asked for a certificate, which it judges after the

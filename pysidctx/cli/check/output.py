@@ -38,7 +38,7 @@ class Output:
         self.failure = ""  # why there is no report
 
     def prepare(self) -> None:
-        """Before any connection is made: Unreachable for files that cannot be written, once the others are ready."""
+        """Prepare the files before any connection. Raises Unreachable if one cannot be written, after the others."""
         failures = []
         for name, path in self.files.items():
             if not whole_file.is_writable(path):
@@ -55,7 +55,7 @@ class Output:
 
     @contextmanager
     def told_of_failures(self) -> Iterator[None]:
-        """Whatever ends the audit, all that read its output are told; signals are among that."""
+        """Report the end of an audit in every format, whatever ends it, a signal included."""
         try:
             with ending_by_signals():
                 yield
@@ -74,7 +74,7 @@ class Output:
             raise
 
     def fail(self, failure: str) -> None:
-        """Tell all that read the output; on standard error, of what cannot be told."""
+        """Report a failure in every format; if that fails, print it on standard error."""
         self.failure = failure
         for name, module in self.formats.items():
             try:
@@ -117,7 +117,7 @@ class Output:
 
 @contextmanager
 def ending_by_signals() -> Iterator[None]:
-    """SystemExit for signals that would end the process without a word."""
+    """Raise SystemExit for signals that would end the process silently."""
     def end(number: int, frame: Optional[object]) -> None:
         sys.exit(128 + number)
 

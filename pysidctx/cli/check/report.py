@@ -56,7 +56,7 @@ def printable(text: str) -> str:
 
 
 def statements(report: Report) -> list[Statement]:
-    """The findings, of which those that say the same are one."""
+    """Group the findings that say the same."""
     alike: dict[Statement, dict[str, list[Finding]]] = {}
     for finding in report.findings:
         text = Statement(finding.check, finding.grade, "", *map(printable, (finding.seen, finding.why, finding.do)))
@@ -71,7 +71,7 @@ def statements(report: Report) -> list[Statement]:
 
 
 def with_names(findings: list[Finding], names: tuple[str, ...]) -> str:
-    """What they say, of which names; those need not be told where it is all."""
+    """Add the names that a text is about, unless it is about all of them."""
     seen = printable(findings[0].seen)
     told: list[Optional[str]] = [finding.name for finding in findings]
     if findings[0].made_for is not None:

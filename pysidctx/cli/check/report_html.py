@@ -1,6 +1,6 @@
-"""The report of an audit as one page for a browser, without scripts and without anything from elsewhere.
+"""The report of an audit as one page for a browser, without scripts and without requests to other hosts.
 
-It is built as a tree, so that whatever a server has sent stays text.
+The page is built as a tree of elements, so that text from a server remains text.
 """
 
 import time
@@ -64,7 +64,7 @@ def add(parent: Element, tag: str, text: str = "", **attributes: str) -> Element
 
 
 def page(title: str) -> tuple[Element, Element]:
-    """A page, and its main part."""
+    """Return a new page, and its main element."""
     html = Element("html", lang="en")
     head = add(html, "head")
     add(head, "meta", charset="utf-8")
@@ -123,7 +123,7 @@ def add_list(parent: Element, facts: dict[str, str]) -> None:
 
 
 def add_counts(main: Element, report: Report) -> None:
-    """How many returning connections were resumed, by name."""
+    """Add the table of returning connections that were resumed, by name."""
     counts: dict[Optional[str], dict[str, str]] = {name: {} for name in report.options.names or (None,)}
     for finding in report.findings:
         if finding.check == "resumption" and finding.where is not None and finding.tried is not None:

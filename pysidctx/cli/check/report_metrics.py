@@ -13,7 +13,7 @@ PREFIX = "pysidctx_check_"
 
 
 class Metrics:
-    """Of one target; all of its samples have it as a label."""
+    """The metrics of one target, which all of its samples have as a label."""
 
     def __init__(self, target: str) -> None:
         self.registry = CollectorRegistry()
@@ -31,7 +31,7 @@ class Metrics:
 
 
 def of_failure(target: str, failure: str) -> bytes:
-    """For an audit that there is no report of: nothing is left of an earlier one's."""
+    """Return the metrics of an audit without a report. They contain nothing of an earlier audit."""
     return of_run(target, False).text()
 
 
@@ -43,7 +43,7 @@ def of_run(target: str, success: bool) -> Metrics:
 
 
 def of_report(report: Report, target: str, success: bool = True) -> bytes:
-    """`success`: False if another file of the same audit could not be written."""
+    """Return the metrics of a report. `success` is False if another file of the same audit could not be written."""
     metrics = of_run(target, success and not report.evidence.unfinished)
     metrics.put("duration_seconds", "How long the audit took.", report.evidence.seconds)
     metrics.put("connections", "How many connections the audit made.", report.evidence.connections)
@@ -64,7 +64,7 @@ def of_name(finding: Finding) -> dict[str, str]:
 
 
 def put_grades(metrics: Metrics, report: Report) -> None:
-    """Also those that are 0, so that an alert ends when the fault does."""
+    """Add the number of findings of each grade, also if it is 0, so that an alert ends when the fault does."""
     names: list[Optional[str]] = [*report.options.names] or [None]
     for grade, metric in ((FAULT, "faults"), (NOTE, "notes")):
         counts = {(name or "", version): 0 for name in names for version in ("", *VERSIONS)}

@@ -1,4 +1,4 @@
-"""The report of an audit as text: on a terminal in its width, elsewhere one line for each thing that is said."""
+"""The report of an audit as text: wrapped to the width of a terminal, or with one line for each statement."""
 
 from rich.console import Console
 from rich.text import Text
@@ -13,7 +13,7 @@ LEAST_WIDTH = 40  # for which lines are broken
 
 
 def show(console: Console, report: Report, *, advice: bool = True) -> None:
-    """`advice`: also why it matters and what to do."""
+    """Print the report; with `advice`, also why each finding matters and what to do about it."""
     hang(console, Text(), Text(report.heading))
     said = statements(report)
     for each in said:
@@ -31,7 +31,7 @@ def show(console: Console, report: Report, *, advice: bool = True) -> None:
 
 
 def hang(console: Console, head: Text, body: Text) -> None:
-    """Print in lines that are broken between words; those after the first begin below the body."""
+    """Print text in lines that break between words, and indent the lines after the first one."""
     width = max(console.width, LEAST_WIDTH) - head.cell_len
     lines = body.wrap(console, width) if console.is_terminal else [body]
     for number, line in enumerate(lines):

@@ -47,14 +47,14 @@ class PlainText:
         return max(self.deadline - time.monotonic(), 0.001)
 
     def until(self, *ends: bytes) -> bytes:
-        """What is said up to the first of these."""
+        """Read up to the first of these texts."""
         text = b""
         while not text.endswith(ends):
             text += self.read(1)
         return text
 
     def line(self, *starts: bytes) -> bytes:
-        """One, which is to start so; Refused."""
+        """Read a line that starts with this text. Raises Refused if it does not."""
         return self.expected(self.until(b"\n"), *starts)
 
     def expected(self, text: bytes, *starts: bytes) -> bytes:
@@ -63,7 +63,7 @@ class PlainText:
         return text
 
     def reply(self, code: bytes) -> None:
-        """Of SMTP or FTP, of one line or more: RFC 5321, section 4.2.1; RFC 959, section 4.2."""
+        """Read a reply of SMTP or FTP, of one line or more: RFC 5321, section 4.2.1; RFC 959, section 4.2."""
         line = self.line(code)
         if line[3:4] == b"-":
             while not line.startswith(code + b" "):
@@ -124,7 +124,7 @@ def ldap(text: PlainText, host: str) -> None:
 
 
 def element(text: PlainText) -> bytes:
-    """The contents of a SEQUENCE in BER: X.690, section 8.1."""
+    """Return the contents of a SEQUENCE in BER: X.690, section 8.1."""
     text.expected(text.read(1), b"\x30")
     size = text.read(1)[0]
     if size & 0x80:

@@ -12,7 +12,7 @@ WORST = ("client-certificate", "names", "resumption")
 
 
 class Counts(NamedTuple):
-    """How often clients came back and were resumed, in one way, on some names."""
+    """How many connections of returning clients were resumed, in one way of resumption, over some names."""
 
     fewest: int
     most: int
@@ -57,7 +57,10 @@ def resumption(report: Report) -> Iterator[str]:
 
 
 def by_way(findings: list[Finding]) -> dict[Way, list[Finding]]:
-    """Returning clients. Where tickets are offered, hardly a client uses session ids: they count if all are resumed."""
+    """Group the findings about returning clients by way of resumption.
+
+    If a server offers tickets, hardly a client uses session ids: they are counted only if all were resumed.
+    """
     found: dict[Way, list[Finding]] = {}
     for finding in findings:
         if finding.check == "resumption" and finding.where and finding.tried:
@@ -71,7 +74,7 @@ def by_way(findings: list[Finding]) -> dict[Way, list[Finding]]:
 
 
 def not_tried(findings: list[Finding]) -> Iterator[str]:
-    """Why a way could not be tried, where that is not how it should be."""
+    """Say why the audit could not try a way of resumption, unless that is as it should be."""
     found: dict[str, list[Way]] = {}
     for finding in findings:
         if finding.check == "resumption" and not finding.tried and finding.grade in (NOTE, FAULT) and finding.where:
@@ -81,7 +84,7 @@ def not_tried(findings: list[Finding]) -> Iterator[str]:
 
 
 def spoken(ways: list[Way]) -> str:
-    """As in "TLS 1.2 tickets and session ids, TLS 1.3"."""
+    """Name ways of resumption, as in "TLS 1.2 tickets and session ids, TLS 1.3"."""
     kinds: dict[str, list[str]] = {}
     for way in ways:
         of_version = kinds.setdefault(way.version, [])
@@ -91,20 +94,23 @@ def spoken(ways: list[Way]) -> str:
 
 
 def on(some: frozenset[Optional[str]], names: set[Optional[str]]) -> str:
-    """Of which names it is said, where it is not said of all."""
+    """Say which names a statement is about, unless it is about all of them."""
     if some == names:
         return ""
     return f" on {listed(name for name in some if name)}"
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names, unless they are many."""
+    """List names, or count them if there are many."""
     told = sorted(names)
     return ", ".join(told) if len(told) <= 3 else f"{len(told)} names"
 
 
 def crossing(report: Report) -> Iterator[str]:
-    """Of sessions that are resumed where they were made; by session ids of a server that relies on tickets, none is."""
+    """Say whether sessions that are resumed under their own name are resumed under another one.
+
+    Session ids of a server that relies on tickets are not resumed under their own name, so nothing is said of them.
+    """
     resuming = {(way, finding.name) for way, found in by_way(report.findings).items() for finding in found}
     offered: dict[tuple[Optional[str], Optional[str]], list[Finding]] = {}
     for finding in report.findings:
@@ -131,7 +137,7 @@ def crossing(report: Report) -> Iterator[str]:
 
 
 def demands(evidence: Evidence) -> Iterator[str]:
-    """Who is asked for a client's certificate: by full handshakes, in which versions."""
+    """Say which names request a client's certificate in a full handshake, and in which versions."""
     asked: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     hosts = {version: [host for host in found if not host.lacks_version] for version, found in evidence.hosts.items()}
     names = dict.fromkeys(str(host.name) for found in hosts.values() for host in found)
