@@ -1,21 +1,19 @@
 """Compiles the benchmarks that are not Python, once, and imports them."""
 
 import importlib
-import os
 import sys
 from pathlib import Path
 from types import ModuleType
 
 HERE = Path(__file__).resolve().parent
-# Apart, with and without valgrind's header, and by the compiler's flags: they decide what is compiled.
+# Apart, with and without valgrind's header, which decides what is compiled.
 COUNTS = Path("/usr/include/valgrind/callgrind.h").exists()
-FLAGS = "".join(os.environ.get("CFLAGS", "").replace("/", "%").split())
-BUILT = HERE.parent.parent / "build" / "benchmarks" / (sys.implementation.cache_tag + COUNTS * "-counts" + FLAGS)
+BUILT = HERE.parent.parent / "build" / "benchmarks" / (sys.implementation.cache_tag + COUNTS * "-counts")
 # These differ in how they call OpenSSL: in the macros that openssl_api.h goes by.
 BINDINGS = {"openssl_direct": (), "openssl_linked": ("PYSIDCTX_TABLE", "PYSIDCTX_LINKED"),
             "openssl_late": ("PYSIDCTX_TABLE",)}
 # As pysidctx is compiled; and where a loop happens to lie in memory must not count.
-FLAGS_OF_BINDINGS = ["-O2", "-fno-plt", "-falign-functions=64", "-falign-loops=64"]
+FLAGS_OF_BINDINGS = ["-fno-plt", "-falign-functions=64", "-falign-loops=64"]
 MODULES = {"call_c": "call_c.c", "call_cython": "call_cython.pyx",
            "hostmap_cython": "hostmap_cython.pyx", "session_c": "session_c.c",
            "load_cython": "load_cython.pyx", "handshake_cython": "handshake_cython.pyx",

@@ -102,7 +102,7 @@ def test_it_prints_json():
         assert set(side["shares"]) == {"resumed, on the same host", "resumed, on the wrong host",
                                        "let in without certificate"}
         assert len(side["turns"]) == demo.ROUNDS
-        assert {finding["grade"] for finding in side["findings"]} <= {"ok", "note", "fault"}
+        assert {finding["grade"] for finding in side["findings"]} <= {"ok", "info", "note", "fault"}
 
 
 def test_a_fault_with_pysidctx_ends_in_1():

@@ -8,8 +8,9 @@ import sys
 
 import pyperf
 import pytest
-from machine import ROOT, UNOPTIMIZED, program
+from machine import COMPILING, ROOT, program
 
+from benchmarks import native
 from benchmarks.__main__ import PARTS, report
 from benchmarks.calls import bindings
 from benchmarks.connections import cases, tables
@@ -28,7 +29,7 @@ def results(tmp_path_factory):
 def run_quickly(results, *part):
     return subprocess.run(
         [sys.executable, "-m", "benchmarks", *part, "--quick", "--results", results], cwd=ROOT,
-        capture_output=True, text=True, timeout=840, env=UNOPTIMIZED,
+        capture_output=True, text=True, timeout=840, env=COMPILING,
     )
 
 
@@ -74,8 +75,7 @@ def test_the_file_is_pyperf_s(measured, results):
     assert all(suite.get_benchmark(name).median() > 0 for name in suite.get_benchmark_names())
 
 
-def test_a_call_through_a_table_takes_no_more_instructions(measured, monkeypatch):
-    monkeypatch.setenv("CFLAGS", UNOPTIMIZED["CFLAGS"])  # which names the folder of what is built
+def test_a_call_through_a_table_takes_no_more_instructions(measured):
     counted = bindings.count(10_000)
     assert counted.keys() == {*bindings.FUNCTIONS, bindings.WHOLE}
     for function in bindings.FUNCTIONS:
@@ -88,9 +88,7 @@ def test_a_call_through_a_table_takes_no_more_instructions(measured, monkeypatch
 def test_what_is_compared_is_called_in_three_ways(measured):
     """A table that the compiler has seen through would be none."""
     for module, table_ in (("openssl_direct", False), ("openssl_linked", True), ("openssl_late", True)):
-        code = f"from benchmarks import native; print(native.load({module!r}).__file__)"
-        file = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=UNOPTIMIZED, capture_output=True, text=True,
-                              check=True).stdout.strip()
+        file = native.load(module).__file__
         names = subprocess.run(["nm", file], capture_output=True, text=True, check=True).stdout
         libraries = subprocess.run(["readelf", "-d", file], capture_output=True, text=True, check=True).stdout
         assert (re.search(r" [bd] openssl$", names, re.MULTILINE) is not None) == table_
