@@ -7,7 +7,7 @@ import pytest
 import trustme
 from handshakes import VERSIONS
 from readme import EXAMPLES
-from server_programs import PROGRAMS, VISITS, PythonClient, visits
+from server_programs import PROGRAMS, VISITS, PythonClient, is_resumed_by_another, visits
 
 SHOP, BANK = "shop.example", "bank.example"
 
@@ -38,7 +38,7 @@ def test_sessions_stay_with_their_host_on_all_workers(start_hosts, pem_files, cl
         for client in known.values():
             resumed, processes = visits(client, [server.port])
             assert resumed == VISITS - 1
-            assert len(processes) > 1
+            assert len(processes) > 1 or is_resumed_by_another(client, server.port, processes)
         for client in known.values():
             session = client.session
             for name in known.keys() - {client.name}:

@@ -1,7 +1,7 @@
 """Servers with four workers, as the examples start them: every client that comes back is resumed."""
 
 import pytest
-from server_programs import PROGRAMS, VISITS, visits
+from server_programs import PROGRAMS, VISITS, is_resumed_by_another, visits
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -12,7 +12,7 @@ def test_every_client_is_resumed(start, returning, name, secret):
             resumed, by = visits(client, [server.port])
             assert resumed == VISITS - 1
             processes |= by
-    assert len(processes) > 1
+        assert len(processes) > 1 or is_resumed_by_another(returning[0], server.port, processes)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 from machine import module
-from server_programs import VISITS, visits
+from server_programs import VISITS, is_resumed_by_another, visits
 
 from pysidctx.servers import SSLContextFactory
 
@@ -51,4 +51,4 @@ def test_every_client_is_resumed(start, returning, secret):
             resumed, by = visits(client, [server.port])
             assert resumed == VISITS - 1
             processes |= by
-    assert len(processes) > 1
+        assert len(processes) > 1 or is_resumed_by_another(returning[0], server.port, processes)

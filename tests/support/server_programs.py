@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -217,6 +218,16 @@ def visits(client: Client, ports: Sequence[int], count: int = VISITS, *, first: 
     """How many visits were resumed, of all but the first or with it, and by which processes."""
     seen = [client.visit(ports[number % len(ports)]) for number in range(count)]
     return sum(resumed for resumed, _ in seen[0 if first else 1:]), {process for _, process in seen}
+
+
+def is_resumed_by_another(client: Client, port: int, processes: set[int]) -> bool:
+    """Whether a process that is not among those resumes a session, too. A worker that starts late answers late."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        resumed, process = client.visit(port)
+        if not resumed or process not in processes:
+            return resumed
+    return False
 
 
 def new_secret(folder: Path) -> Path:
