@@ -66,8 +66,8 @@ static inline int elf_object_of(const void *address, elf_object *object)
     return 1;
 }
 
-/* The build-id in notes, and its length; NULL where there is none. */
-static const unsigned char *elf_build_id(const unsigned char *notes, size_t size, size_t *length)
+/* Whether a build-id is among notes. */
+static int elf_has_build_id(const unsigned char *notes, size_t size)
 {
     ElfW(Nhdr) note;
 
@@ -78,15 +78,13 @@ static const unsigned char *elf_build_id(const unsigned char *notes, size_t size
         name = ((size_t)note.n_namesz + 3) & ~(size_t)3;
         description = ((size_t)note.n_descsz + 3) & ~(size_t)3;
         if (name > size - sizeof(note) || description > size - sizeof(note) - name)
-            return NULL;
-        if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && !memcmp(notes + sizeof(note), "GNU", 4)) {
-            *length = note.n_descsz;
-            return notes + sizeof(note) + name;
-        }
+            return 0;
+        if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && !memcmp(notes + sizeof(note), "GNU", 4))
+            return 1;
         notes += sizeof(note) + name + description;
         size -= sizeof(note) + name + description;
     }
-    return NULL;
+    return 0;
 }
 
 /* `size` bytes of a file, the caller's to free; NULL with too few of them, or without memory. */
@@ -119,16 +117,13 @@ static int elf_same_notes(const elf_object *object, int file)
     for (i = 0; i < object->header_count; i++) {
         const ElfW(Phdr) *header = &object->headers[i];
         const unsigned char *loaded = (const unsigned char *)(object->base + header->p_vaddr);
-        const unsigned char *id;
         unsigned char *stored;
-        size_t length = 0;
         int same;
 
         if (header->p_type != PT_NOTE || !elf_contains(object, (ElfW(Addr))loaded, PF_R)
             || !elf_contains(object, (ElfW(Addr))loaded + header->p_filesz - 1, PF_R))
             continue;
-        id = elf_build_id(loaded, header->p_filesz, &length);
-        if (id == NULL)
+        if (!elf_has_build_id(loaded, header->p_filesz))
             continue;
         stored = elf_read(file, (off_t)header->p_offset, header->p_filesz);
         same = stored != NULL && !memcmp(stored, loaded, header->p_filesz);
