@@ -80,10 +80,6 @@ cdef extern from *:
 # Exported by Python's own files: a symbol table that has them must say of them what the dynamic linker says.
 cdef tuple EXPORTED = (b"PyInit__ssl", b"PyLong_FromLong", b"PyObject_GetAttr", b"Py_GetVersion")
 
-cdef struct Witness:
-    unsigned long thread
-    void *made
-
 cdef Witness witness
 cdef openssl_api found
 cdef elf_object python_s  # the file that holds the code of `_ssl`
@@ -127,9 +123,10 @@ cdef str path_of(const elf_object *holder):
 
 
 cdef void see(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl, void *argp) noexcept nogil:
+    """The ex_data callback for which `argp` is a Witness."""
     # Other threads may be making contexts of their own meanwhile.
-    if witness.thread == PyThread_get_thread_ident():
-        witness.made = parent
+    if (<Witness *> argp).thread == PyThread_get_thread_ident():
+        (<Witness *> argp).made = parent
 
 
 cdef void *made_by_python() except? NULL:
@@ -144,14 +141,17 @@ cdef void *made_by_python() except? NULL:
 
 cdef str refuted():
     """Why the functions that were found are not those that `_ssl` calls; None if they are."""
-    cdef int index = found.CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL_CTX, 0, NULL, see, NULL, NULL)
+    found.ERR_set_mark()  # what fails here leaves nothing in the error queue
+    cdef int index = found.CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL_CTX, 0, &witness, see, NULL, NULL)
     if index <= 0:
+        found.ERR_pop_to_mark()
         return "they failed"
     try:
         seen = made_by_python() is not NULL
     finally:
         # The index stays taken, but from here on nothing is called for it.
         freed = found.CRYPTO_free_ex_index(CRYPTO_EX_INDEX_SSL_CTX, index)
+        found.ERR_pop_to_mark()
     if not seen or not freed:
         return "they are another OpenSSL's"
     return None

@@ -15,10 +15,10 @@ from cpython.ref cimport Py_INCREF
 
 from pysidctx.exceptions import LibraryMismatchError
 
-from pysidctx.binding cimport bind_openssl
+from pysidctx.binding cimport Witness, bind_openssl, see
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.libssl cimport (
-    CRYPTO_EX_DATA, CRYPTO_EX_INDEX_SSL, CRYPTO_EX_INDEX_SSL_CTX, CRYPTO_EX_INDEX_SSL_SESSION, CRYPTO_free_ex_index,
+    CRYPTO_EX_INDEX_SSL, CRYPTO_EX_INDEX_SSL_CTX, CRYPTO_EX_INDEX_SSL_SESSION, CRYPTO_free_ex_index,
     SSL_CTX_get_ex_new_index, SSL_CTX_get_ssl_method, SSL_get_ciphers, SSL_get_ex_new_index, SSL_SESSION_free,
     SSL_SESSION_get_ex_new_index, SSL_SESSION_new, SSL_SESSION_set_cipher, SSL_SESSION_set_protocol_version,
     SSL_set_session, TLS1_2_VERSION, TLS_client_method, TLS_method, TLS_server_method, sk_SSL_CIPHER_value,
@@ -29,11 +29,6 @@ cdef extern from "Python.h" nogil:
 
 bind_openssl()
 
-
-# What an ex_data callback saw being made, by this thread alone.
-cdef struct Witness:
-    unsigned long thread
-    void *made
 
 cdef Witness context_witness, connection_witness, session_witness
 
@@ -117,13 +112,6 @@ cdef str instead_of(object target, str name):
         if name.startswith(known):
             return instead
     return None
-
-
-cdef void witness(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,
-                  void *argp) noexcept nogil:
-    # Other threads may be making contexts of their own meanwhile.
-    if (<Witness *> argp).thread == PyThread_get_thread_ident():
-        (<Witness *> argp).made = parent
 
 
 cdef object another_layout():
@@ -227,13 +215,13 @@ cdef int watch_and_prove() except -1:
     context_witness.thread = PyThread_get_thread_ident()
     connection_witness.thread = session_witness.thread = context_witness.thread
     cdef int context_index = check(
-        SSL_CTX_get_ex_new_index(0, &context_witness, witness, NULL, NULL),
+        SSL_CTX_get_ex_new_index(0, &context_witness, see, NULL, NULL),
         b"SSL_CTX_get_ex_new_index()")
     cdef int connection_index = check(
-        SSL_get_ex_new_index(0, &connection_witness, witness, NULL, NULL),
+        SSL_get_ex_new_index(0, &connection_witness, see, NULL, NULL),
         b"SSL_get_ex_new_index()")
     cdef int session_index = check(
-        SSL_SESSION_get_ex_new_index(0, &session_witness, witness, NULL, NULL),
+        SSL_SESSION_get_ex_new_index(0, &session_witness, see, NULL, NULL),
         b"SSL_SESSION_get_ex_new_index()")
     try:
         prove_layout()
