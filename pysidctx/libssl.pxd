@@ -6,7 +6,7 @@ from libc.time cimport tm
 cdef extern from "openssl_api.h" nogil:
     ctypedef void **CRYPTO_EX_dup_from "pysidctx_CRYPTO_EX_dup_from"
 
-cdef extern from "openssl_api.h" nogil:
+    # openssl/crypto.h
     ctypedef struct CRYPTO_EX_DATA:
         pass
     ctypedef void CRYPTO_EX_new(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx,
@@ -29,7 +29,7 @@ cdef extern from "openssl_api.h" nogil:
     void OPENSSL_clear_free(void *addr, size_t num)
     void OPENSSL_cleanse "OPENSSL(OPENSSL_cleanse)" (void *ptr, size_t len)
 
-cdef extern from "openssl_api.h" nogil:
+    # openssl/bio.h
     ctypedef struct BIO:
         pass
     ctypedef struct BIO_METHOD:
@@ -41,10 +41,10 @@ cdef extern from "openssl_api.h" nogil:
     int BIO_free "OPENSSL(BIO_free)" (BIO *a)
     long BIO_get_mem_data(BIO *b, char **pp)
 
-cdef extern from "openssl_api.h" nogil:
+    # openssl/rand.h
     int RAND_bytes "OPENSSL(RAND_bytes)" (unsigned char *buf, int num)
 
-cdef extern from "openssl_api.h" nogil:
+    # openssl/evp.h
     ctypedef struct EVP_MD:
         pass
     ctypedef struct EVP_CIPHER:
@@ -74,32 +74,32 @@ cdef extern from "openssl_api.h" nogil:
     int EVP_Digest "OPENSSL(EVP_Digest)" (
         const void *data, size_t count, unsigned char *md, unsigned int *size, const EVP_MD *type, ENGINE *impl)
 
-cdef extern from "openssl_api.h" nogil:
+    # openssl/err.h
     unsigned long ERR_peek_last_error "OPENSSL(ERR_peek_last_error)" ()
     void ERR_clear_error "OPENSSL(ERR_clear_error)" ()
     void ERR_error_string_n "OPENSSL(ERR_error_string_n)" (unsigned long e, char *buf, size_t len)
     int ERR_set_mark "OPENSSL(ERR_set_mark)" ()
     int ERR_pop_to_mark "OPENSSL(ERR_pop_to_mark)" ()
 
-cdef extern from "openssl_api.h" nogil:
+    # openssl/objects.h
     enum:
         NID_issuing_distribution_point
 
-cdef extern from "openssl_api.h" nogil:
+    # openssl/asn1.h
     ctypedef int i2d_of_void(const void *, unsigned char **) noexcept
     ctypedef struct ASN1_TIME:
         pass
 
     int ASN1_TIME_to_tm "OPENSSL(ASN1_TIME_to_tm)" (const ASN1_TIME *s, tm *tm)
 
-cdef extern from "openssl_api.h" nogil:
+    # openssl/pem.h
     const char *PEM_STRING_SSL_SESSION
 
     int PEM_read_bio "OPENSSL(PEM_read_bio)" (BIO *bp, char **name, char **header, unsigned char **data, long *len)
     int PEM_write_bio "OPENSSL(PEM_write_bio)" (
         BIO *bp, const char *name, const char *hdr, const unsigned char *data, long len)
 
-cdef extern from "openssl_api.h" nogil:
+    # openssl/x509.h
     ctypedef struct X509:
         pass
     ctypedef struct X509_CRL:
@@ -133,7 +133,7 @@ cdef extern from "openssl_api.h" nogil:
     int i2d_X509_CRL "OPENSSL(i2d_X509_CRL)" (X509_CRL *a, unsigned char **ppout)
     int i2d_X509_NAME "OPENSSL(i2d_X509_NAME)" (X509_NAME *a, unsigned char **ppout)
 
-cdef extern from "openssl_api.h" nogil:
+    # openssl/x509_vfy.h
     ctypedef struct X509_STORE:
         pass
     ctypedef struct X509_OBJECT:
@@ -174,14 +174,14 @@ cdef extern from "openssl_api.h" nogil:
     unsigned int X509_VERIFY_PARAM_get_hostflags "OPENSSL(X509_VERIFY_PARAM_get_hostflags)" (
         const X509_VERIFY_PARAM *param)
 
-cdef extern from "openssl_api.h" nogil:
+    # openssl/tls1.h
     enum:
         TLSEXT_TYPE_server_name
         TLSEXT_TYPE_supported_versions
         TLSEXT_NAMETYPE_host_name
         TLSEXT_MAXLEN_host_name
 
-cdef extern from "openssl_api.h" nogil:
+    # openssl/ssl.h
     ctypedef struct SSL_CTX:
         pass
     ctypedef struct SSL:
