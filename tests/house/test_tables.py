@@ -1,6 +1,7 @@
 """Each module that calls OpenSSL has its table of functions filled first: bind_openssl() is its first statement."""
 
 import re
+from functools import cache
 
 import pytest
 from floors import TEXTS
@@ -19,14 +20,14 @@ def sources():
             for suffix in ("pyx", "pxd") for path in (ROOT / "pysidctx").rglob(f"*.{suffix}")}
 
 
+@cache
 def cimported(text):
     """Names, and the modules that they are taken from."""
-    for module, names in CIMPORT.findall(TEXTS.sub("", text)):
-        for name in names.strip("()").split(","):
-            if name.split():
-                yield module, name.split()[0]
+    return [(module, name.split()[0]) for module, names in CIMPORT.findall(TEXTS.sub("", text))
+            for name in names.strip("()").split(",") if name.split()]
 
 
+@cache
 def is_function(name, text):
     return re.search(rf'^(?! *ctypedef).*\b{name}(?: "[^"]+" )?\(', text, re.MULTILINE) is not None
 
