@@ -6,7 +6,6 @@ import random
 import shutil
 import ssl
 import subprocess
-import sys
 
 import handshakes
 import libssl
@@ -181,10 +180,3 @@ def copy_source(tracked_files):
         return folder
 
     return copy
-
-
-@pytest.fixture
-def empty_venv(tmp_path):
-    """A virtual environment with only pip installed."""
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    return tmp_path / "venv"

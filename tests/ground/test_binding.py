@@ -6,26 +6,16 @@ import shutil
 import ssl
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import libssl
 import pytest
+from builds import PACKAGE, SUFFIX, copy_modules, keep_modules
 from machine import SUPPORT, UNOPTIMIZED, lack, program
 
-import pysidctx
 from pysidctx.binding import binding
 
-PACKAGE = Path(pysidctx.__file__).parent
-SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 FOUND_LATE = "dlsym" if libssl.shared() else "symbol table"
-
-
-def copy_modules(folder, *but):
-    """The modules as they were built for this Python, into a folder that has the rest of the package."""
-    for path in PACKAGE.rglob(f"*{SUFFIX}"):
-        if path.name not in but:
-            shutil.copy(path, folder / path.relative_to(PACKAGE))
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +25,7 @@ def late(tmp_path_factory, copy_source):
     One module differs from those of a source build: the one that finds the functions.
     """
     tree = copy_source(tmp_path_factory.mktemp("late"))
-    for path in (tree / "pysidctx").rglob("*.pyx"):
-        if path.stem != "binding":
-            path.unlink()
+    keep_modules(tree, "binding")
     (tree / "missing" / "openssl").mkdir(parents=True)
     for name in ("crypto", "evp", "opensslv", "ssl", "x509"):
         (tree / "missing" / "openssl" / f"{name}.h").write_text("#error there is no such file\n")
@@ -46,7 +34,7 @@ def late(tmp_path_factory, copy_source):
         env=dict(UNOPTIMIZED, PYSIDCTX_BINDING="late", CFLAGS=f"-O0 -I{tree / 'missing'}"))
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "it finds the interpreter's when it is imported" in " ".join(ran.stderr.split())
-    copy_modules(tree / "pysidctx", f"binding{SUFFIX}")
+    copy_modules(tree / "pysidctx", "binding")
     return tree
 
 

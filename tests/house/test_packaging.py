@@ -2,17 +2,24 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
 
 import pytest
+from builds import copy_modules, keep_modules
 from consumers import build
 from machine import ROOT, UNOPTIMIZED, program
 from readme import INSTALLING
 
 pytestmark = pytest.mark.timeout(900)  # whole builds
+
+# Python itself compiles the modules that are imported. What is translated by a Cython in a folder that pip makes for it
+# is of no use to another.
+PIP = {name: value for name, value in UNOPTIMIZED.items() if name != "CYTHON_CACHE_DIR"}
+PIP["PIP_NO_COMPILE"] = "1"
 
 
 def run(*command, **options):
@@ -33,9 +40,10 @@ def sdist(copy_source, tmp_path_factory):
     return built("sdist", tmp_path_factory.mktemp("sdist"), copy_source(tmp_path_factory.mktemp("tree")))
 
 
-@pytest.fixture
-def unpacked(sdist, tmp_path):
-    return unpack(sdist, tmp_path)
+@pytest.fixture(scope="module")
+def unpacked(sdist, tmp_path_factory):
+    """The sdist's files, of which the modules are compiled once: by what is first to build them."""
+    return unpack(sdist, tmp_path_factory.mktemp("unpacked"))
 
 
 def unpack(sdist, folder):
@@ -45,19 +53,45 @@ def unpack(sdist, folder):
 
 
 @pytest.fixture(scope="module")
-def wheel(sdist, tmp_path_factory):
+def wheel(unpacked, tmp_path_factory):
     """Built from the sdist."""
-    return built("wheel", tmp_path_factory.mktemp("wheel"), unpack(sdist, tmp_path_factory.mktemp("unpacked")))
+    return built("wheel", tmp_path_factory.mktemp("wheel"), unpacked)
+
+
+@pytest.fixture(scope="module")
+def pip_alone(tmp_path_factory):
+    """A virtual environment with only pip installed, to be copied."""
+    folder = tmp_path_factory.mktemp("pip") / "venv"
+    run(sys.executable, "-m", "venv", folder, check=True)
+    return folder
+
+
+@pytest.fixture
+def empty_venv(pip_alone, tmp_path):
+    """A virtual environment of the test's own with only pip installed."""
+    return shutil.copytree(pip_alone, tmp_path / "venv", symlinks=True)
+
+
+LATE = "PYSIDCTX_BINDING=late"
 
 
 @pytest.mark.parametrize("code", INSTALLING)
-def test_what_the_documentation_installs(code, empty_venv, unpacked):
+def test_what_the_documentation_installs(code, empty_venv, sdist, unpacked, tmp_path):
     """From the sdist by pip alone, which fetches what builds it."""
-    environment = dict(UNOPTIMIZED, PATH=f"{empty_venv / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    ran = run("sh", "-ec", code, cwd=unpacked, env=environment)
+    tree = unpacked
+    if LATE in code:  # a build of all modules without OpenSSL is in test_setup.py
+        tree = unpack(sdist, tmp_path)
+        keep_modules(tree, "binding")
+    ran = run("sh", "-ec", code, cwd=tree, env=dict(PIP, PATH=f"{empty_venv / 'bin'}{os.pathsep}{os.environ['PATH']}"))
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    ran = run(empty_venv / "bin" / "python", "-W", "error", "-c", "import pysidctx; print(pysidctx.__file__)", cwd="/")
+    if LATE in code:
+        (installed,) = empty_venv.glob("lib/python*/site-packages/pysidctx")
+        copy_modules(installed, "binding")
+    python = empty_venv / "bin" / "python"
+    ran = run(python, "-W", "error", "-c", "import pysidctx; print(pysidctx.__file__)", cwd="/")
     assert ran.stdout.startswith(str(empty_venv)), ran.stderr
+    ran = run(python, "-W", "error", "-c", "from pysidctx import binding; print(binding.built_with())", cwd="/")
+    assert (ran.stdout == "None\n") == (LATE in code), ran.stderr
 
 
 def test_the_sdist_holds_the_tracked_files(sdist, tracked_files):
@@ -121,7 +155,7 @@ def test_the_wheel_has_names_of_functions_and_nothing_else_for_debuggers(wheel, 
 def test_the_wheel_works_in_an_empty_environment(wheel, empty_venv, tmp_path):
     """And C and Cython users then find everything."""
     python = empty_venv / "bin" / "python"
-    ran = run(python, "-m", "pip", "install", wheel)
+    ran = run(python, "-m", "pip", "install", wheel, env=PIP)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     code = """
 import pathlib, pysidctx, ssl
@@ -135,7 +169,7 @@ assert importlib.metadata.version("pysidctx") == pysidctx.__version__
     ran = run(python, "-W", "error", "-c", code, cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
 
-    ran = run(python, "-m", "pip", "install", "Cython>=3.1", "setuptools>=77")
+    ran = run(python, "-m", "pip", "install", "Cython>=3.1", "setuptools>=77", env=PIP)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     build(tmp_path, "from_c.c", "from_cython.pyx", python=python)
     code = """

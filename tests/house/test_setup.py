@@ -3,6 +3,7 @@
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -11,6 +12,7 @@ from pathlib import Path
 import Cython.Build
 import pytest
 import setuptools
+from builds import keep_modules
 from machine import COMPILER, ROOT, UNOPTIMIZED
 
 pytestmark = pytest.mark.timeout(900)  # whole builds
@@ -185,16 +187,22 @@ def test_headers_of_another_library_are_refused(copy_source, tmp_path, macros, s
     assert f"names {named}." in ran.stderr.splitlines()[-1]
 
 
-def test_a_late_build_needs_no_openssl(copy_source, tmp_path):
-    """With a compiler that fails for each header of OpenSSL."""
-    tree = copy_source(tmp_path / "tree")
-    (tmp_path / "openssl").mkdir()
+@pytest.fixture(scope="module")
+def late(copy_source, tmp_path_factory):
+    """A late build of all modules, with a compiler that fails for each header of OpenSSL: its tree, and how it ran."""
+    folder = tmp_path_factory.mktemp("late")
+    tree = copy_source(folder / "tree")
+    (folder / "openssl").mkdir()
     names = re.findall(r"<openssl/(.*)>", (ROOT / "include/openssl_check.h").read_text())
-    for name in names:
-        (tmp_path / "openssl" / name).write_text("#error\n")
     assert "ssl.h" in names
-    ran = setup("build_ext", "--inplace", cwd=tree,
-                env=dict(UNOPTIMIZED, CC=f"{COMPILER} -I{tmp_path}", PKG_CONFIG="false", PYSIDCTX_BINDING="late"))
+    for name in names:
+        (folder / "openssl" / name).write_text("#error\n")
+    return tree, setup("build_ext", "--inplace", cwd=tree, env=dict(
+        UNOPTIMIZED, CC=f"{COMPILER} -I{folder}", PKG_CONFIG="false", PYSIDCTX_BINDING="late"))
+
+
+def test_a_late_build_needs_no_openssl(late):
+    tree, ran = late
     assert ran.returncode == 0, ran.stderr
     assert "built without OpenSSL (PYSIDCTX_BINDING=late): it finds the interpreter's when it is imported" in ran.stderr
     assert not re.search(r" -l(ssl|crypto)\b", ran.stdout)
@@ -206,9 +214,11 @@ def test_a_late_build_needs_no_openssl(copy_source, tmp_path):
     assert [line for line in info if line.startswith(f"libssl was found by: {way}: ")]
 
 
-def test_another_binding_is_built_where_one_was_built_before(copy_source, tmp_path):
-    tree = copy_source(tmp_path / "tree")
-    for binding in ("late", "linked", "late"):
+def test_another_binding_is_built_where_one_was_built_before(late, tmp_path):
+    """First the late one, in the tree that this is a copy of."""
+    tree = shutil.copytree(late[0], tmp_path / "tree", symlinks=True)
+    assert binding_in(tree)[2] == "None"
+    for binding in ("linked", "late"):
         ran = setup("build_ext", "--inplace", cwd=tree, env=dict(UNOPTIMIZED, PYSIDCTX_BINDING=binding))
         assert ran.returncode == 0, ran.stderr
         path, _, built_with = binding_in(tree)
@@ -229,9 +239,7 @@ def test_variables_that_are_wrong_or_contradict_each_other_are_refused(variables
 def test_a_named_folder_is_built_against(copy_source, tmp_path):
     """A folder of links to the system's OpenSSL; the first modules stand for all."""
     tree = copy_source(tmp_path / "tree")
-    for path in (tree / "pysidctx").rglob("*.pyx"):
-        if path.stem not in ("binding", "errors", "handles"):
-            path.unlink()
+    keep_modules(tree, "binding", "errors", "handles")
     (tree / "pysidctx" / "__init__.py").write_text("import ssl\n__version__ = '0'\n")
     named = tmp_path / "openssl"
     (named / "lib").mkdir(parents=True)

@@ -32,13 +32,14 @@ def secret(tmp_path):
 
 @pytest.fixture
 def start(tmp_path, certificate, files_of_hosts):
-    """A server by the name of its example, as a context manager."""
+    """A server by the name of its example, as a context manager; two workers are enough where others are beside it."""
     numbers = count()
 
-    def starting(name, *, certificate=certificate, **options):
+    def starting(name, *, certificate=certificate, two_workers=False, **options):
         if "uvicorn" in name:
             needs_the_hook()
-        return Running(PROGRAMS[name], tmp_path / f"{name} {next(numbers)}", certificate=certificate,
+        program = PROGRAMS[name].with_two_workers() if two_workers else PROGRAMS[name]
+        return Running(program, tmp_path / f"{name} {next(numbers)}", certificate=certificate,
                        pem_files=files_of_hosts, **options)
 
     return starting

@@ -30,9 +30,10 @@ def test_ours_call_the_hook_of_the_configuration(start, returning, name, secret)
         "import pysidctx, pysidctx.servers\n"
         "ssl_context = pysidctx.servers.SSLContextFactory(\n"
         "    pysidctx.TicketKeys.from_secret_file(), id_context={!r})\n")
-    with start(name, files={"gunicorn.conf.py": configuration.format(b"shop")}, secret=secret) as one, start(
-        name, files={"gunicorn.conf.py": configuration.format(b"bank")}, secret=secret
-    ) as other:
+    def serving(id_context):
+        return start(name, files={"gunicorn.conf.py": configuration.format(id_context)}, secret=secret, two_workers=True)
+
+    with serving(b"shop") as one, serving(b"bank") as other:
         for client in returning:
             assert visits(client, [one.port, other.port], 6)[0] == 0
             assert visits(client, [one.port], 6)[0] == 5

@@ -1,4 +1,4 @@
-"""Servers with four workers and one secret: where sessions do not cross, and what is said."""
+"""Servers with workers and one secret: where sessions do not cross, and what is said."""
 
 import ssl
 import time
@@ -10,8 +10,8 @@ from server_programs import PROGRAMS, VISITS, PythonClient, ask, visits
 
 
 def test_never_across_certificates(start, returning, secret, ca):
-    with start("gunicorn", secret=secret) as one, start(
-        "gunicorn", secret=secret, certificate=ca.issue_cert("a.test")
+    with start("gunicorn", secret=secret, two_workers=True) as one, start(
+        "gunicorn", secret=secret, two_workers=True, certificate=ca.issue_cert("a.test")
     ) as other:
         for client in returning:
             assert visits(client, [one.port, other.port], 6)[0] == 0
@@ -22,9 +22,9 @@ def test_never_across_client_verification(
 ):
     chain = tmp_path / "client.pem"
     client_certificate.private_key_and_cert_chain_pem.write_to_path(chain)
-    plain = PROGRAMS["gunicorn"].arguments
+    plain = PROGRAMS["gunicorn"].with_two_workers().arguments
     verifying = (*plain, "--ca-certs", str(pem_files[1]), "--cert-reqs")
-    with start("gunicorn", secret=secret) as one, start(
+    with start("gunicorn", secret=secret, two_workers=True) as one, start(
         "gunicorn", secret=secret, arguments=(*verifying, str(int(ssl.CERT_OPTIONAL)))
     ) as other, start(
         "gunicorn", secret=secret, arguments=(*verifying, str(int(ssl.CERT_REQUIRED)))

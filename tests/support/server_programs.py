@@ -20,8 +20,10 @@ from readme import EXAMPLES
 from servers import TIMEOUT
 
 from loopback.processes import free_port, start, stop, wait_until
+from pysidctx.__main__ import main
 
 VISITS = 40
+VISITS_OF_PROGRAMS = 12  # of which each takes the start of a process
 IGNORE_UNEXPECTED_EOF = 1 << 7  # SSL_OP_IGNORE_UNEXPECTED_EOF
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n"
@@ -41,6 +43,15 @@ class Program(NamedTuple):
     needs_secret: bool = False
     processes: int = 1  # on one port; one is enough where that has four workers
     reloads: bool = False
+
+    def with_two_workers(self) -> "Program":
+        """The same with two workers in place of four."""
+        arguments = tuple("2" if before == "--workers" else argument
+                          for before, argument in zip(("", *self.arguments), self.arguments))
+        files = {name: re.sub(r"\bworkers( ?= ?)4\b", r"workers\g<1>2", code) for name, code in self.files.items()}
+        two = self._replace(files=files, arguments=arguments, processes=min(self.processes, 2))
+        assert two != self
+        return two
 
 
 def of_gunicorn(configuration: str, *options: str, plain: tuple[str, ...] = (), app: str = "app:wsgi") -> Program:
@@ -153,12 +164,16 @@ def ask(port: int) -> bytes:
 
 
 class Client(Protocol):
+    visits: int  # as many as show whether every worker resumes
+
     def visit(self, port: int) -> tuple[bool, int]:
         """Return whether it was resumed, and the process id. Raises ConnectionError if the process ends meanwhile."""
 
 
 class PythonClient:
     """A client that returns with the last session that it received."""
+
+    visits = VISITS
 
     def __init__(self, ca_file: Path, version: ssl.TLSVersion, chain: Optional[Path] = None, *,
                  name: str = "a.test") -> None:
@@ -188,6 +203,8 @@ class PythonClient:
 class ProgramClient:
     """The same with `openssl s_client`."""
 
+    visits = VISITS_OF_PROGRAMS
+
     def __init__(self, ca_file: Path, version: ssl.TLSVersion, folder: Path) -> None:
         self.options = ["-CAfile", str(ca_file), FLAGS[version]]
         self.file = folder / f"{version.name}.session"
@@ -214,9 +231,10 @@ def process_in(said: bytes) -> int:
     return int(found.group(1))
 
 
-def visits(client: Client, ports: Sequence[int], count: int = VISITS, *, first: bool = False) -> tuple[int, set[int]]:
+def visits(client: Client, ports: Sequence[int], count: Optional[int] = None, *, first: bool = False
+           ) -> tuple[int, set[int]]:
     """How many visits were resumed, of all but the first or with it, and by which processes."""
-    seen = [client.visit(ports[number % len(ports)]) for number in range(count)]
+    seen = [client.visit(ports[number % len(ports)]) for number in range(client.visits if count is None else count)]
     return sum(resumed for resumed, _ in seen[0 if first else 1:]), {process for _, process in seen}
 
 
@@ -232,5 +250,5 @@ def is_resumed_by_another(client: Client, port: int, processes: set[int]) -> boo
 
 def new_secret(folder: Path) -> Path:
     path = Path(folder, "tickets.secret")
-    subprocess.run([sys.executable, "-m", "pysidctx", "secret", path], check=True, stdout=subprocess.DEVNULL)
+    assert main(["secret", str(path)]) == 0
     return path
