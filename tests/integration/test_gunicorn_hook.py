@@ -30,8 +30,10 @@ def test_ours_call_the_hook_of_the_configuration(start, returning, name, secret)
         "import pysidctx, pysidctx.servers\n"
         "ssl_context = pysidctx.servers.SSLContextFactory(\n"
         "    pysidctx.TicketKeys.from_secret_file(), id_context={!r})\n")
+
     def serving(id_context):
-        return start(name, files={"gunicorn.conf.py": configuration.format(id_context)}, secret=secret, two_workers=True)
+        files = {"gunicorn.conf.py": configuration.format(id_context)}
+        return start(name, files=files, secret=secret, two_workers=True)
 
     with serving(b"shop") as one, serving(b"bank") as other:
         for client in returning:

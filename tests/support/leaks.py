@@ -1,15 +1,17 @@
-"""Repeat one kind of call in a separate process, and fail if memory grows.
+"""Repeat one kind of call in a separate process, and fail if the memory in use grows.
 
-    python leaks.py CASE CERTIFICATE CA [--seed-a-leak]
+    python leaks.py CASE CERTIFICATE CA [--leak-memory | --leak-objects]
+
+Counted is what malloc and Python's allocator have handed out and not taken back, exactly: few rounds are enough. Run it
+with GLIBC_TUNABLES=glibc.malloc.tcache_count=0, because malloc counts what it caches for a thread as handed out.
 """
 
 import ctypes
 import gc
-import resource
 import ssl
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import handshakes
 import session_leaks
@@ -17,15 +19,31 @@ import ticket_leaks
 
 import pysidctx
 
+LIBC = ctypes.CDLL(None)
+
+
+class Memory(NamedTuple):
+    """What is in use: bytes of malloc's, and blocks of Python's own allocator."""
+
+    bytes: int
+    blocks: int
+
+
+class Figures(ctypes.Structure):
+    """mallinfo(3)'s."""
+
+    _fields_ = [(name, ctypes.c_size_t if hasattr(LIBC, "mallinfo2") else ctypes.c_int)
+                for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks",
+                             "fordblks", "keepcost")]
+
+
+mallinfo = LIBC.mallinfo2 if hasattr(LIBC, "mallinfo2") else LIBC.mallinfo  # the second up to glibc 2.32
+mallinfo.restype = Figures
+
 SEEDED = 48  # bytes a round: about what pysidctx keeps on a connection
-NOISE = 1 << 17  # bytes
-# Of what takes little time: as many as show one block of malloc's a round, which takes 32 bytes and more.
-MANY = 20_000
-
-
-def resident() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
+# As many as show one block of malloc's a round, which takes 32 bytes and more.
+ROUNDS = 1_000
+ALLOWED = Memory(24 * ROUNDS + 4096, ROUNDS // 2)
 
 
 def main(case: str, certificate: str, ca: str, *flags: str) -> bool:
@@ -35,7 +53,7 @@ def main(case: str, certificate: str, ca: str, *flags: str) -> bool:
     client_ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client_ctx.load_verify_locations(ca)
     connection = handshakes.pair(server_ctx, client_ctx).server
-    malloc = ctypes.CDLL(None).malloc
+    leaked: list[object] = []
     sid_ctxs = [bytes([number]) * (number % 33) for number in range(256)]
 
     def call(number: int) -> None:
@@ -57,8 +75,10 @@ def main(case: str, certificate: str, ca: str, *flags: str) -> bool:
         pysidctx.set_session_id_context(ctx, sid_ctxs[number % 256])
         one = ctx.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
         pysidctx.set_session_id_context(one, sid_ctxs[number % 256])
-        if flags:
-            malloc(SEEDED)
+        if "--leak-memory" in flags:
+            LIBC.malloc(SEEDED)
+        if "--leak-objects" in flags:
+            leaked.append(object())
 
     def connections(number: int) -> None:
         pysidctx.set_session_id_context(server_ctx, sid_ctxs[number % 256])
@@ -97,27 +117,31 @@ def main(case: str, certificate: str, ca: str, *flags: str) -> bool:
         if number % 100 == 0:
             hosts["a.test"] = server_ctx
 
-    work, rounds = {
-        "call": (call, MANY), "refused": (refused, MANY),
-        "new objects": (new_objects, 10_000), "connections": (connections, 3_000),
-        "fingerprints": (fingerprints, MANY), "lookups": (lookups, MANY),
-        "changes": (changes, 3_000), "routed connections": (routed_connections, 4_000),
+    work = {
+        "call": call, "refused": refused, "new objects": new_objects, "connections": connections,
+        "fingerprints": fingerprints, "lookups": lookups, "changes": changes, "routed connections": routed_connections,
         **session_leaks.cases(server_ctx, client_ctx),
         **ticket_leaks.cases(server_ctx, client_ctx, certificate, ca),
     }[case]
-    for number in range(rounds // 4):  # until caches and allocators have their size
+    for number in range(ROUNDS // 4):  # until caches and allocators have their size
         work(number)
     # A leak grows each time; what an allocator takes once, it has the next time.
-    return all(grows(case, work, rounds) for _ in range(3))
+    return all(grows(case, work) for _ in range(3))
 
 
-def grows(case: str, work: Callable[[int], object], rounds: int) -> bool:
-    before = resident()
-    for number in range(rounds):
+def grows(case: str, work: Callable[[int], object]) -> bool:
+    before = in_use()
+    for number in range(ROUNDS):
         work(number)
-    grown = resident() - before
-    print(f"{case}: {rounds} rounds, {grown} bytes more")
-    return grown > SEEDED * rounds / 2 + NOISE
+    grown = Memory(*(now - then for now, then in zip(in_use(), before)))
+    print(f"{case}: {ROUNDS} rounds, {grown.bytes} bytes and {grown.blocks} blocks more")
+    return any(number > allowed for number, allowed in zip(grown, ALLOWED))
+
+
+def in_use() -> Memory:
+    gc.collect()
+    figures = mallinfo()
+    return Memory(figures.uordblks + figures.hblkhd, sys.getallocatedblocks())
 
 
 if __name__ == "__main__":
