@@ -37,7 +37,7 @@ def servers(folder):
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
-    ran = run("--plot", folder / "picture.png", env=dict(os.environ, TMPDIR=str(folder)))
+    ran = run("--plot", folder / "picture.png", code=shortened(seconds=0.5), env=dict(os.environ, TMPDIR=str(folder)))
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout, folder
 
@@ -160,13 +160,14 @@ def test_a_narrow_terminal_keeps_the_figures():
 
 
 def test_a_picture_that_cannot_be_drawn(tmp_path):
-    ran = run("--plot", tmp_path / "missing" / "picture.png")
-    assert ran.returncode == 2
-    assert "is not a writable folder" in ran.stderr
-    for name in ("picture.xyz", "picture", ""):
-        ran = run("--plot", tmp_path / name)
-        assert ran.returncode == 2
-        assert "does not have the extension of an image format: " in ran.stderr
+    names = "missing/picture.png", "picture.xyz", "picture", ""
+    each = ("import sys; from pysidctx.__main__ import main; "
+            "print(*(main(['demo', '--plot', path]) for path in sys.argv[1:]))")
+    ran = run(*(f"{tmp_path}/{name}" for name in names), code=each)
+    assert ran.stdout.split() == ["2"] * len(names)
+    missing, *others = ran.stderr.splitlines()
+    assert "is not a writable folder" in missing
+    assert len(others) == 3 and all("does not have the extension of an image format: " in line for line in others)
     (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError('no', name='matplotlib')")
     ran = run("--plot", tmp_path / "picture.png", cwd=tmp_path)
     assert ran.returncode == 2
