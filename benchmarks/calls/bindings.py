@@ -45,7 +45,7 @@ FULL, QUICK = Effort(15, 300, 10_000, 100_000), Effort(1, 20, 1_000, 10_000)
 
 
 class Bindings(NamedTuple):
-    """What was measured."""
+    """The results of measure()."""
 
     rounds: dict[str, Rounds]
     instructions: Optional[Instructions]  # None: valgrind is missing
@@ -67,7 +67,7 @@ def measure(quick: bool) -> Bindings:
 
 
 def one_round(name: str, context: ssl.SSLContext, effort: Effort, chance: random.Random) -> dict[str, float]:
-    """The median of each side's turns."""
+    """Return the median of each side's turns, in seconds for one call."""
     loops = {side: getattr(native.load(module), name) for side, module in SIDES.items()}
     taken: dict[str, list[float]] = {side: [] for side in SIDES}
     order = list(SIDES)

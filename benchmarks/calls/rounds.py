@@ -35,7 +35,7 @@ class Ratio(NamedTuple):
 
 
 def measure(script: str, effort: Sequence[str]) -> pyperf.BenchmarkSuite:
-    """One round of the module `benchmarks.calls.<script>`."""
+    """Run one round of the module `benchmarks.calls.<script>`."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, "round.json")
         subprocess.run(
@@ -85,7 +85,7 @@ def run(script: str, asked: Sequence[Ratio], target: Path, quick: bool, loops: i
 
 
 def add(target: Path, measured: Sequence[pyperf.Benchmark]) -> None:
-    """To what run() has left in `target`."""
+    """Add benchmarks to the file that run() wrote to `target`."""
     suite = pyperf.BenchmarkSuite.load(str(target))
     for benchmark in measured:
         suite.add_benchmark(benchmark)

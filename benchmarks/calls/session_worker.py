@@ -27,7 +27,7 @@ def name(call: str, kind: str) -> str:
 
 
 def sessions() -> dict[str, pysidctx.Session]:
-    """Both sides' of one connection by TLS 1.3."""
+    """The server's and the client's session of one TLS 1.3 connection."""
     ca = trustme.CA(key_type=trustme.KeyType.ECDSA)
     server_ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert("a.test", key_type=trustme.KeyType.ECDSA).configure_cert(server_ctx)

@@ -139,7 +139,7 @@ def run(results: Path, quick: bool) -> Part:
 
 
 def compared(bench: Bench, server: str, workers: int, effort: Effort) -> dict[Case, Rounds]:
-    """A server with pysidctx and without, and nginx where the server is to be held against it."""
+    """The sides of a comparison: a server with pysidctx and without, and nginx where it is the yardstick."""
     hows = {PLAIN: "plain", OURS: "keys", **({NGINX: ""} if NGINX_PROGRAM and bench.kind == RSA else {})}
     shares = effort.shares if bench.kind == RSA and workers == effort.workers[-1] else (100,)
     with bench.sides(server, workers, hows) as running:
@@ -149,7 +149,7 @@ def compared(bench: Bench, server: str, workers: int, effort: Effort) -> dict[Ca
 
 
 def chosen(bench: Bench, effort: Effort) -> dict[str, Rounds]:
-    """What choosing id contexts costs."""
+    """Measure the cost of choosing id contexts."""
     hows = {PLAIN: "plain", AGAIN: "plain", EACH: "each", MAP: "map"}
     with bench.sides("threads", 1, hows) as running:
         return {f"{version}, {returning} % come back": bench.measure(

@@ -16,7 +16,7 @@ CLIENTS = 8  # at once
 
 
 class Load:
-    """Clients of one server, each in a thread, with the sessions that they got last."""
+    """Clients of one server, each in a thread, with the last session that each received."""
 
     def __init__(self, ctx: ssl.SSLContext, server: Running, pool: ThreadPoolExecutor, folder: Path,
                  hosts: int) -> None:

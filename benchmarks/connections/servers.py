@@ -69,7 +69,7 @@ def started(server: str, workers: int, how: str, folder: Path) -> Iterator[Runni
 
 
 def settle(servers: list[Running]) -> None:
-    """Until all workers have started: until the servers hardly run any more."""
+    """Wait until all workers have started, which is when the servers use hardly any CPU time."""
     end, spent = time.monotonic() + PATIENCE, 0.0
     while time.monotonic() < end:
         time.sleep(0.5)

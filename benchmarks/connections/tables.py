@@ -25,7 +25,7 @@ def ratio(rounds: Rounds, figure: str, side: str = OURS, baseline: str = PLAIN) 
 
 
 def percentile99(rounds: Rounds, side: str) -> float:
-    """Of all visits, ms."""
+    """Return the 99th percentile of all visits, in milliseconds."""
     values = sorted(each for turn in rounds for each in turn[side].latencies)
     return values[len(values) * 99 // 100]
 
@@ -35,7 +35,7 @@ def latency_ratios(rounds: Rounds) -> list[float]:
 
 
 def share(rounds: Rounds, side: str) -> Optional[float]:
-    """Of the sessions that were offered, percent."""
+    """Return how many of the offered sessions were resumed, in percent."""
     offered = sum(each[side].offered for each in rounds)
     return 100 * sum(each[side].resumed for each in rounds) / offered if offered else None
 
@@ -109,7 +109,7 @@ def cost(costs: dict[str, Rounds]) -> Table:
 
 
 def steady(ratios: list[float]) -> bool:
-    """Whether a server is as fast as itself, to a hundredth."""
+    """Return whether the quartiles of a server's ratios to itself are within a hundredth of 1."""
     return len(ratios) >= 4 and all(abs(each - 1) < 0.01 for each in statistics.quantiles(ratios))
 
 

@@ -47,7 +47,7 @@ Sides = dict[tuple[str, bool], float]             # instructions by side, and wh
 
 def run(versions: tuple[str, ...], sizes: tuple[int, ...], certificates: tuple[bool, ...], loops: int
         ) -> Counts:
-    """Without Python."""
+    """Count instructions of handshakes in which no Python runs."""
     wanted = [Count(version, str(size)) for version in versions for size in sizes]
     wanted += [Count(version, side, certificate) for version in versions for certificate in certificates
                for side in (OWN_KEYS, KEYS)]
@@ -94,7 +94,7 @@ def count_python(version: str, sizes: tuple[int, ...], loops: int) -> Optional[S
 
 
 def inclusive(annotated: str, function: str) -> int:
-    """The instructions of a function and all that it has called: its largest line, and it stands in one file."""
+    """Return the instructions of a function and of all that it called: its largest figure. It must be in one file."""
     found = re.findall(rf"^ *([\d,]+) \([^)]*\)  .*:\w*{function}(?: \[.*\])?$", annotated, re.MULTILINE)
     if not found:
         raise AssertionError(f"callgrind has not seen {function}()")

@@ -71,7 +71,7 @@ def in_map(hosts: int) -> str:
 
 
 class Maps:
-    """One for each size, which serve all listeners."""
+    """The HostMaps, one of each size, which all listeners share."""
 
     def __init__(self, sizes: tuple[int, ...]) -> None:
         self.name: Callable[[int], str] = native.load("hostmap_cython").name
@@ -113,7 +113,7 @@ class FloorSide:
 
 
 class Certificates:
-    """What the servers and clients of all kinds show."""
+    """The certificates of servers and clients of every kind."""
 
     def __init__(self) -> None:
         self.ca = trustme.CA(key_type=trustme.KeyType.ECDSA)
@@ -139,7 +139,7 @@ class Certificates:
 
 
 def sides_of(case: Case, made: Certificates, maps: Maps) -> "dict[str, Side | FloorSide]":
-    """Each has a context of its own, so that none is warmer in the processor's caches than the others."""
+    """Each side has a context of its own, so that no context is in the processor's caches more than the others."""
     client_ctx = made.client_context(case)
     sides: "dict[str, Side | FloorSide]" = {
         FLOOR: FloorSide(made.listener(case), client_ctx),
@@ -166,7 +166,7 @@ def sides_of(case: Case, made: Certificates, maps: Maps) -> "dict[str, Side | Fl
 
 def measured(sides: "dict[str, Side | FloorSide]", maps: Maps, resumed: bool, groups: int,
              chance: random.Random) -> dict[str, float]:
-    """The median of each side, in microseconds."""
+    """Return the median of each side, in microseconds."""
     taken: dict[str, list[float]] = {name: [] for name in sides}
     order = list(sides)
     for _ in range(groups):
@@ -262,7 +262,7 @@ def run(results: Path, quick: bool) -> Part:
 
 
 def wanted_instructions(side: str, resumed: bool) -> Optional[float]:
-    """At most so many, in instructions of plain ssl."""
+    """Return the largest ratio to plain ssl's instructions that is wanted."""
     if side == PER_CONNECTION or side in map(in_map, (*FULL.hosts, *QUICK.hosts)):
         return 1.01
     return WANTED.get(side) if resumed else None

@@ -57,7 +57,7 @@ class Target(NamedTuple):
 
 
 def refused_client_hello(servers: Servers) -> bytes:
-    """One that a listener for TLS 1.3 alone refuses right after its callback."""
+    """A ClientHello that a listener for TLS 1.3 only refuses right after its callback."""
     ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     ctx.maximum_version = ssl.TLSVersion.TLSv1_2
     sent = ssl.MemoryBIO()
@@ -70,7 +70,7 @@ def refused_client_hello(servers: Servers) -> bytes:
 
 
 class Measured:
-    """All figures, by what they are of."""
+    """All figures, by their subject."""
 
     def __init__(self, effort: Effort) -> None:
         self.effort = effort
@@ -89,7 +89,7 @@ class Measured:
                 self.add(self.handshakes[version], variant, statistics.median(more))
 
     def call_back(self, servers: Servers, hello: bytes, chance: random.Random) -> None:
-        """In batches that follow each other, because the machine's speed changes."""
+        """Measure in interleaved batches, because the machine's speed changes."""
         loops = self.effort.loops
         more: Figures = {}
         for _ in range(self.effort.batches):
@@ -152,7 +152,7 @@ def over(figures: list[float], baseline: list[float]) -> list[float]:
 
 
 def timed(workers: list[Callable[[], None]]) -> float:
-    """Seconds until all of them, each in a thread, have ended."""
+    """Run each in a thread of its own. Return the seconds until all have ended."""
     threads = [threading.Thread(target=worker) for worker in workers]
     start = perf_counter()
     for thread in threads:

@@ -87,7 +87,7 @@ class Clients:
             self.sessions[variant] = client.session
 
     def added(self, groups: int, chance: random.Random) -> dict[str, list[int]]:
-        """Nanoseconds more than the baseline, each in a group of handshakes in random order."""
+        """Return the nanoseconds above the baseline, for each side, from groups of handshakes in random order."""
         more: dict[str, list[int]] = {variant: [] for variant in self.sessions if variant != PLAIN}
         variants = list(self.sessions)
         for _ in range(groups):

@@ -21,7 +21,7 @@ MODULES = {"call_c": "call_c.c", "call_cython": "call_cython.pyx",
 
 
 def build() -> None:
-    """Compile what is older than its source."""
+    """Compile the modules that are older than their sources."""
     from Cython.Build import cythonize
     from setuptools import Distribution, Extension
 

@@ -12,7 +12,7 @@ from pysidctx.__main__ import main
 
 @pytest.fixture
 def run(capsys):
-    """The command in this process: its exit code, and what it printed."""
+    """Run the command in this process. Return its exit code, its output and its errors."""
     def run(*arguments):
         code = main(["check", *map(str, arguments)])
         printed = capsys.readouterr()
@@ -22,7 +22,7 @@ def run(capsys):
 
 @pytest.fixture
 def said(run):
-    """What `check --json` says of a port, with its exit code."""
+    """Run `check --json` on a port. Return the report, with the exit code."""
     def said(port, *arguments):
         code, out, err = run(f"127.0.0.1:{port}", "--json", *arguments)
         assert err == ""
@@ -38,7 +38,7 @@ def server(server_ctx):
 
 @pytest.fixture
 def found(run):
-    """What the audit of a port says, by check and grade."""
+    """Run `check --json` on a port. Return the report, which must agree with the exit code."""
     def found(port, *arguments):
         code, out, err = run(f"127.0.0.1:{port}", *arguments, "--json")
         assert err == ""

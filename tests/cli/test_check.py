@@ -1,4 +1,4 @@
-"""`check`: what it says of servers in trouble, where it connects to, and how it ends."""
+"""`check`: its report on servers in trouble, the addresses that it connects to, and its exit codes."""
 
 import argparse
 import contextlib
@@ -76,7 +76,7 @@ def test_what_is_no_tls_server(run, greeting, said):
 @pytest.mark.parametrize("version", client.VERSIONS)
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
 def test_an_interrupt_in_any_message_ends_the_visit(server, monkeypatch, version, interrupt):
-    """Though OpenSSL is asked for more at the time, and says that it wants it."""
+    """Even while OpenSSL waits for the rest of a message."""
     target, client = Target("127.0.0.1", server, "127.0.0.1"), Client(version)
     for number in itertools.count():
         messages = itertools.count()
@@ -96,7 +96,7 @@ def test_an_interrupt_in_any_message_ends_the_visit(server, monkeypatch, version
 
 
 def test_a_server_that_hangs_in_the_handshake(run):
-    """It is there at first: the audit ends in bounded time all the same."""
+    """The server answers at first. The audit still ends in bounded time."""
     connections = []
 
     def serve(plain):
@@ -185,7 +185,7 @@ def test_hosts_and_ports(text, expected):
 
 
 def test_the_names_are_those_of_the_certificate(run, server):
-    """One that can be asked for; wildcards and addresses cannot."""
+    """A name that a client can ask for: wildcards and addresses are left out."""
     code, out, _ = run(f"127.0.0.1:{server}", "--json")
     assert json.loads(out)["names"] == [A, B, "localhost"]
     assert run(f"localhost:{server}", "--json")[0] == 0
@@ -205,7 +205,7 @@ def test_names_that_are_left_out_are_told(found, ca):
 
 
 def test_a_certificate_is_for_the_name_or_the_address(found, ca, tmp_path):
-    """Not for whatever it says itself."""
+    """A certificate that names another host or address is reported."""
     ca.cert_pem.write_to_path(tmp_path / "ca.pem")
     ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert(A, "10.9.8.7").configure_cert(ctx)
@@ -269,7 +269,7 @@ def test_a_limit_of_connections(run, server):
 
 @pytest.mark.parametrize("most", range(1, 46))
 def test_wherever_it_ends_it_says_so(run, of_name, most):
-    """And a fault that was seen stays one."""
+    """A fault that was found before is still reported."""
     hosts = {name: of_name(name) for name in (A, B)}
     shared = os.urandom(80)
     for ctx in hosts.values():
@@ -365,7 +365,7 @@ def test_a_key_with_a_pass_phrase_is_not_asked_for(run, tmp_path, certificate):
 
 
 def test_several_addresses_of_a_host(run, server, monkeypatch):
-    """The first that answers is taken."""
+    """The first one that answers is audited."""
     monkeypatch.setattr(check, "addresses_of", lambda host, port: ["127.0.0.2", "127.0.0.1"])
     code, out, _ = run(f"a.test:{server}", "--json")
     assert code == 0 and json.loads(out)["address"] == "127.0.0.1"
@@ -373,7 +373,7 @@ def test_several_addresses_of_a_host(run, server, monkeypatch):
 
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_a_terminal_without_colour(server, environment):
-    """A real one, of which it is known that it has none."""
+    """A real terminal that the environment declares to have no colours."""
     code, said = on_a_terminal(server, "--name", A, **environment)
     assert code == 0
     assert "faults: 0" in said

@@ -1,4 +1,4 @@
-"""What the client of `check` refuses, or openssl.cnf has it refuse, is no server's fault."""
+"""`check` does not blame the server for what its own client, or openssl.cnf, refuses."""
 
 import base64
 import contextlib
@@ -74,7 +74,7 @@ GROUP_1 = bytes.fromhex(
 
 @pytest.mark.one_python
 def test_a_key_that_is_too_short_for_the_client(tmp_path, said, ca):
-    """The server is content with it, and other clients may be."""
+    """The server accepts it, and other clients may accept it too."""
     certificate = ca.issue_cert(A, key_type=trustme.KeyType.RSA)
     certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "a.test.pem")
     encoded = base64.encodebytes(GROUP_1).decode()
@@ -130,7 +130,7 @@ def test_limits_are_lifted_from_contexts_alone():
 
 
 def test_a_long_chain(said, ca, certificate, tmp_path):
-    """Of more than OpenSSL's clients take by themselves."""
+    """A chain that is longer than OpenSSL's clients accept by default."""
     chain = certificate.private_key_and_cert_chain_pem.bytes() + 400 * ca.cert_pem.bytes()
     (tmp_path / "chain.pem").write_bytes(chain)
     ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -173,7 +173,7 @@ def test_each_version_has_its_own_reason(tmp_path, said, protocols, reasons):
 
 
 def test_certificates_that_cannot_be_used(said, ca, client_certificate, certificate, tmp_path):
-    """It says what is wrong with the file, which OpenSSL does not."""
+    """The error says what is wrong with the file, where OpenSSL's own does not."""
     chain, key = client_certificate.cert_chain_pems[0].bytes(), client_certificate.private_key_pem.bytes()
     broken = chain[:100] + b"!" + chain[101:]
     for name, text, why in (

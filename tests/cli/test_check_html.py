@@ -25,7 +25,7 @@ HOSTILE = ("<script>document.title='owned'</script><img src=http://evil.test/x o
 
 
 class Parsed(HTMLParser):
-    """What a page is made of."""
+    """The tags, links and texts of a page."""
 
     def __init__(self, page):
         super().__init__()
@@ -52,7 +52,7 @@ def made(*findings, **options):
 
 
 def everything(name=A, other=B, text="it was seen"):
-    """A page with all that there can be on one."""
+    """A page with every kind of content."""
     return made(
         resumption(TICKET, name, 9), resumption(TICKET, other, 3), resumption(TLS13, name, 9),
         resumption(TLS13, other, 0, tried=0, grade="note", seen=text), crossing(TLS13, name, other, 1, "fault"),
@@ -180,7 +180,7 @@ def test_it_fits_in_the_width_and_fetches_nothing(browser, web, text):
 
 
 def test_what_is_fetched_is_seen(browser, web):
-    """The test above is one that can fail."""
+    """The test above can fail: a page that does fetch something is noticed."""
     page = everything().replace("</main>", "<img src='http://evil.test/x'><p style='width: 400px'>wide</p></main>")
     web.pages = {"http://report.test/report.html": re.sub(r'<meta http-equiv="[^>]*>', "", page),
                  "http://report.test/": MEASURE}

@@ -1,4 +1,4 @@
-"""`check` of workers that share nothing: few misses prove nothing, and it says how likely they are luck."""
+"""`check` of workers that share nothing: a few misses prove nothing, and the report says how likely chance is."""
 
 import contextlib
 import json
@@ -149,7 +149,7 @@ def findings(capsys):
 
 
 def test_workers_that_share_nothing_are_not_called_right(findings, make_server_ctx, rng):
-    """Each takes its own sessions under any name, whether or not that is seen."""
+    """Each worker accepts its own sessions under any name, whether or not the audit sees it."""
     seen = set()
     for _ in range(5):
         contexts = [make_server_ctx() for _ in range(4)]
@@ -162,7 +162,7 @@ def test_workers_that_share_nothing_are_not_called_right(findings, make_server_c
 
 
 def test_a_good_server_gets_no_bad_notes(findings, make_server_ctx):
-    """With ticket keys that its workers share, and no cache that they do."""
+    """Its workers share their ticket keys, but no session cache."""
     keys, contexts = TicketKeys(), []
     for _ in range(40):
         contexts.append(make_server_ctx())

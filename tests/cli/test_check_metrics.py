@@ -178,7 +178,7 @@ def test_a_reader_never_sees_a_part(path, monkeypatch):
 
 
 def test_links_and_devices(path, tmp_path):
-    """A link stays one; a device is written to."""
+    """A symbolic link is kept, and a device is written to."""
     (tmp_path / "link").symlink_to(path)
     whole_file.write(str(tmp_path / "link"), b"text")
     assert (tmp_path / "link").is_symlink() and path.read_bytes() == b"text"
@@ -189,7 +189,7 @@ def test_links_and_devices(path, tmp_path):
 @pytest.mark.parametrize("name", ["missing/shop.prom", ".", ""])
 @pytest.mark.parametrize("option", ["--metrics", "--html"])
 def test_a_file_that_cannot_be_written(make_server_ctx, tmp_path, name, option):
-    """It is said before any connection is made."""
+    """The error comes before the first connection."""
     made = []
     with accepting(made.append) as (_, port):
         done = ran(port, option, tmp_path / name if name else "")

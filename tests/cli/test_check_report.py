@@ -152,7 +152,7 @@ def test_an_audit_that_is_stopped_is_valid_json(validator, number, code, said):
 
 
 def test_a_share_that_is_too_small_is_a_fault(found, make_server_ctx):
-    """It says of which name, in which version; without the option it is none."""
+    """The fault gives the name and the version. Without the option there is none."""
     with serving(make_server_ctx(), make_server_ctx()) as port:
         strict, lenient, without = (found(port, "--name", A, *arguments) for arguments in (
             ("--least-share", "0.9"), ("--least-share", "0.01"), ()))
@@ -188,7 +188,7 @@ def test_a_share_that_is_not_known_is_a_fault(make_server_ctx, client_pem, ca_pe
     ([resumption(TICKET, A, 9)], {Way("TLS 1.3")}),
 ])
 def test_which_share_counts(findings, faults):
-    """Clients take tickets where they are offered."""
+    """Clients use tickets where they are offered, so the share of tickets counts."""
     evidence = report(names=(A,)).evidence
     made = held_to(0.9, findings, evidence)
     assert {each.where for each in made if each.grade == "fault"} == faults
@@ -210,7 +210,7 @@ def test_shares_that_cannot_be(text):
     ((), 0), (("--fail-on", "fault"), 0), (("--fail-on", "note"), 0),
     (("--fail-on", "note", "--most-connections", "7"), 3)])
 def test_notes_about_the_audit_alone_fail_nobody(make_server_ctx, ca_pem, arguments, code):
-    """One name cannot have more; and what ended early is told by its own exit code."""
+    """With one name there is nothing to compare; an audit that ended early has its own exit code."""
     with serving(make_server_ctx()) as port:
         done = ran(port, "--name", A, "--ca-file", ca_pem, *arguments)
         distrusted = ran(port, "--name", A, *arguments)
@@ -311,7 +311,7 @@ def test_names_that_are_words(name):
 
 
 def plain(said):
-    """The lines of a terminal when all is done."""
+    """The lines that a terminal shows at the end."""
     said = said.rpartition("\x1b[2K")[2]
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", said).replace("\r", "").rstrip("\n").split("\n")
 

@@ -1,4 +1,4 @@
-"""`check` of servers whose tickets come late: after data, or only to those that speak their protocol."""
+"""`check` of servers that send their tickets late: after data, or only to clients of their protocol."""
 
 import contextlib
 import json
@@ -89,7 +89,7 @@ def seen(said, check):
 
 
 def s_client_resumes(folder, port, made, offered, *options):
-    """Whether `openssl s_client` resumes a session, with some time for its tickets."""
+    """Return whether `openssl s_client` resumes a session, after some time in which tickets may arrive."""
     file, kinds = folder / "session.pem", []
     for name, session in ((made, ["-sess_out", file]), (offered, ["-sess_in", file])):
         with subprocess.Popen(

@@ -123,7 +123,7 @@ def test_a_name_that_is_refused_hides_nothing(found, make_server_ctx):
 
 @contextlib.contextmanager
 def dropping(ctx, dropped):
-    """A server that closes some connections, told by their numbers, without a word."""
+    """A server that closes the connections with certain numbers without sending anything."""
     numbers = itertools.count()
 
     def serve(plain):
@@ -138,7 +138,7 @@ def dropping(ctx, dropped):
 
 @pytest.mark.parametrize("number", range(2, 8))
 def test_one_dropped_connection_is_no_fault(found, server_ctx, number):
-    """Nor is any version taken for missing."""
+    """No version is reported as missing, either."""
     with dropping(server_ctx, lambda each: each == number) as port:
         said = found(port, *BOTH)
     assert not told(said, "not offered (")
@@ -146,7 +146,7 @@ def test_one_dropped_connection_is_no_fault(found, server_ctx, number):
 
 
 def test_what_could_not_be_tried_is_not_called_right(found, server_ctx):
-    """The server gives up when the first sessions have been made."""
+    """The server stops after the first sessions."""
     with dropping(server_ctx, lambda each: each > 32) as port:
         said = found(port, *BOTH, "--connections", "3")
     assert said["finished"]
@@ -165,7 +165,7 @@ def test_many_workers_with_keys_of_their_own(found, make_server_ctx):
 
 
 def test_a_server_of_tls_1_3_without_tickets(found, server_ctx):
-    """Whose silence after the handshake is waited for."""
+    """The audit waits for tickets after the handshake, and none comes."""
     server_ctx.num_tickets = 0
     server_ctx.minimum_version = ssl.TLSVersion.TLSv1_3
     with accepting(lambda plain: silent(server_ctx, plain)) as (host, port):
@@ -265,7 +265,7 @@ def test_a_name_without_a_version_hides_it_for_no_other(found, of_name, names):
 
 
 def serve_tickets_late(plain, ctx):
-    """Until it answers, a server keeps them to itself."""
+    """A server that sends its tickets only after its answer."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     server = ctx.wrap_bio(incoming, outgoing, server_side=True)
     with contextlib.suppress(OSError), plain:

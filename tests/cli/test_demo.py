@@ -1,4 +1,4 @@
-"""`demo`: what it shows of plain ssl and of pysidctx, how it ends, and that it leaves nothing behind."""
+"""`demo`: its comparison of plain ssl and pysidctx, its exit codes, and that it leaves nothing behind."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def run(*arguments, code=None, **options):
 
 
 def servers(folder):
-    """Those of the demo with its files in a folder that are still there."""
+    """The ids of the demo's servers that still run with their files in `folder`."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -87,7 +87,7 @@ def test_it_leaves_the_picture_alone_behind(shown):
 
 
 def shortened(kind="pysidctx", seconds=0.3):
-    """Code that runs it with short turns, and as the second server one of this kind."""
+    """Return code that runs the demo with short turns, and with a server of this kind as the second one."""
     return ("import sys; from pysidctx.__main__ import main; from pysidctx.cli.demo import command as demo; "
             f"demo.KINDS[demo.OURS] = {kind!r}; demo.SECONDS = {seconds}; sys.exit(main(['demo', *sys.argv[1:]]))")
 
@@ -106,7 +106,7 @@ def test_it_prints_json():
 
 
 def test_a_fault_with_pysidctx_ends_in_1():
-    """Where its server is a plain one."""
+    """The second server is made a plain one for this."""
     ran = run(code=shortened("plain"))
     assert ran.returncode == 1
     assert "FAULT with pysidctx: " in ran.stdout
@@ -119,7 +119,7 @@ def test_a_fault_with_pysidctx_ends_in_1():
 
 @pytest.mark.parametrize("when", ["at once", "when they serve"])
 def test_its_servers_end_with_it(tmp_path, when):
-    """Also where it is killed, which leaves its folder behind; here that is ours to remove."""
+    """Even if the demo is killed. Its folder is left behind then, inside this test's own."""
     process = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                                env=dict(os.environ, TMPDIR=str(tmp_path)))
     wait_until(lambda: servers(tmp_path))
@@ -153,7 +153,7 @@ def wait_until(done):
 
 
 def test_a_narrow_terminal_keeps_the_figures():
-    """And there are some where the time is too short for them."""
+    """There are figures even if the turns are too short to measure anything."""
     ran = run(code=shortened(seconds=0), env=dict(os.environ, COLUMNS="40"))
     assert ran.returncode == 0
     assert "let in without certificate" in ran.stdout and "ratio, by turns" in ran.stdout

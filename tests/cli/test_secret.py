@@ -124,7 +124,7 @@ def test_the_file_that_the_environment_names(variable, tmp_path, client_ctx, mak
 ])
 @pytest.mark.parametrize("by_variable", [False, True])
 def test_what_is_wrong_with_the_file_is_told(variable, tmp_path, content, error, message, by_variable):
-    """With the way out, and the variable where it is that which names it."""
+    """The error says what to do, and names the environment variable if that gave the path."""
     path = tmp_path / "secret"
     if content is not None:
         path.touch(0o600)
@@ -164,7 +164,7 @@ def test_a_misspelt_variable(name, meant):
 
 
 def test_every_variable_is_known():
-    """Those that the code and the documentation speak of; and they are all that is known."""
+    """The variables in the code and in the documentation are those that pysidctx accepts, and no others."""
     found = set()
     for path in [*(ROOT / "pysidctx").rglob("*.py*"), *(ROOT / "tests").rglob("*.py"), ROOT / "setup.py",
                  *ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "Makefile", *(ROOT / ".ci").iterdir()]:

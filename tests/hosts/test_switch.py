@@ -133,8 +133,8 @@ def versions(servers, name):
             ctx.minimum_version = ssl.TLSVersion.TLSv1_3
 
     if name == "maximum_version":
-        spoken = [ends.server.version() for ends in servers.both_ways(limit, client_ctx)]
-        assert spoken == ["TLSv1.2", "TLSv1.3"]
+        versions = [ends.server.version() for ends in servers.both_ways(limit, client_ctx)]
+        assert versions == ["TLSv1.2", "TLSv1.3"]
     else:
         client_ctx.maximum_version = ssl.TLSVersion.TLSv1_2
         limit(servers.listener)

@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     output = Output(arguments)
     begun = time.monotonic()
     report: Optional[Report] = None
-    with output.told_of_failures():
+    with output.reporting_failures():
         output.prepare()
         target, options, made = asked(arguments)
         with progress(output.console, arguments.json) as tell:

@@ -54,7 +54,7 @@ class Output:
             raise Unreachable("; ".join(failures))
 
     @contextmanager
-    def told_of_failures(self) -> Iterator[None]:
+    def reporting_failures(self) -> Iterator[None]:
         """Report the end of an audit in every format, whatever ends it, a signal included."""
         try:
             with ending_by_signals():

@@ -47,7 +47,7 @@ def resumption(report: Report) -> Iterator[str]:
             resumed = [each.resumed or 0 for each in found if each.tried == tried]
             on_names = frozenset(each.name for each in found if each.tried == tried)
             groups.setdefault(Counts(min(resumed), max(resumed), tried, on_names), []).append(way)
-    said = [f"{counts} ({spoken(ways)}){on(counts.names, names)}" for counts, ways in groups.items()]
+    said = [f"{counts} ({name_ways(ways)}){on(counts.names, names)}" for counts, ways in groups.items()]
     if said:
         yield f"resumes {', '.join(said)}"
     for each in not_tried(report.findings):
@@ -80,10 +80,10 @@ def not_tried(findings: list[Finding]) -> Iterator[str]:
         if finding.check == "resumption" and not finding.tried and finding.grade in (NOTE, FAULT) and finding.where:
             found.setdefault(finding.seen, []).append(finding.where)
     for seen, ways in found.items():
-        yield f"{seen} ({spoken(ways)})"
+        yield f"{seen} ({name_ways(ways)})"
 
 
-def spoken(ways: list[Way]) -> str:
+def name_ways(ways: list[Way]) -> str:
     """Name ways of resumption, as in "TLS 1.2 tickets and session ids, TLS 1.3"."""
     kinds: dict[str, list[str]] = {}
     for way in ways:
