@@ -1,6 +1,7 @@
 """Certificates, contexts, a source tree and an environment for the tests."""
 
 import _ssl
+import gc
 import os
 import random
 import shutil
@@ -32,6 +33,12 @@ SLOW = ("test_sanitizer.py", "test_packaging.py", "test_rolling_restarts.py", "t
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: SLOW.index(item.path.name) if item.path.name in SLOW else -1)
+
+
+def pytest_collection_finish():
+    """What has been collected stays: no garbage collection needs to look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
