@@ -68,9 +68,9 @@ def differing(said: str) -> SystemExit:
         errors = re.findall(r"error: (.*)", said) or ["it says nothing"]
         what = f"do not compile: {errors[0]}"
     named = f" in {NAMED}" if NAMED else ""
+    remove = ", after you remove PYSIDCTX_OPENSSL_DIR" if NAMED else ""
     return SystemExit(f"pysidctx cannot be built with these headers of OpenSSL{named}: they {what}. Please report it. "
-                      "Without OpenSSL's headers, PYSIDCTX_BINDING=late builds pysidctx"
-                      f"{' (and remove PYSIDCTX_OPENSSL_DIR)' if NAMED else ''}; OpenSSL is then found at import.")
+                      f"PYSIDCTX_BINDING=late builds pysidctx without them{remove}; OpenSSL is then found at import.")
 
 
 def openssl_folders() -> tuple[list[str], list[str], list[str]]:
@@ -148,12 +148,10 @@ class BuildExtensions(build_ext):
             ran = subprocess.run([*self.compiler.compiler_so, *(f"-I{name}" for name in self.compiler.include_dirs),
                                   "-c", str(path), "-o", f"{path}.o"],
                                  stderr=subprocess.PIPE, text=True, env=dict(os.environ, LC_ALL="C"))
-        needed = re.search(r'"pysidctx needs (OpenSSL .*)"', ran.stderr)
-        if needed:
-            raise missing(needed[1], *OPENSSL[1:])
         if ran.returncode:
             print(ran.stderr, file=sys.stderr)
-            raise differing(ran.stderr)
+            needed = re.search(r'"pysidctx needs (OpenSSL .*)"', ran.stderr)
+            raise missing(needed[1], *OPENSSL[1:]) if needed else differing(ran.stderr)
 
     def require(self, source: str, what: tuple[str, str, str, str], link: bool = False) -> None:
         if not self.builds(source, link=link):
