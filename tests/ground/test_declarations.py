@@ -139,6 +139,8 @@ def test_the_macros_call_what_openssl_s_own_call(tmp_path):
     ('"SSL SESSION PARAMETERS"', '"SSL SESSION"'),
 ])
 def test_a_wrong_macro_is_noticed(headers, tmp_path, right, wrong):
+    if "data_size" in right and version_of_headers() < (3, 0):
+        pytest.skip("OpenSSL has OSSL_PARAM from 3.0 on")
     path = headers / "openssl_api.h"
     text = path.read_text()
     assert text.count(right) == 1
