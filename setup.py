@@ -5,6 +5,7 @@ functions when it is imported.
 """
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -28,7 +29,6 @@ COMPILER = "a C compiler", "gcc", "gcc", "build-base"
 PYTHON = "Python's header Python.h", "python3-dev", "python3-devel", "python3-dev"
 OPENSSL = "OpenSSL's header openssl/ssl.h", "libssl-dev", "openssl-devel", "openssl-dev"
 LIBSSL = "OpenSSL's library libssl", "libssl-dev", "openssl-devel", "openssl-dev"
-NEWER = "OpenSSL 1.1.1 or later, itself", "libssl-dev", "openssl-devel", "openssl-dev"
 
 BINDING = os.environ.get("PYSIDCTX_BINDING", "linked")
 if BINDING not in ("linked", "late"):
@@ -53,6 +53,24 @@ def missing(what: str, debian: str, fedora: str, alpine: str) -> SystemExit:
                      else ", name the folder of an OpenSSL in PYSIDCTX_OPENSSL_DIR, or build without OpenSSL, which is "
                           "then found at import, with PYSIDCTX_BINDING=late")
     return SystemExit(sentence + ".")
+
+
+def differing(said: str) -> SystemExit:
+    """By what the compiler says of openssl_check.h."""
+    names = re.findall(r"error: .*OpenSSL declares otherwise: (\w+)"
+                       r"|error: '(\w+)' undeclared"
+                       r"|error: .*undeclared identifier '(\w+)'", said)
+    differ = list(dict.fromkeys("".join(found) for found in names))
+    if differ:
+        rest = f" and {len(differ) - 5} more" if len(differ) > 5 else ""
+        what = f"declare {', '.join(differ[:5])}{rest} in another way than pysidctx knows, or not at all"
+    else:
+        errors = re.findall(r"error: (.*)", said) or ["it says nothing"]
+        what = f"do not compile: {errors[0]}"
+    named = f" in {NAMED}" if NAMED else ""
+    remove = ", after you remove PYSIDCTX_OPENSSL_DIR" if NAMED else ""
+    return SystemExit(f"pysidctx cannot be built with these headers of OpenSSL{named}: they {what}. Please report it. "
+                      f"PYSIDCTX_BINDING=late builds pysidctx without them{remove}; OpenSSL is then found at import.")
 
 
 def openssl_folders() -> tuple[list[str], list[str], list[str]]:
@@ -117,10 +135,23 @@ class BuildExtensions(build_ext):
         self.compiler.include_dirs = include + self.compiler.include_dirs
         self.compiler.library_dirs = libraries + self.compiler.library_dirs
         self.require("#include <openssl/ssl.h>\nint main(void) { return 0; }", OPENSSL)
-        self.require("#include <openssl_check.h>\nint main(void) { return 0; }", NEWER)
+        self.require_declarations()
         self.require("#include <openssl/ssl.h>\nint main(void) { return SSL_new(0) != 0; }",
                      LIBSSL, link=True)
         return runtime
+
+    def require_declarations(self) -> None:
+        """That OpenSSL's headers declare what pysidctx calls as include/openssl_api.h does."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "probe.c")
+            path.write_text("#include <openssl_check.h>\n")
+            ran = subprocess.run([*self.compiler.compiler_so, *(f"-I{name}" for name in self.compiler.include_dirs),
+                                  "-c", str(path), "-o", f"{path}.o"],
+                                 stderr=subprocess.PIPE, text=True, env=dict(os.environ, LC_ALL="C"))
+        if ran.returncode:
+            print(ran.stderr, file=sys.stderr)
+            needed = re.search(r'"pysidctx needs (OpenSSL .*)"', ran.stderr)
+            raise missing(needed[1], *OPENSSL[1:]) if needed else differing(ran.stderr)
 
     def require(self, source: str, what: tuple[str, str, str, str], link: bool = False) -> None:
         if not self.builds(source, link=link):

@@ -94,24 +94,9 @@ typedef int SSL_TICKET_RETURN;
 
 /* The third argument of `dup` is a `void *` in 1.1.1: a pointer, like this one. */
 typedef void **pysidctx_CRYPTO_EX_dup_from;
-typedef void CRYPTO_EX_new(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl, void *argp);
-typedef void CRYPTO_EX_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl, void *argp);
-typedef int CRYPTO_EX_dup(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from, void **from_d, int idx, long argl,
-                          void *argp);
-typedef int i2d_of_void(const void *, unsigned char **);
-typedef void (*OPENSSL_sk_freefunc)(void *);
-typedef void *(*OPENSSL_sk_copyfunc)(const void *);
-typedef int (*SSL_verify_cb)(int preverify_ok, X509_STORE_CTX *x509_ctx);
-typedef int (*SSL_client_hello_cb_fn)(SSL *s, int *al, void *arg);
-typedef void (*SSL_CTX_keylog_cb_func)(const SSL *ssl, const char *line);
-typedef int (*SSL_CTX_generate_session_ticket_fn)(SSL *s, void *arg);
-typedef SSL_TICKET_RETURN (*SSL_CTX_decrypt_session_ticket_fn)(SSL *s, SSL_SESSION *ss, const unsigned char *keyname,
-                                                               size_t keyname_length, SSL_TICKET_STATUS status,
-                                                               void *arg);
-typedef unsigned int (*SSL_psk_server_cb_func)(SSL *ssl, const char *identity, unsigned char *psk,
-                                               unsigned int max_psk_len);
-typedef int (*SSL_psk_find_session_cb_func)(SSL *ssl, const unsigned char *identity, size_t identity_len,
-                                            SSL_SESSION **sess);
+#define FUNCTION_TYPE(result, name, arguments) typedef result name arguments;
+#define CALLBACK(result, name, arguments) typedef result (*name) arguments;
+#include "openssl_callbacks.h"
 
 enum {
 #define CONSTANT(name, value) name = value,

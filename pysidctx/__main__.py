@@ -43,7 +43,7 @@ COMMANDS = {
     "info": Command(
         "info", "info", "print versions and libraries, for a bug report",
         "Print the versions of Python, OpenSSL and related packages, and the libssl files in use. The output contains "
-        "no secrets.", "0."),
+        "no secrets.", "0; 1: Python's ssl and the libssl that pysidctx calls say that they are different versions."),
     "secret": Command(
         "secret", "secret", "write a new secret for ticket keys to a file that only you can read",
         "Write a new secret of 32 random bytes to a file, for TicketKeys.from_secret_file() and the environment "

@@ -104,6 +104,11 @@ def library_file():
     return path_of(&holder)
 
 
+def library_version():
+    """What the OpenSSL that was found says it is."""
+    return found.OpenSSL_version(OPENSSL_VERSION).decode("utf-8", "backslashreplace")
+
+
 def built_with():
     """The OpenSSL whose headers pysidctx was compiled with; None for a build that serves all versions."""
     return None if BUILT_WITH is NULL else BUILT_WITH.decode()

@@ -66,27 +66,6 @@ static inline int elf_object_of(const void *address, elf_object *object)
     return 1;
 }
 
-/* Whether a build-id is among notes. */
-static int elf_has_build_id(const unsigned char *notes, size_t size)
-{
-    ElfW(Nhdr) note;
-
-    while (size >= sizeof(note)) {
-        size_t name, description;
-
-        memcpy(&note, notes, sizeof(note));
-        name = ((size_t)note.n_namesz + 3) & ~(size_t)3;
-        description = ((size_t)note.n_descsz + 3) & ~(size_t)3;
-        if (name > size - sizeof(note) || description > size - sizeof(note) - name)
-            return 0;
-        if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && !memcmp(notes + sizeof(note), "GNU", 4))
-            return 1;
-        notes += sizeof(note) + name + description;
-        size -= sizeof(note) + name + description;
-    }
-    return 0;
-}
-
 /* `size` bytes of a file, the caller's to free; NULL with too few of them, or without memory. */
 static void *elf_read(int file, off_t offset, size_t size)
 {
@@ -109,35 +88,44 @@ static void *elf_read(int file, off_t offset, size_t size)
     return data;
 }
 
-/* Whether the notes of a loaded file, among them its build-id, are those in the file. */
-static int elf_same_notes(const elf_object *object, int file)
+/* A part of a file, and where it is loaded. */
+typedef struct {
+    ElfW(Addr) address;
+    ElfW(Off) offset;
+    size_t size;
+} elf_part;
+
+/* Whether a part lies in memory: tools that remove sections leave headers of what is not where they say. */
+static int elf_loads(const elf_object *object, const elf_part *part)
 {
     size_t i;
 
     for (i = 0; i < object->header_count; i++) {
         const ElfW(Phdr) *header = &object->headers[i];
-        const unsigned char *loaded = (const unsigned char *)(object->base + header->p_vaddr);
-        unsigned char *stored;
-        int same;
 
-        if (header->p_type != PT_NOTE || !elf_contains(object, (ElfW(Addr))loaded, PF_R)
-            || !elf_contains(object, (ElfW(Addr))loaded + header->p_filesz - 1, PF_R))
-            continue;
-        if (!elf_has_build_id(loaded, header->p_filesz))
-            continue;
-        stored = elf_read(file, (off_t)header->p_offset, header->p_filesz);
-        same = stored != NULL && !memcmp(stored, loaded, header->p_filesz);
-        free(stored);
-        if (!same)
-            return 0;
+        if (header->p_type == PT_LOAD && (header->p_flags & PF_R) && part->size && part->size <= header->p_filesz
+            && part->address - header->p_vaddr <= header->p_filesz - part->size
+            && part->address - header->p_vaddr == part->offset - header->p_offset)
+            return 1;
     }
-    return 1;
+    return 0;
 }
 
-/* Whether a file is the one that was loaded: the same program headers, and the same build-id. */
+/* Whether a part of a loaded file stands so in a file, too. */
+static int elf_same(const elf_object *object, int file, const elf_part *part)
+{
+    void *stored = elf_read(file, (off_t)part->offset, part->size);
+    int same = stored != NULL && !memcmp(stored, (const void *)(object->base + part->address), part->size);
+
+    free(stored);
+    return same;
+}
+
+/* Whether a file is the one that was loaded: the same program headers and the same notes, among which its build-id is.
+ * Many files have none; elf_same_exports() tells these apart, too. */
 static int elf_is_loaded_from(const elf_object *object, int file, const ElfW(Ehdr) *start)
 {
-    size_t size = object->header_count * sizeof(ElfW(Phdr));
+    size_t i, size = object->header_count * sizeof(ElfW(Phdr));
     void *headers;
     int same;
 
@@ -146,7 +134,28 @@ static int elf_is_loaded_from(const elf_object *object, int file, const ElfW(Ehd
     headers = elf_read(file, (off_t)start->e_phoff, size);
     same = headers != NULL && !memcmp(headers, object->headers, size);
     free(headers);
-    return same && elf_same_notes(object, file);
+    for (i = 0; same && i < object->header_count; i++) {
+        const ElfW(Phdr) *header = &object->headers[i];
+        elf_part notes = {header->p_vaddr, header->p_offset, header->p_filesz};
+
+        if (header->p_type == PT_NOTE && elf_loads(object, &notes))
+            same = elf_same(object, file, &notes);
+    }
+    return same;
+}
+
+/* Whether a file exports the same functions at the same addresses as the one that was loaded. */
+static int elf_same_exports(const elf_object *object, int file, const ElfW(Shdr) *sections, size_t section_count)
+{
+    size_t i;
+
+    for (i = 0; i < section_count; i++) {
+        elf_part symbols = {sections[i].sh_addr, sections[i].sh_offset, sections[i].sh_size};
+
+        if (sections[i].sh_type == SHT_DYNSYM)
+            return elf_loads(object, &symbols) && elf_same(object, file, &symbols);
+    }
+    return 0;
 }
 
 typedef struct {
@@ -204,6 +213,8 @@ static const char *elf_search_file(const elf_object *object, int file, elf_symbo
             break;
     if (failed == NULL && (sections == NULL || i == start->e_shnum))
         failed = "its symbol table was removed";
+    if (failed == NULL && !elf_same_exports(object, file, sections, start->e_shnum))
+        failed = "the file is not the one that was loaded";
     if (failed == NULL) {
         const ElfW(Shdr) *names = &sections[sections[i].sh_link];
         ElfW(Sym) *symbols = elf_read(file, (off_t)sections[i].sh_offset, sections[i].sh_size);

@@ -34,7 +34,16 @@ def run(arguments: argparse.Namespace) -> int:
     found = gathered()
     if arguments.json:
         print(json.dumps(found, indent=1))
+    else:
+        print_as_text(found)
+    if found["libssl says that it is"] == found["OpenSSL"]:
         return 0
+    print(f"pysidctx info: Python's ssl says that it uses {found['OpenSSL']}, but the libssl that pysidctx calls says "
+          f"that it is {found['libssl says that it is']}: please report this, with all of the output", file=sys.stderr)
+    return 1
+
+
+def print_as_text(found: dict[str, object]) -> None:
     for heading, value in found.items():
         if isinstance(value, dict):
             print(f"{heading}:")
@@ -42,7 +51,6 @@ def run(arguments: argparse.Namespace) -> int:
                 print(f"  {name}: {in_words(each, 'not installed')}")
         else:
             print(f"{heading}: {in_words(value, 'not installed')}")
-    return 0
 
 
 def gathered() -> dict[str, object]:
@@ -55,6 +63,7 @@ def gathered() -> dict[str, object]:
         "OpenSSL": ssl.OPENSSL_VERSION,
         "OpenSSL when pysidctx was built": binding.built_with() or "none: it serves every version",
         "libssl is in": binding.library_file(),
+        "libssl says that it is": binding.library_version(),
         "libssl was found by": WAYS[binding.binding()],
         # binding.pyx proves the one, and handles.pyx the other, or pysidctx cannot be imported.
         "one libssl": "proved: libcrypto saw ssl make a context, with a method of this libssl",

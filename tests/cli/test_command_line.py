@@ -102,6 +102,7 @@ def test_info():
     ran = run("info")
     assert (ran.returncode, ran.stderr) == (0, "")
     for line in (f"pysidctx: {pysidctx.__version__}", f"OpenSSL: {ssl.OPENSSL_VERSION}",
+                 f"libssl says that it is: {ssl.OPENSSL_VERSION}",
                  f"Python: CPython {sys.version.split()[0]}",
                  "one libssl: proved: libcrypto saw ssl make a context, with a method of this libssl",
                  "layout of ssl's objects: proved: the pointers lie where libssl's own objects are",
@@ -120,6 +121,16 @@ def test_info():
         assert found["OpenSSL when pysidctx was built"] == binding.built_with()
         assert binding.built_with().startswith("OpenSSL ")
     assert re.match(r"\d", found["other packages"]["rich"])
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_info_tells_when_ssl_names_another_version(options, monkeypatch, capsys):
+    monkeypatch.setattr(ssl, "OPENSSL_VERSION", "OpenSSL 3.9.9")
+    assert main(["info", *options]) == 1
+    told = capsys.readouterr()
+    assert "OpenSSL 3.9.9" in told.out and binding.library_version() in told.out
+    (said,) = told.err.splitlines()
+    assert "says that it uses OpenSSL 3.9.9, but" in said and f"that it is {binding.library_version()}:" in said
 
 
 def test_functions_that_pysidctx_does_not_call_are_not_asked_for():

@@ -6,12 +6,13 @@ import shutil
 import ssl
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import libssl
 import pytest
 from builds import PACKAGE, SUFFIX, copy_modules, keep_modules
-from machine import SUPPORT, UNOPTIMIZED, lack, program
+from machine import ROOT, SUPPORT, UNOPTIMIZED, lack, program
 
 from pysidctx.binding import binding
 
@@ -190,6 +191,61 @@ def test_a_libssl_that_is_preloaded_is_found_where_ssl_calls_it(package, foreign
     else:
         assert found == way
     python(folder, WORK, *pem_files, LD_PRELOAD=libraries)
+
+
+# Packages from PyPI that bring a libssl of their own, in a folder beside theirs, and what loads it.
+OTHERS = {
+    "pymssql": "import pymssql",
+    "psycopg_binary": """
+import ctypes, glob
+ctypes.CDLL(glob.glob(f"{folder}/psycopg_binary/pq.*.so")[0])  # before psycopg imports ssl
+import psycopg
+assert psycopg.pq.__impl__ == "binary"
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def others():
+    """A folder with these packages, fetched once."""
+    folder = ROOT / "build" / "other-packages" / SUFFIX.split(".")[1]
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as parent:
+            ran = subprocess.run(
+                [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+                 "--only-binary=:all:", "--target", f"{parent}/fetched", "pymssql", "psycopg[binary]"],
+                capture_output=True, text=True)
+            if ran.returncode:
+                lack(f"PyPI gives no wheels of pymssql and psycopg[binary]: {ran.stderr.strip().splitlines()[-1]}")
+            Path(parent, "fetched").rename(folder)
+    return folder
+
+
+# Beside what is told, what is loaded: a line for each libssl.
+TELL_LOADED = """
+from pysidctx.cli import info
+print(info.gathered()["libssl is in"])
+with open("/proc/self/maps") as maps:
+    for path in {line.split()[-1] for line in maps if "libssl" in line}:
+        print(path)
+"""
+
+
+@pytest.mark.one_python
+@pytest.mark.parametrize("names", [["pymssql"], ["psycopg_binary"], ["pymssql", "psycopg_binary"]], ids="-".join)
+@pytest.mark.parametrize("first", ["", "import ssl", "import pysidctx"])
+def test_a_package_that_brings_its_own_libssl_changes_nothing(package, others, tmp_path, pem_files, names, first):
+    folder, way, _ = package
+    before = f"{first}\nimport sys\nfolder = {str(others)!r}\nsys.path.append(folder)\n"
+    before += "\n".join(OTHERS[name] for name in names) + "\n"
+    found, library = find(folder, before, tmp_path / "log")
+    assert found == way
+    if libssl.shared():
+        assert os.path.samefile(library, libssl.file_of("libssl"))
+    told, *loaded = python(folder, before + WORK + TELL_LOADED, *pem_files)
+    assert told == library
+    assert {f"{name}.libs" for name in names} <= {Path(path).parent.name for path in loaded}
 
 
 # What is refused

@@ -11,7 +11,7 @@ import zipfile
 import pytest
 from builds import copy_modules, keep_modules
 from consumers import build
-from machine import ROOT, UNOPTIMIZED, program
+from machine import ROOT, UNOPTIMIZED, compiler_without_openssl, program
 from readme import INSTALLING
 
 pytestmark = pytest.mark.timeout(900)  # whole builds
@@ -26,18 +26,19 @@ def run(*command, **options):
     return subprocess.run(command, capture_output=True, text=True, **options)
 
 
-def built(kind, folder, tree):
-    """The one file that `python -m build` makes."""
-    ran = run(sys.executable, "-m", "build", "--no-isolation", f"--{kind}", "--outdir", folder, tree, env=UNOPTIMIZED)
+def built(kind, folder, tree, **environment):
+    """The one file that `python -m build` makes, and what it says."""
+    ran = run(sys.executable, "-m", "build", "--no-isolation", f"--{kind}", "--outdir", folder, tree,
+              env={**UNOPTIMIZED, **environment})
     assert ran.returncode == 0, ran.stdout + ran.stderr
     (path,) = folder.iterdir()
-    return path
+    return path, ran.stdout + ran.stderr
 
 
 @pytest.fixture(scope="module")
 def sdist(copy_source, tmp_path_factory):
     """Of the tracked files."""
-    return built("sdist", tmp_path_factory.mktemp("sdist"), copy_source(tmp_path_factory.mktemp("tree")))
+    return built("sdist", tmp_path_factory.mktemp("sdist"), copy_source(tmp_path_factory.mktemp("tree")))[0]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def unpack(sdist, folder):
 @pytest.fixture(scope="module")
 def wheel(unpacked, tmp_path_factory):
     """Built from the sdist."""
-    return built("wheel", tmp_path_factory.mktemp("wheel"), unpacked)
+    return built("wheel", tmp_path_factory.mktemp("wheel"), unpacked)[0]
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +129,22 @@ def test_the_wheel_shares_libssl_and_brings_none(wheel, tmp_path):
         assert kinds & {"libssl", "libcrypto"} == linked, module
         # The loader, because it finds the variables that each thread has of its own.
         assert kinds - linked <= {"libc", "libpthread", "libpython", "ld-linux"}, needed
+
+
+def test_the_sdist_makes_a_late_bound_wheel_where_openssl_s_headers_are_missing(sdist, tmp_path):
+    """Of one module: the others know nothing of how the functions are found."""
+    tree = unpack(sdist, tmp_path / "tree")
+    keep_modules(tree, "binding")
+    late, said = built("wheel", tmp_path / "wheel", tree, PYSIDCTX_BINDING="late", PKG_CONFIG="false",
+                       CC=compiler_without_openssl(tmp_path / "without"))
+    assert "built without OpenSSL (PYSIDCTX_BINDING=late): it finds the interpreter's when it is imported" in said
+    with zipfile.ZipFile(late) as archive:
+        archive.extractall(tmp_path / "extracted")
+    copy_modules(tmp_path / "extracted" / "pysidctx", "binding")
+    ran = run(sys.executable, "-m", "pysidctx", "info", env={**os.environ, "PYTHONPATH": str(tmp_path / "extracted")},
+              cwd=tmp_path)
+    assert f"pysidctx is in: {tmp_path / 'extracted' / 'pysidctx'}" in ran.stdout.splitlines()
+    assert "OpenSSL when pysidctx was built: none: it serves every version" in ran.stdout.splitlines()
 
 
 def test_one_module_alone_names_functions_of_openssl(wheel, tmp_path):

@@ -4,6 +4,7 @@ import os
 import re
 import runpy
 import shutil
+import ssl
 import subprocess
 import sys
 import sysconfig
@@ -13,7 +14,7 @@ import Cython.Build
 import pytest
 import setuptools
 from builds import keep_modules
-from machine import COMPILER, ROOT, UNOPTIMIZED
+from machine import ROOT, UNOPTIMIZED, compiler_without_openssl
 
 pytestmark = pytest.mark.timeout(900)  # whole builds
 
@@ -164,6 +165,31 @@ def test_what_is_missing_is_named_in_one_sentence(compiler, copy_source, tmp_pat
 
 FOLDER = "library libssl: install it"
 ITSELF = "without OpenSSL 1.1.1 or later, itself: install it"
+OPTIONS = "without OpenSSL 3.0 or later, where a long has 32 bits: install it"
+VERSION_1_1_1 = "#undef OPENSSL_VERSION_NUMBER\n#define OPENSSL_VERSION_NUMBER 0x1010117fL\n"
+SHORT_LONG = "#undef __SIZEOF_LONG__\n#define __SIZEOF_LONG__ 4\n"
+
+
+@pytest.fixture
+def built_with(copy_source, tmp_path):
+    """What setup.py says in the end of the system's headers when one was changed, with no library to link with."""
+
+    def built_with(header, pattern="$", replacement="", *, also=""):
+        tree = copy_source(tmp_path / "tree")
+        named = openssl(tmp_path / "named", "lib/libssl.so")
+        preprocessed = output("cc", "-E", "-", input="#include <openssl/ssl.h>\n")
+        (folder,) = set(re.findall(r'"(.*)/openssl/ssl\.h"', preprocessed))
+        for name in ("ssl", header):
+            shutil.copy(Path(folder, "openssl", f"{name}.h"), named / "include/openssl")
+        path = named / f"include/openssl/{header}.h"
+        changed, count = re.subn(pattern, replacement, path.read_text(), flags=re.MULTILINE)
+        assert count
+        path.write_text(f"{changed}\n{also}\n")
+        ran = setup("build_ext", cwd=tree, env=dict(os.environ, PYSIDCTX_OPENSSL_DIR=str(named)))
+        assert ran.returncode == 1 and "Traceback" not in ran.stderr
+        return ran.stderr.splitlines()[-1], named
+
+    return built_with
 
 
 @pytest.mark.parametrize("macros, sentence", [
@@ -172,33 +198,41 @@ ITSELF = "without OpenSSL 1.1.1 or later, itself: install it"
     ("#define LIBRESSL_VERSION_NUMBER 0x4000000fL", ITSELF),
     ("#define OPENSSL_IS_AWSLC", ITSELF),
     ("#define OPENSSL_IS_BORINGSSL", ITSELF),
-], ids=["OpenSSL", "too old", "LibreSSL", "AWS-LC", "BoringSSL"])
-def test_headers_of_another_library_are_refused(copy_source, tmp_path, macros, sentence):
-    """The system's, with macros that such a library has, and no library to link with."""
-    tree = copy_source(tmp_path / "tree")
-    named = openssl(tmp_path / "named", "lib/libssl.so")
-    for name in ("ssl.h", "opensslv.h"):
-        (named / "include/openssl" / name).write_text(f"#include_next <openssl/{name}>\n")
-    with (named / "include/openssl/opensslv.h").open("a") as header:
-        header.write(f"{macros}\n")
-    ran = setup("build_ext", cwd=tree, env=dict(os.environ, PYSIDCTX_OPENSSL_DIR=str(named)))
-    assert ran.returncode == 1
-    assert sentence in ran.stderr.splitlines()[-1]
-    assert f"names {named}." in ran.stderr.splitlines()[-1]
+    (SHORT_LONG, FOLDER if ssl.OPENSSL_VERSION_INFO >= (3,) else OPTIONS),
+    (SHORT_LONG + VERSION_1_1_1, OPTIONS),
+], ids=["OpenSSL", "too old", "LibreSSL", "AWS-LC", "BoringSSL", "32 bits", "1.1.1 with 32 bits"])
+def test_headers_of_another_library_are_refused(built_with, macros, sentence):
+    said, named = built_with("opensslv", also=macros)
+    assert sentence in said and f"names {named}." in said
+
+
+@pytest.mark.parametrize("header, pattern, replacement, what", [
+    ("ssl", r"(define +SSL_VERIFY_PEER +)\w+", r"\g<1>0x80", "declare SSL_VERIFY_PEER in another way"),
+    ("ssl", "SSL_VERIFY_PEER", "SSL_VERIFY_IT", "declare SSL_VERIFY_PEER in another way"),
+    ("ssl", r"\bSSL_version\(", "SSL_the_version(", "declare SSL_version in another way"),
+    ("ssl", r"\bint (SSL_version|SSL_is_server)\(", r"long \1(", "declare SSL_is_server, SSL_version in another way"),
+    ("ssl", r"\bint SSL_(session_reused|in_before|is_init_finished|is_server|version|get_verify_mode)\(",
+     r"long SSL_\1(",
+     "declare SSL_session_reused, SSL_in_before, SSL_is_init_finished, SSL_is_server, SSL_version and 1 more in"),
+    ("pem", '"SSL SESSION PARAMETERS"', '"SSL SESSION"', "declare PEM_STRING_SSL_SESSION in another way"),
+    ("kdf", r"\A", "#error incomplete\n", "do not compile: #error incomplete"),
+], ids=["value", "gone", "function gone", "prototypes", "many", "text", "broken"])
+def test_headers_that_declare_something_else_are_told_from_those_of_another_version(built_with, header, pattern,
+                                                                                    replacement, what):
+    said, named = built_with(header, pattern, replacement)
+    assert said.startswith(f"pysidctx cannot be built with these headers of OpenSSL in {named}: they {what}")
+    assert "Please report it." in said and "PYSIDCTX_BINDING=late" in said and "remove PYSIDCTX_OPENSSL_DIR" in said
 
 
 @pytest.fixture(scope="module")
 def late(copy_source, tmp_path_factory):
-    """A late build of all modules, with a compiler that fails for each header of OpenSSL: its tree, and how it ran."""
+    """A late build of all modules, with a compiler that finds no header of OpenSSL: its tree, and how it ran."""
     folder = tmp_path_factory.mktemp("late")
     tree = copy_source(folder / "tree")
-    (folder / "openssl").mkdir()
-    names = re.findall(r"<openssl/(.*)>", (ROOT / "include/openssl_check.h").read_text())
-    assert "ssl.h" in names
-    for name in names:
-        (folder / "openssl" / name).write_text("#error\n")
-    return tree, setup("build_ext", "--inplace", cwd=tree, env=dict(
-        UNOPTIMIZED, CC=f"{COMPILER} -I{folder}", PKG_CONFIG="false", PYSIDCTX_BINDING="late"))
+    without = dict(UNOPTIMIZED, CC=compiler_without_openssl(folder / "without"), PKG_CONFIG="false")
+    ran = setup("build_ext", cwd=tree, env=without)
+    assert ran.returncode == 1 and "without OpenSSL's header openssl/ssl.h" in ran.stderr.splitlines()[-1]
+    return tree, setup("build_ext", "--inplace", cwd=tree, env=dict(without, PYSIDCTX_BINDING="late"))
 
 
 def test_a_late_build_needs_no_openssl(late):

@@ -10,6 +10,8 @@ import pytest
 from machine import ROOT, lack, module, program
 
 WHEEL = "pysidctx-0.1.0-cp313-cp313-manylinux_2_17_x86_64.whl"
+MUSL_WHEEL = "pysidctx-0.1.0-cp313-cp313-musllinux_1_2_x86_64.whl"
+SUFFIX = ".cpython-313-x86_64-linux-gnu.so"
 HARMLESS = "extern void *PyLong_FromLong(long); void *f(void) { return PyLong_FromLong(1); }"
 MODULES = [str(path.relative_to(ROOT).with_suffix("")) for path in sorted((ROOT / "pysidctx").rglob("*.pyx"))]
 FILES = [str(path.relative_to(ROOT)) for kind in ("*.py", "*.pyi", "*.pxd", "*.h", "py.typed")
@@ -40,23 +42,23 @@ def library(tmp_path):
 def refused(tmp_path, library):
     """Checks a wheel in which one module was compiled from a source of its own, or which lacks a file; what is said."""
 
-    def refused(source=HARMLESS, *flags, without=None, name=WHEEL, padding=0):
-        harmless = library("harmless.so", HARMLESS)
+    def refused(source=HARMLESS, *flags, without=None, name=WHEEL, padding=0, suffix=SUFFIX):
+        harmless = library("harmless.so", HARMLESS, *(["-nostdlib"] if name == MUSL_WHEEL else []))
         # By this function auditwheel knows an extension module.
         odd = library("odd.so", f"{source}\nvoid *PyInit_{Path(MODULES[0]).name}(void) {{ return 0; }}", *flags)
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
             for path in set(FILES) - {without}:
                 archive.writestr(path, "")
             for path in set(MODULES) - {without}:
-                archive.write(odd if path == MODULES[0] else harmless, f"{path}.cpython-313-x86_64-linux-gnu.so")
+                archive.write(odd if path == MODULES[0] else harmless, f"{path}{suffix}")
             archive.writestr("pysidctx-0.1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: cp313-cp313-linux_x86_64\n")
             archive.writestr("padding", "x" * padding)
             record = "".join(f"{packed},,\n" for packed in archive.namelist())
             archive.writestr("pysidctx-0.1.0.dist-info/RECORD", record)
         ran = wheels("--check", tmp_path / name)
         if not ran.returncode:
+            assert ran.stdout.startswith(f"{name}: ") and ("untried" in ran.stdout) == (name == MUSL_WHEEL)
             return None
-        (said,) = ran.stderr.splitlines()
         (said,) = ran.stderr.splitlines()
         assert ran.returncode == 1 and said.startswith(f"{name}: ")
         return said
@@ -106,7 +108,8 @@ def test_a_wheel_that_is_too_large(refused):
 
 
 def test_a_wheel_whose_name_promises_less(refused):
-    assert "its name does not say manylinux_2_17" in refused(name=WHEEL.replace("manylinux_2_17", "linux"))
+    said = refused(name=WHEEL.replace("manylinux_2_17", "linux"))
+    assert "its name says neither manylinux_2_17 nor musllinux_1_2" in said
 
 
 def test_a_symbol_of_a_newer_glibc(refused):
@@ -116,6 +119,47 @@ def test_a_symbol_of_a_newer_glibc(refused):
         lack(f"glibc is {version}: from 2.34 on, dlopen is a new symbol of libc")
     said = refused("#include <dlfcn.h>\nvoid *f(void) { return dlopen(0, 2); }")
     assert "auditwheel does not find it fit for manylinux_2_17" in said
+
+
+@pytest.fixture
+def refused_on_musl(refused, library):
+    """The same for a wheel on musl, whose functions have no versions."""
+    on_x86_64()
+
+    def refused_on_musl(source, *flags):
+        names = "malloc", "qsort_r", "SSL_new"
+        libc = library("libc.musl.so", "".join(f"void *{name}(void) {{ return 0; }}\n" for name in names), "-nostdlib",
+                       "-fno-builtin", "-Wl,-soname,libc.musl-x86_64.so.1")
+        return refused(source, "-nostdlib", "-fno-builtin", *flags, libc, name=MUSL_WHEEL, suffix=".so")
+
+    return refused_on_musl
+
+
+def test_a_sound_wheel_for_musl_is_accepted_and_named_untried(refused_on_musl):
+    assert refused_on_musl("extern void *malloc(unsigned long); void *f(void) { return malloc(1); }") is None
+
+
+@pytest.mark.parametrize("name", ["SSL_new", "qsort_r"])
+def test_an_undefined_symbol_of_another_library_or_a_newer_musl(name, refused_on_musl):
+    said = refused_on_musl(f"extern int {name}(void); int f(void) {{ return {name}(); }}")
+    assert f"needs the symbol {name}, which is neither Python's nor libc's, as far as IN_MUSL lists them" in said
+
+
+def test_a_wheel_for_musl_that_needs_glibc(refused_on_musl, library):
+    glibc = library("libc.so.6", "int f(void) { return 1; }", "-nostdlib", "-Wl,-soname,libc.so.6")
+    assert "needs the library libc.so.6, which is not libc's on musllinux_1_2" in refused_on_musl(
+        HARMLESS, "-Wl,--no-as-needed", glibc)
+
+
+def test_a_wheel_for_glibc_that_needs_musl(refused, library):
+    musl = library("libc.musl.so", "int f(void) { return 1; }", "-nostdlib", "-Wl,-soname,libc.musl-x86_64.so.1")
+    assert "needs the library libc.musl-x86_64.so.1, which is not libc's on manylinux_2_17" in refused(
+        HARMLESS, "-Wl,--no-as-needed", musl)
+
+
+def test_no_wheel_for_musl_is_made_unasked():
+    said = wheels("--help").stdout
+    assert "--musl" in said and "musllinux_1_2 instead, which are untried: no Python on musl" in " ".join(said.split())
 
 
 @pytest.mark.parametrize("command", ["/no/python", "/bin/true"])

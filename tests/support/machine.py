@@ -2,7 +2,9 @@
 
 import importlib
 import os
+import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +22,20 @@ COMPILING = {"CYTHON_CACHE_DIR": str(ROOT / "build" / "cython-cache"), **os.envi
              "CCACHE_NOHASHDIR": "1", "CC": COMPILER}
 # For building the package where its speed does not matter.
 UNOPTIMIZED = dict(COMPILING, CFLAGS="-O0")
+
+
+def compiler_without_openssl(folder: Path) -> str:
+    """A compiler that finds no header of OpenSSL, for CC; it keeps files in a folder of its own."""
+    used = subprocess.run(["cc", "-E", "-"], input="#include <openssl/ssl.h>\n", capture_output=True, text=True).stdout
+    names = {path.name for found in set(re.findall(r'"(.*/openssl)/\w+\.h"', used)) for path in Path(found).glob("*.h")}
+    names |= set(re.findall(r"<openssl/(.*)>", (ROOT / "include" / "openssl_check.h").read_text()))
+    (folder / "openssl").mkdir(parents=True)
+    for name in names:
+        (folder / "openssl" / name).write_text("#error there is no such file\n")
+    ran = subprocess.run([*COMPILER.split(), "-I", folder, "-fsyntax-only", "-x", "c", "-"], capture_output=True,
+                         input="#include <openssl/ssl.h>\n", text=True)
+    assert "there is no such file" in ran.stderr
+    return f"{COMPILER} -I{folder}"
 
 
 def lack(what: str) -> NoReturn:
