@@ -18,6 +18,11 @@ cdef extern from "stdatomic.h" nogil:
     size_t atomic_load_explicit(const atomic_size_t *object, memory_order order)
 
 cdef extern from "lockfree/readers.h" nogil:
+    enum:
+        THREAD_SLOTS
+
+    unsigned int thread_slot()
+
     ctypedef struct shared_pointer:
         pass
     ctypedef struct reader_gate:

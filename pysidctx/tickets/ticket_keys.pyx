@@ -5,6 +5,7 @@ cimport cython
 import os
 
 from pysidctx import environment, private_files
+from pysidctx.arguments import MAX_LIFETIME, MAX_SECRET, check_secret, checked_int, checked_times
 from pysidctx.tickets.stats import TicketStats
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -28,10 +29,7 @@ bind_openssl()
 
 
 cdef enum:
-    MIN_SECRET = 32
-    MAX_SECRET = 1024
-    MAX_LIFETIME = 7 * 24 * 3600  # RFC 8446, section 4.6.1
-    MAX_PERIODS = 1000            # a TicketKeys holds one key for each period of the lifetime
+    RANDOM_SECRET = 32  # bytes
 
 PERIOD = 3600
 LIFETIME = 24 * 3600
@@ -100,18 +98,18 @@ cdef class TicketKeys:
     cdef object __weakref__
 
     def __cinit__(self, token=None, *, period=PERIOD, lifetime=LIFETIME):
-        cdef unsigned char secret[MIN_SECRET]
+        cdef unsigned char secret[RANDOM_SECRET]
         if token is made_here:
             return
         if token is not None:
             raise TypeError("TicketKeys() takes only the keyword arguments period and lifetime: to derive keys from a "
                             "secret, call TicketKeys.from_secret()")
-        check(RAND_bytes(secret, MIN_SECRET), b"RAND_bytes()")
+        check(RAND_bytes(secret, RANDOM_SECRET), b"RAND_bytes()")
         try:
-            derive_keys(self, secret, MIN_SECRET, period, lifetime)
+            derive_keys(self, secret, RANDOM_SECRET, period, lifetime)
             self._made_in = os.getpid()
         finally:
-            OPENSSL_cleanse(secret, MIN_SECRET)
+            OPENSSL_cleanse(secret, RANDOM_SECRET)
 
     def __dealloc__(self):
         if self.ring is not NULL:
@@ -223,7 +221,7 @@ cdef class TicketKeys:
         made.hmac_first = layout == "apache"
         if not made.paths:
             raise ValueError("from_files() needs at least one key file, but the iterable of paths is empty")
-        made.ring = new_keyring(seconds_of("lifetime", lifetime, MAX_LIFETIME))
+        made.ring = new_keyring(checked_int("lifetime", lifetime, 1, MAX_LIFETIME, "seconds"))
         made.reload()
         return made
 
@@ -363,28 +361,9 @@ cdef str named_by(bint environment_does):
 
 cdef int derive_keys(TicketKeys made, const unsigned char *secret, Py_ssize_t length, object period,
                      object lifetime) except -1:
-    cdef uint64_t longest = seconds_of("lifetime", lifetime, MAX_LIFETIME)
-    cdef uint64_t each = seconds_of("period", period, MAX_LIFETIME)
-    if longest > MAX_PERIODS * each:
-        raise ValueError(f"a lifetime of {lifetime} seconds is more than {MAX_PERIODS} periods of {period} "
-                         "seconds: choose a longer period")
+    each, longest = checked_times(period, lifetime)
     made.ring = new_keyring(longest)
     return derive_from(made.ring, secret, length, each)
-
-
-cdef uint64_t seconds_of(str name, object seconds, uint64_t most) except 0:
-    if not isinstance(seconds, int) or isinstance(seconds, bool):
-        raise TypeError(f"{name} must be an int, in seconds, not {type(seconds).__name__}")
-    if not 1 <= seconds <= most:
-        raise ValueError(f"{name} must be 1 to {most} seconds, not {seconds}")
-    return seconds
-
-
-cdef int check_secret(Py_ssize_t length, str what) except -1:
-    if not MIN_SECRET <= length <= MAX_SECRET:
-        raise ValueError(f"{what} is {length} bytes long, but a secret has {MIN_SECRET} to {MAX_SECRET} bytes: "
-                         "write a new one with `python -m pysidctx secret PATH`")
-    return 0
 
 
 cdef int read_file(TicketKey *key, object path, bint hmac_first) except -1:

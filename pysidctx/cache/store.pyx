@@ -1,0 +1,345 @@
+"""Puts sessions into the memory that processes share, sealed and without their peer, and makes sessions of them again.
+
+What the sessions of one peer have in common is stored once, in pieces, and decoded once in each process: its template.
+"""
+
+cimport cython
+
+from libc.stdint cimport uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from pysidctx.binding cimport bind_openssl
+from pysidctx.cache.forgotten cimport Forgotten, forgotten_memory, is_forgotten, release_known
+from pysidctx.cache.record cimport MOST_RECORD, apply_record, read_record_times, template_of, write_record
+from pysidctx.cache.seal cimport SealKeys, free_seal_keys, open_entry, seal_entry
+from pysidctx.cache.slab cimport (
+    SLAB_EVICTED, SLAB_MOST_DATA, SLAB_NAME_LENGTH, slab_end_of, slab_entry, slab_read, slab_set_size,
+    slab_write,
+)
+from pysidctx.cache.templates cimport (
+    MOST_TEMPLATE, TEMPLATE_KEY_LENGTH, Templates, add_template, describe_peer, duplicate_template, free_templates,
+    new_templates,
+)
+from pysidctx.libssl cimport (
+    OPENSSL_cleanse, OPENSSL_clear_free, OPENSSL_free, OPENSSL_zalloc, SSL, SSL_SESSION, SSL_SESSION_free,
+    SSL_SESSION_get0_id_context, SSL_SESSION_get_id, SSL_MAX_SSL_SESSION_ID_LENGTH,
+)
+from pysidctx.lockfree.readers cimport (
+    atomic_fetch_add, atomic_fetch_add_explicit, atomic_fetch_sub, atomic_load_explicit, memory_order_relaxed,
+)
+from pysidctx.tickets.times cimport Times, read_number, write_number
+
+bind_openssl()
+
+cdef extern from "sys/mman.h" nogil:
+    enum:
+        PROT_READ
+        PROT_WRITE
+        MAP_SHARED
+    void *MAP_FAILED
+    void *mmap(void *addr, size_t length, int prot, int flags, int fd, long offset)
+    int munmap(void *addr, size_t length)
+
+cdef enum:
+    HEADER_LENGTH = 4096             # bytes, of memory.py
+    PEERS_SHARE = 4                  # of the memory, one part in four is for peers
+    LENGTH_LENGTH = 8                # bytes, before the first piece: how long all pieces are together
+    # By how much a peer's pieces outlive its sessions, as a part of the lifetime, so that not every session of
+    # the peer stores them again.
+    SLACK = 8
+
+
+@cython.cdivision(True)
+cdef Cache *new_cache(SealKeys *keys, int file, size_t size, uint64_t lifetime, size_t peers) except NULL:
+    """Map the memory of `file`. Takes over `keys`, unless it raises OSError or MemoryError.
+
+    The caller owns the only reference, and closes `file`, at the latest when it drops that.
+    """
+    cdef Cache *cache = <Cache *> OPENSSL_zalloc(sizeof(Cache))
+    cdef void *memory
+    cdef size_t rest
+    if cache is NULL:
+        raise MemoryError("out of memory while making a cache")
+    try:
+        cache.templates = new_templates(peers)
+        memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)
+        if memory is MAP_FAILED:
+            raise MemoryError(f"{size} bytes of shared memory cannot be mapped: pass a smaller size")
+    except BaseException:
+        if cache.templates is not NULL:
+            free_templates(cache.templates)
+        OPENSSL_free(cache)
+        raise
+    cache.memory = <unsigned char *> memory
+    cache.size = size
+    rest = size - HEADER_LENGTH - sizeof(forgotten_memory)
+    cache.forgotten.memory = <forgotten_memory *> (cache.memory + HEADER_LENGTH)
+    cache.peers.memory = cache.memory + HEADER_LENGTH + sizeof(forgotten_memory)
+    cache.peers.most = SLAB_MOST_DATA
+    cache.peers.sets = rest // PEERS_SHARE // slab_set_size(cache.peers.most)
+    rest -= cache.peers.sets * slab_set_size(cache.peers.most)
+    cache.sessions.memory = cache.peers.memory + cache.peers.sets * slab_set_size(cache.peers.most)
+    cache.sessions.most = MOST_RECORD
+    cache.sessions.sets = rest // slab_set_size(cache.sessions.most)
+    cache.keys = cache.forgotten.keys = keys
+    cache.lifetime = lifetime
+    hold_cache(cache)
+    return cache
+
+
+cdef size_t least_size() noexcept nogil:
+    """Return how many bytes a memory has in which there is one set of each kind."""
+    return (HEADER_LENGTH + sizeof(forgotten_memory)
+            + PEERS_SHARE * (slab_set_size(SLAB_MOST_DATA) + slab_set_size(MOST_RECORD)))
+
+
+cdef void hold_cache(Cache *cache) noexcept nogil:
+    atomic_fetch_add(&cache.references, 1)
+
+
+cdef void release_cache(Cache *cache) noexcept nogil:
+    """Drop a reference from new_cache() or hold_cache()."""
+    if atomic_fetch_sub(&cache.references, 1) > 1:
+        return
+    release_known(&cache.forgotten)
+    free_templates(cache.templates)
+    free_seal_keys(cache.keys)
+    munmap(cache.memory, cache.size)
+    OPENSSL_clear_free(cache, sizeof(Cache))
+
+
+cdef void count(Cache *cache, Counter counter) noexcept nogil:
+    atomic_fetch_add_explicit(&cache.counters[<int> counter], 1, memory_order_relaxed)
+
+
+cdef size_t counted(Cache *cache, Counter counter) noexcept nogil:
+    return atomic_load_explicit(&cache.counters[<int> counter], memory_order_relaxed)
+
+
+cdef bint store_session(Cache *cache, SSL_SESSION *session, const Times *times, uint64_t now,
+                        unsigned char *key, bint key_known) noexcept nogil:
+    """Store a session that ends with the cache's lifetime or with its peer's certificates.
+
+    `key` is its template's key, or receives it unless `key_known`. Returns whether it is stored. Errors may be left
+    in OpenSSL's queue.
+    """
+    cdef uint64_t end = min(times.full + cache.lifetime, times.until)
+    cdef unsigned int length
+    cdef const unsigned char *id = SSL_SESSION_get_id(session, &length)
+    cdef slab_entry entry
+    cdef bint stored
+    if length != SSL_MAX_SSL_SESSION_ID_LENGTH or end <= now:
+        return False
+    if not store_peer(cache, session, end, now, key, key_known):
+        return False
+    entry.end = end
+    entry.length = write_record(session, key, times, end, entry.data)
+    if entry.length == 0:
+        count(cache, TOO_LARGE)
+        return False
+    stored = seal_entry(cache.keys, id, &entry, now)
+    if stored:
+        count(cache, STORED)
+        if slab_write(&cache.sessions, id, &entry, now) == SLAB_EVICTED:
+            count(cache, EVICTED)
+    OPENSSL_cleanse(&entry, sizeof(entry))
+    return stored
+
+
+cdef bint store_peer(Cache *cache, SSL_SESSION *session, uint64_t end, uint64_t now, unsigned char *key,
+                     bint key_known) noexcept nogil:
+    """Make sure that the template of a session is stored until the session ends."""
+    cdef unsigned char *der = NULL
+    cdef size_t length = 0
+    cdef bint stored
+    if key_known and slab_end_of(&cache.peers, key) >= end:
+        return True
+    if not describe_peer(session, key, &der, &length):
+        count(cache, TOO_LARGE)
+        return False
+    stored = has_pieces(cache, key, length, end) or write_pieces(cache, key, der, length, end, now)
+    OPENSSL_free(der)
+    return stored
+
+
+cdef void name_piece(const unsigned char *key, uint64_t number, unsigned char *name) noexcept nogil:
+    """Write the name of one of a template's pieces. The first one's is the template's key."""
+    cdef int i
+    cdef uint64_t part
+    memcpy(name, key, SLAB_NAME_LENGTH)
+    for i in range(0, SLAB_NAME_LENGTH, 8):
+        memcpy(&part, name + i, sizeof(part))
+        part += number * <uint64_t> 0x9e3779b97f4a7c15  # odd: the pieces are spread over the sets
+        memcpy(name + i, &part, sizeof(part))
+
+
+@cython.cdivision(True)
+cdef inline uint64_t pieces_of(size_t length) noexcept nogil:
+    return (LENGTH_LENGTH + length + SLAB_MOST_DATA - 1) // SLAB_MOST_DATA
+
+
+cdef bint has_pieces(Cache *cache, const unsigned char *key, size_t length, uint64_t end) noexcept nogil:
+    cdef unsigned char name[SLAB_NAME_LENGTH]
+    cdef uint64_t i
+    for i in range(pieces_of(length)):
+        name_piece(key, i, name)
+        if slab_end_of(&cache.peers, name) < end:
+            return False
+    return True
+
+
+@cython.cdivision(True)
+cdef bint write_pieces(Cache *cache, const unsigned char *key, const unsigned char *der, size_t length, uint64_t end,
+                       uint64_t now) noexcept nogil:
+    cdef slab_entry entry
+    cdef unsigned char name[SLAB_NAME_LENGTH]
+    cdef size_t taken, begin, done = 0
+    cdef uint64_t i
+    entry.end = end + cache.lifetime // SLACK + 1
+    for i in range(pieces_of(length)):
+        begin = 0
+        if i == 0:
+            write_number(entry.data, length)
+            begin = LENGTH_LENGTH
+        taken = min(length - done, SLAB_MOST_DATA - begin)
+        memcpy(entry.data + begin, der + done, taken)
+        done += taken
+        entry.length = begin + taken
+        name_piece(key, i, name)
+        if not seal_entry(cache.keys, name, &entry, now):
+            return False
+        if slab_write(&cache.peers, name, &entry, now) == SLAB_EVICTED:
+            count(cache, EVICTED)
+    return True
+
+
+cdef SSL_SESSION *find_session(Cache *cache, SSL *ssl, const unsigned char *id, uint64_t now,
+                               unsigned char *key) noexcept nogil:
+    """Return the session with an id of 32 bytes, which the caller owns, and write its template's key; or NULL.
+
+    Errors may be left in OpenSSL's queue.
+    """
+    cdef SSL_SESSION *session = NULL
+    cdef slab_entry entry
+    if open_stored(cache, id, &entry, now):
+        if entry.end <= now:
+            count(cache, EXPIRED)
+        else:
+            session = session_of(cache, ssl, id, &entry, now, key)
+        OPENSSL_cleanse(entry.data, entry.length)
+    count(cache, MISSES if session is NULL else HITS)
+    return session
+
+
+cdef bint open_stored(Cache *cache, const unsigned char *id, slab_entry *entry, uint64_t now) noexcept nogil:
+    cdef int cursor = 0
+    while slab_read(&cache.sessions, id, &cursor, entry):
+        if open_entry(cache.keys, id, entry, now):
+            return True
+        count(cache, TORN)
+    return False
+
+
+cdef SSL_SESSION *session_of(Cache *cache, SSL *ssl, const unsigned char *id, slab_entry *entry, uint64_t now,
+                             unsigned char *key) noexcept nogil:
+    cdef const unsigned char *named = template_of(entry.data, entry.length)
+    cdef unsigned char peer[32]
+    cdef SSL_SESSION *session
+    if named is NULL:
+        return NULL
+    memcpy(key, named, TEMPLATE_KEY_LENGTH)
+    session = template_session(cache, key, peer, now)
+    if session is NULL:
+        return NULL
+    if not apply_record(ssl, session, id, entry.data, entry.length) or not is_valid(cache, session, peer, entry, now):
+        SSL_SESSION_free(session)
+        return NULL
+    return session
+
+
+cdef bint is_valid(Cache *cache, SSL_SESSION *session, const unsigned char *peer, slab_entry *entry,
+                   uint64_t now) noexcept nogil:
+    """Whether the session may still be resumed. Counts it if not."""
+    cdef Times times
+    cdef unsigned int length
+    cdef const unsigned char *sid_ctx = SSL_SESSION_get0_id_context(session, &length)
+    if not read_record_times(entry.data, entry.length, &times):
+        return False
+    # Another process may have stored it, with a longer lifetime.
+    if now >= min(times.full + cache.lifetime, times.until) or times.full > now + cache.keys.period:
+        count(cache, EXPIRED)
+        return False
+    if is_forgotten(&cache.forgotten, peer, sid_ctx, length, times.full, now):
+        count(cache, FORGOTTEN)
+        return False
+    return True
+
+
+cdef SSL_SESSION *template_session(Cache *cache, const unsigned char *key, unsigned char *peer,
+                                   uint64_t now) noexcept nogil:
+    """Return a duplicate of a template, which is decoded if this process has not done so yet; or NULL."""
+    cdef SSL_SESSION *session = duplicate_template(cache.templates, key, peer)
+    if session is NULL and decode_peer(cache, key, now):
+        session = duplicate_template(cache.templates, key, peer)
+    return session
+
+
+cdef bint decode_peer(Cache *cache, const unsigned char *key, uint64_t now) noexcept nogil:
+    cdef unsigned char *der = NULL
+    cdef size_t length = 0
+    cdef bint decoded = read_pieces(cache, key, &der, &length, now) and add_template(cache.templates, key, der, length)
+    free(der)
+    count(cache, PEERS_DECODED if decoded else PEERS_MISSING)
+    return decoded
+
+
+cdef bint read_pieces(Cache *cache, const unsigned char *key, unsigned char **der, size_t *length,
+                      uint64_t now) noexcept nogil:
+    """Put a template's pieces together. `der` is the caller's to free(), in any case."""
+    cdef slab_entry entry
+    cdef unsigned char name[SLAB_NAME_LENGTH]
+    cdef size_t begin, done = 0
+    cdef uint64_t i = 0
+    while i == 0 or done < length[0]:
+        name_piece(key, i, name)
+        if not open_piece(cache, name, &entry, now):
+            return False
+        begin = 0
+        if i == 0:
+            if entry.length < LENGTH_LENGTH:
+                return False
+            length[0] = read_number(entry.data)
+            if not 0 < length[0] <= MOST_TEMPLATE:
+                return False
+            der[0] = <unsigned char *> malloc(length[0])
+            if der[0] is NULL:
+                return False
+            begin = LENGTH_LENGTH
+        if not begin < entry.length <= begin + length[0] - done:
+            return False
+        memcpy(der[0] + done, entry.data + begin, entry.length - begin)
+        done += entry.length - begin
+        i += 1
+    return True
+
+
+cdef bint open_piece(Cache *cache, const unsigned char *name, slab_entry *entry, uint64_t now) noexcept nogil:
+    cdef int cursor = 0
+    while slab_read(&cache.peers, name, &cursor, entry):
+        if open_entry(cache.keys, name, entry, now):
+            return True
+        count(cache, TORN)
+    return False
+
+
+cdef void end_session(Cache *cache, const unsigned char *id, uint64_t end, uint64_t now) noexcept nogil:
+    """Make a stored session end at `end`, a Unix time in seconds, unless it ends before."""
+    cdef slab_entry entry
+    if not open_stored(cache, id, &entry, now):
+        return
+    if entry.end > end:
+        entry.end = end
+        if seal_entry(cache.keys, id, &entry, now):
+            slab_write(&cache.sessions, id, &entry, now)
+    OPENSSL_cleanse(&entry, sizeof(entry))
