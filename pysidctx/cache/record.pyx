@@ -34,6 +34,9 @@ cdef enum:
     # with its length, or with NONE, and its bytes.
     FIELDS = CIPHER + 2
     NONE = 255
+    # The first byte of each protocol version.
+    TLS = 0x03
+    DTLS = 0xFE
 
 cdef struct Field:
     const unsigned char *data  # NULL if there is none
@@ -127,7 +130,8 @@ cdef bint read_record(const unsigned char *data, size_t length, Record *record) 
     at = read_field(at, end, &record.id_context)
     at = read_field(at, end, &record.hostname)
     at = read_field(at, end, &record.alpn)
-    return (at == end and record.max_early_data <= <uint32_t> -1
+    return (at == end and (record.version >> 8 == TLS or record.version >> 8 == DTLS)
+            and record.max_early_data <= <uint32_t> -1
             and record.master_key.length <= SSL_MAX_MASTER_KEY_LENGTH
             and record.id_context.length <= SSL_MAX_SID_CTX_LENGTH
             and (record.hostname.length == 0 or memchr(record.hostname.data, 0, record.hostname.length) is NULL))
