@@ -16,6 +16,7 @@ FLOORS = (
     ("handshake",),
     ("id_contexts",),
     ("hosts", "tickets", "sessions"),
+    ("cache",),
     ("sharing",),
     ("servers",),
     ("face",),

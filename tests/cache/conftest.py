@@ -1,0 +1,50 @@
+"""A consumer of the modules of pysidctx.cache, and servers' sessions to store."""
+
+import ssl
+from contextlib import contextmanager
+
+import libssl
+import pytest
+from consumers import build, load
+from handshakes import connect
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("consumer")
+    build(folder, "from_cache.pyx")
+    return load(folder, "from_cache")
+
+
+@pytest.fixture
+def make_stored(make_server_ctx, make_client_ctx):
+    """Makes a connection, of a server without tickets; and its session, which is there as long as the connection."""
+
+    def make(version, *, certificate=True, named=True, protocol="h2", client_ctx=None):
+        server_ctx = make_server_ctx(verify=ssl.CERT_OPTIONAL, tickets=False)
+        client_ctx = client_ctx or make_client_ctx(certificate=certificate)
+        client_ctx.minimum_version = client_ctx.maximum_version = version
+        if named:
+            server_ctx.sni_callback = lambda *arguments: None  # acknowledges names
+        if protocol is not None:
+            server_ctx.set_alpn_protocols([protocol])
+            client_ctx.set_alpn_protocols([protocol])
+        server = connect(server_ctx, client_ctx).server
+        return server, libssl.SSL_get_session(libssl.pointer(server))
+
+    return make
+
+
+@pytest.fixture
+def duplicate():
+    """A context manager: the duplicate of a template, and the digest of its peer."""
+
+    @contextmanager
+    def duplicating(table, key):
+        copy, peer = table.duplicate(key)
+        try:
+            yield copy, peer
+        finally:
+            libssl.SSL_SESSION_free(copy)
+
+    return duplicating
