@@ -170,7 +170,7 @@ cdef Outcome forget_name(Forgotten *forgotten, int file, const unsigned char *na
     cdef Outcome outcome = LOCKED
     pthread_mutex_lock(&writing)
     if forgotten_lock(file, LOCK_TIMEOUT):
-        outcome = write_list(forgotten, everything if name is NULL else name, now)
+        outcome = write_list(forgotten, name, now)
         forgotten_unlock(file)
     pthread_mutex_unlock(&writing)
     return outcome
@@ -198,6 +198,8 @@ cdef Outcome write_list(Forgotten *forgotten, const unsigned char *name, uint64_
         former = max(former, known.generation)
     gate_leave(inside)
     drop_ended(&copy.list, now)
+    if name is NULL:
+        name = everything
     list_entry(&copy.list, name, now)
     qsort(copy.list.entries, copy.list.count, sizeof(forgotten_entry), by_name)
     # The copy that readers do not use now.
@@ -233,7 +235,7 @@ cdef void drop_ended(forgotten_list *entries, uint64_t now) noexcept nogil:
     while i < entries.count:
         if entries.entries[i].since + LONGEST_LIFETIME < now:
             entries.count -= 1
-            entries.entries[i] = entries.entries[entries.count]
+            memcpy(&entries.entries[i], &entries.entries[entries.count], sizeof(forgotten_entry))
         else:
             i += 1
 

@@ -85,7 +85,7 @@ cdef SealKeys *new_seal_keys(const unsigned char *secret, size_t length, uint64_
 
 cdef void free_seal_keys(SealKeys *keys) noexcept nogil:
     """Wipe and free the keys, which no thread uses any more."""
-    cdef size_t i
+    cdef int i
     for i in range(THREAD_SLOTS):
         free_sealer(<Sealer *> shared_exchange(&keys.idle[i], NULL))
     OPENSSL_clear_free(keys.secret, keys.secret_length)

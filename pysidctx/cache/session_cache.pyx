@@ -373,11 +373,13 @@ cdef int fill(SessionCache made, const unsigned char *secret, Py_ssize_t length,
 
 
 cdef int forget_in(SessionCache made, bytes named) except -1:
-    cdef const unsigned char *name = NULL if named is None else <const unsigned char *> named
+    cdef const unsigned char *name = NULL
     cdef uint64_t now = unix_time()
     cdef Outcome outcome
     cdef Cache *cache = made.cache
     cdef int file = made.file
+    if named is not None:
+        name = named
     with nogil:
         outcome = forget_name(&cache.forgotten, file, name, now)
     if outcome == LOCKED:
