@@ -18,7 +18,8 @@ def cache(tmp_path_factory):
 
 @pytest.fixture
 def make_stored(make_server_ctx, make_client_ctx):
-    """Makes a connection, of a server without tickets; and its session, which is there as long as the connection."""
+    """Makes a server's connection, without tickets, and its session. Both are there until the test has ended."""
+    kept = []
 
     def make(version, *, certificate=True, named=True, protocol="h2", client_ctx=None):
         server_ctx = make_server_ctx(verify=ssl.CERT_OPTIONAL, tickets=False)
@@ -30,6 +31,7 @@ def make_stored(make_server_ctx, make_client_ctx):
             server_ctx.set_alpn_protocols([protocol])
             client_ctx.set_alpn_protocols([protocol])
         server = connect(server_ctx, client_ctx).server
+        kept.append(server)
         return server, libssl.SSL_get_session(libssl.pointer(server))
 
     return make

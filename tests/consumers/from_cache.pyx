@@ -85,8 +85,8 @@ cdef class Table:
         cdef SSL_SESSION *copy = duplicate_template(self.templates, key, peer)
         return None if copy is NULL else (<uintptr_t> copy, peer[:PEER_LENGTH])
 
-    def churn(self, list known, size_t seed, size_t rounds):
-        """Duplicate templates, or add them where they are missing, without the GIL.
+    def churn(self, list known, size_t seed, size_t rounds, bint lookups=False):
+        """Duplicate templates, or add them where they are missing, but not if `lookups`, without the GIL.
 
         Returns how many were duplicated, and how many were not as they should be, which is none.
         """
@@ -98,20 +98,21 @@ cdef class Table:
         with nogil:
             for i in range(rounds):
                 seed = seed * 6364136223846793005ULL + 1442695040888963407ULL
-                if is_found(self.templates, &named[(seed >> 33) % count], i % 16 == 0, &wrong):
+                if is_found(self.templates, &named[(seed >> 33) % count], lookups, i % 16 == 0, &wrong):
                     found += 1
         free(named)
         return found, wrong
 
 
-cdef bint is_found(Templates *templates, const Named *named, bint compare, size_t *wrong) noexcept nogil:
+cdef bint is_found(Templates *templates, const Named *named, bint lookups, bint compare,
+                   size_t *wrong) noexcept nogil:
     cdef unsigned char peer[PEER_LENGTH]
     cdef unsigned char key[TEMPLATE_KEY_LENGTH]
     cdef unsigned char *der
     cdef size_t length
     cdef SSL_SESSION *copy = duplicate_template(templates, named.key, peer)
     if copy is NULL:
-        wrong[0] += not add_template(templates, named.key, named.der, named.length)
+        wrong[0] += not lookups and not add_template(templates, named.key, named.der, named.length)
         return False
     if compare:
         wrong[0] += (not describe_peer(copy, key, &der, &length)

@@ -104,6 +104,7 @@ SSL_CTX_remove_session = _function(
 SSL_set_session = _function("SSL_set_session", ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 SSL_SESSION_set_protocol_version = _function(
     "SSL_SESSION_set_protocol_version", ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
+SSL_SESSION_new = _function("SSL_SESSION_new", ctypes.c_void_p)
 SSL_SESSION_free = _function("SSL_SESSION_free", None, ctypes.c_void_p)
 SSL_SESSION_set_time = _function(
     "SSL_SESSION_set_time", ctypes.c_long, ctypes.c_void_p, ctypes.c_long)
