@@ -2,6 +2,7 @@ from ssl import SSLContext
 from typing import Optional, TypeVar
 
 from pysidctx._typing import Buffer
+from pysidctx.cache.session_cache import SessionCache
 from pysidctx.tickets.ticket_keys import TicketKeys
 
 _Context = TypeVar("_Context", bound=SSLContext)
@@ -10,6 +11,7 @@ def resumable(
     ctx: _Context,
     keys: TicketKeys,
     *,
+    cache: Optional[SessionCache] = None,
     id_context: Optional[Buffer] = None,  # 1 to 32 bytes, added to the context's fingerprint
     exact_id_context: Optional[Buffer] = None,  # 1 to 32 bytes, instead of the fingerprint
 ) -> _Context: ...

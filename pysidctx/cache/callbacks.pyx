@@ -1,8 +1,8 @@
 """What OpenSSL calls to keep the sessions of a listener's connections in a Cache, and to find them.
 
 The ClientHello callback decides for each connection whether its sessions are stored: if so, OpenSSL issues no tickets
-on it (in TLS 1.3, tickets that are names of stored sessions). OpenSSL passes the other callbacks neither an argument nor
-the listener, so the decision is recorded on the connection.
+on it (in TLS 1.3, tickets that are names of stored sessions). OpenSSL passes the other callbacks neither an argument
+nor the listener, so the decision is recorded on the connection.
 """
 
 from libc.stdint cimport uint64_t

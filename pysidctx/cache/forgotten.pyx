@@ -13,7 +13,7 @@ from pysidctx.cache.seal cimport NO_PERIOD, SealKeys, open_data, seal_data
 from pysidctx.cache.slab cimport SLAB_NAME_LENGTH
 from pysidctx.errors cimport check
 from pysidctx.id_contexts.derivation cimport sha256_md
-from pysidctx.libssl cimport ERR_clear_error, EVP_Digest, OPENSSL_cleanse, SSL_MAX_SID_CTX_LENGTH
+from pysidctx.libssl cimport EVP_Digest, SSL_MAX_SID_CTX_LENGTH
 from pysidctx.lockfree.readers cimport (
     atomic_size_t, gate_enter, gate_init, gate_leave, gate_wait, reader_gate, shared_exchange, shared_load,
     shared_pointer, shared_push,
@@ -123,9 +123,9 @@ cdef KnownList *read_again(Forgotten *forgotten, KnownList *former, uint64_t now
     """Read the list of the present generation. Returns NULL if memory runs out. Only inside the gate."""
     cdef uint64_t generation = forgotten_generation(forgotten.memory)
     cdef KnownList *known = read_list(forgotten, generation)
-    cdef int tries
+    cdef int _
     # Other processes may have written twice meanwhile, and so have torn this copy.
-    for tries in range(MOST_TRIES):
+    for _ in range(MOST_TRIES):
         if known is NULL or not known.all_since or forgotten_generation(forgotten.memory) == generation:
             break
         free(known)

@@ -6,13 +6,10 @@ import hashlib
 import os
 import warnings
 
-from pysidctx import environment
-from pysidctx.arguments import check_secret, checked_int, checked_times
+from pysidctx import arguments, environment, private_files
 from pysidctx.cache import memory as shared_memory
 from pysidctx.cache.stats import CacheStats
-from pysidctx.id_contexts.setters import MAX_SID_CTX_LENGTH
-from pysidctx.private_files import read
-from pysidctx.tickets.ticket_keys import SECRET_FILE
+from pysidctx.tickets import ticket_keys
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint64_t
@@ -31,7 +28,7 @@ from pysidctx.errors cimport check, raise_queued
 from pysidctx.handles cimport SSL_CTX_from, SSL_CTX_of, server_context
 from pysidctx.handshake.inert cimport contexts_serving
 from pysidctx.libssl cimport (
-    OPENSSL_cleanse, RAND_bytes, SSL_CTX, SSL_CTX_get_verify_mode, SSL_VERIFY_PEER,
+    OPENSSL_cleanse, RAND_bytes, SSL_CTX, SSL_CTX_get_verify_mode, SSL_MAX_SID_CTX_LENGTH, SSL_VERIFY_PEER,
 )
 from pysidctx.tickets.expiry cimport unix_time
 from pysidctx.wrapped cimport unwrapped
@@ -163,7 +160,7 @@ cdef class SessionCache:
         except (BufferError, TypeError):
             raise TypeError(f"the secret must be a contiguous bytes-like object, not {type(secret).__name__}") from None
         try:
-            check_secret(view.len, "the secret")
+            arguments.check_secret(view.len, "the secret")
             fill(made, <const unsigned char *> view.buf, view.len, memory, size, lifetime, period, peers)
         finally:
             PyBuffer_Release(&view)
@@ -191,8 +188,8 @@ cdef class SessionCache:
         elif not os.fspath(path):
             raise ValueError("the path of the secret file is empty: pass the path of a file that "
                              "`python -m pysidctx secret PATH` has written")
-        with read(path, SECRET_FILE) as content:
-            check_secret(len(content), repr(os.fsdecode(path)))
+        with private_files.read(path, ticket_keys.SECRET_FILE) as content:
+            arguments.check_secret(len(content), repr(os.fsdecode(path)))
             made = SessionCache.from_secret(content, memory=memory, size=size, lifetime=lifetime, period=period,
                                             peers=peers)
         made.secret_path = os.path.abspath(path)
@@ -279,8 +276,8 @@ cdef class SessionCache:
             forget_in(self, told)
             return
         told = copied(id_context, "id_context")
-        if len(told) > MAX_SID_CTX_LENGTH:
-            raise ValueError(f"an id context has at most {MAX_SID_CTX_LENGTH} bytes, not {len(told)}")
+        if len(told) > SSL_MAX_SID_CTX_LENGTH:
+            raise ValueError(f"an id context has at most {SSL_MAX_SID_CTX_LENGTH} bytes, not {len(told)}")
         if not name_id_context(told, len(told), name):
             raise_queued(b"EVP_Digest()")
         forget_in(self, name[:FORGOTTEN_NAME_LENGTH])
@@ -351,9 +348,9 @@ cdef int fill(SessionCache made, const unsigned char *secret, Py_ssize_t length,
     cdef SealKeys *keys
     cdef unsigned char told[CHECK_LENGTH]
     least = max(shared_memory.MIN_SIZE, <object> least_size())
-    size = checked_int("size", size, least, shared_memory.MAX_SIZE, "bytes")
-    made.peers = checked_int("peers", peers, 1, MOST_PEERS, "certificates")
-    each, longest = checked_times(period, lifetime)
+    size = arguments.checked_int("size", size, least, shared_memory.MAX_SIZE, "bytes")
+    made.peers = arguments.checked_int("peers", peers, 1, MOST_PEERS, "certificates")
+    each, longest = arguments.checked_times(period, lifetime)
     keys = new_seal_keys(secret, length, each, longest)
     try:
         if not derive_labelled(keys, b"check", told, CHECK_LENGTH):

@@ -18,13 +18,14 @@ from pysidctx.handshake.listener cimport (
 )
 from pysidctx.libssl cimport (
     CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_clear_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_DecryptInit_ex,
-    EVP_EncryptInit_ex, OPENSSL_cleanse, OPENSSL_free, OPENSSL_zalloc, RAND_bytes, SSL, SSL_CTX, SSL_CTX_get_ex_data,
-    SSL_CTX_get_ex_new_index, SSL_CTX_get_timeout, SSL_CTX_get_tlsext_ticket_keys, SSL_CTX_sess_set_new_cb,
-    SSL_CTX_set_ex_data, SSL_CTX_set_session_ticket_cb, SSL_CTX_set_timeout, SSL_get_ex_data, SSL_get_ex_new_index,
-    SSL_get_options, SSL_get_session, SSL_get_SSL_CTX, SSL_get_verify_mode, SSL_OP_NO_TICKET, SSL_SESSION, SSL_SESSION_get0_peer, SSL_set_ex_data,
-    SSL_TICKET_NO_DECRYPT, SSL_TICKET_RETURN, SSL_TICKET_RETURN_IGNORE_RENEW, SSL_TICKET_RETURN_USE,
-    SSL_TICKET_RETURN_USE_RENEW, SSL_TICKET_STATUS, SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW,
-    SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_POST_HANDSHAKE, SSL_version, TLS1_3_VERSION,
+    EVP_EncryptInit_ex, OPENSSL_cleanse, OPENSSL_free, OPENSSL_zalloc, RAND_bytes, SSL, SSL_CTX,
+    SSL_CTX_get_ex_data, SSL_CTX_get_ex_new_index, SSL_CTX_get_timeout, SSL_CTX_get_tlsext_ticket_keys,
+    SSL_CTX_sess_set_new_cb, SSL_CTX_set_ex_data, SSL_CTX_set_session_ticket_cb, SSL_CTX_set_timeout,
+    SSL_get_ex_data, SSL_get_ex_new_index, SSL_get_options, SSL_get_session, SSL_get_SSL_CTX, SSL_get_verify_mode,
+    SSL_OP_NO_TICKET, SSL_SESSION, SSL_SESSION_get0_peer, SSL_set_ex_data, SSL_TICKET_NO_DECRYPT, SSL_TICKET_RETURN,
+    SSL_TICKET_RETURN_IGNORE_RENEW, SSL_TICKET_RETURN_USE, SSL_TICKET_RETURN_USE_RENEW, SSL_TICKET_STATUS,
+    SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW, SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_POST_HANDSHAKE,
+    SSL_version, TLS1_3_VERSION,
 )
 from pysidctx.lockfree.readers cimport (
     atomic_size_t, atomic_thread_fence, flag_store, memory_order_acquire, memory_order_release, shared_exchange,
@@ -99,7 +100,10 @@ cdef bint stop_using(SSL_CTX *ctx, Keyring *ring) except -1:
 
 
 cdef int write_times_of_tickets(SSL_CTX *ctx) except -1:
-    """Install the ticket callbacks with OpenSSL's own keys, unless `ctx` has them. Calls for one `ctx` must not overlap."""
+    """Install the ticket callbacks, with OpenSSL's own keys, unless `ctx` has them.
+
+    Calls for one `ctx` must not overlap.
+    """
     cdef Keyring *ring
     if listener_keys_of(ctx) is not NULL:
         return 0
@@ -114,7 +118,7 @@ cdef int write_times_of_tickets(SSL_CTX *ctx) except -1:
 
 
 cdef Keyring *keyring_of(SSL_CTX *ctx) noexcept nogil:
-    """Return the Keyring that the connections of `ctx` use; NULL if it never had keys but OpenSSL's own.
+    """Return the Keyring that the connections of `ctx` use; NULL if the ticket callbacks were never installed on it.
 
     Calls for one `ctx` must not overlap.
     """

@@ -4,13 +4,11 @@ cimport cython
 
 import os
 
-from pysidctx import environment, private_files
-from pysidctx.arguments import MAX_LIFETIME, MAX_SECRET, check_secret, checked_int, checked_times
+from pysidctx import arguments, environment, private_files
 from pysidctx.tickets.stats import TicketStats
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING
-from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
 
 from pysidctx.binding cimport bind_openssl
@@ -35,7 +33,7 @@ PERIOD = 3600
 LIFETIME = 24 * 3600
 
 KEY_FILE = private_files.Content("a ticket key", ValueError, 4096, "", group_of_root=True)
-SECRET_FILE = private_files.Content("a secret", ValueError, MAX_SECRET, "", group_of_root=True,
+SECRET_FILE = private_files.Content("a secret", ValueError, arguments.MAX_SECRET, "", group_of_root=True,
                                     source=" (`python -m pysidctx secret PATH` writes one)")
 
 # The static methods pass this private token to create a TicketKeys without keys, which they then set.
@@ -143,7 +141,7 @@ cdef class TicketKeys:
             raise TypeError("the secret must be a contiguous bytes-like object, not "
                             f"{type(secret).__name__}") from None
         try:
-            check_secret(view.len, "the secret")
+            arguments.check_secret(view.len, "the secret")
             derive_keys(made, <const unsigned char *> view.buf, view.len, period, lifetime)
         finally:
             PyBuffer_Release(&view)
@@ -221,7 +219,7 @@ cdef class TicketKeys:
         made.hmac_first = layout == "apache"
         if not made.paths:
             raise ValueError("from_files() needs at least one key file, but the iterable of paths is empty")
-        made.ring = new_keyring(checked_int("lifetime", lifetime, 1, MAX_LIFETIME, "seconds"))
+        made.ring = new_keyring(arguments.checked_int("lifetime", lifetime, 1, arguments.MAX_LIFETIME, "seconds"))
         made.reload()
         return made
 
@@ -351,7 +349,7 @@ def _from_files(paths, lifetime, layout):
 
 cdef TicketKeys read_secret(object path, object period, object lifetime):
     with private_files.read(path, SECRET_FILE) as content:
-        check_secret(len(content), repr(os.fsdecode(path)))
+        arguments.check_secret(len(content), repr(os.fsdecode(path)))
         return TicketKeys.from_secret(content, period=period, lifetime=lifetime)
 
 
@@ -361,7 +359,7 @@ cdef str named_by(bint environment_does):
 
 cdef int derive_keys(TicketKeys made, const unsigned char *secret, Py_ssize_t length, object period,
                      object lifetime) except -1:
-    each, longest = checked_times(period, lifetime)
+    each, longest = arguments.checked_times(period, lifetime)
     made.ring = new_keyring(longest)
     return derive_from(made.ring, secret, length, each)
 
