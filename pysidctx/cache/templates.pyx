@@ -6,7 +6,7 @@ verifying it, the flag of the extended master secret, the group of the key excha
 """
 
 from libc.stdint cimport SIZE_MAX, uint32_t
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memcpy
 
 from pysidctx.binding cimport bind_openssl
 from pysidctx.errors cimport check
@@ -94,7 +94,6 @@ cdef bint describe_peer(SSL_SESSION *session, unsigned char *key, unsigned char 
 
 cdef unsigned char *template_from(const unsigned char *encoded, size_t size, size_t *length) noexcept nogil:
     """Return the template of an encoded session, for OPENSSL_free(); NULL if that fails."""
-    cdef Element session
     cdef unsigned char *made
     cdef unsigned char *at
     cdef size_t kept = copy_kept(encoded, size, NULL)
@@ -127,11 +126,11 @@ cdef size_t copy_kept(const unsigned char *encoded, size_t size, unsigned char *
     cdef Element session, element
     cdef const unsigned char *at
     cdef size_t length, kept = PREFIX_LENGTH
-    cdef int i
+    cdef int _
     if not read_element(encoded, encoded + size, &session) or session.tag != SEQUENCE:
         return 0
     at = session.data
-    for i in range(5):  # those that PREFIX replaces
+    for _ in range(5):  # those that PREFIX replaces
         if not read_element(at, session.end, &element):
             return 0
         at = element.end
@@ -183,7 +182,10 @@ cdef bint is_kept(const Element *element) noexcept nogil:
 
 
 cdef bint read_template(const unsigned char *der, size_t length, Element *peer) noexcept nogil:
-    """Whether these bytes have the form that describe_peer() writes. Finds the certificate; its `data` is NULL if none."""
+    """Whether these bytes have the form that describe_peer() writes. `peer` is set to the certificate.
+
+    Its `data` is NULL if there is none.
+    """
     cdef Element session, element
     cdef const unsigned char *at
     peer.data = NULL

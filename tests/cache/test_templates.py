@@ -12,7 +12,7 @@ from forks import in_a_fork
 from handshakes import VERSIONS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from session_der import AGE_ADD, FLAGS, KEX_GROUP, PEER, VERIFY_RESULT
+from session_der import AGE_ADD, FLAGS, PEER, VERIFY_RESULT
 
 PREFIX = bytes.fromhex("020101 02020303 04021301 0400 0400")
 OWN = {1, 2, 4, 6, 9, 10, AGE_ADD, 15, 16, 18}
@@ -266,7 +266,7 @@ def test_many_peers_in_a_small_table(cache, peers):
 def test_as_many_peers_as_were_asked_for(cache, peers, count):
     templates = peers(count)
     table = cache.Table(count)
-    for number, (key, der) in enumerate(templates):
+    for key, der in templates:
         assert table.add(key, der)
     assert len(held(table, templates)) >= 0.97 * count
     assert cache.Table(0).add(*peers(1)[0])
@@ -345,7 +345,7 @@ def test_threads(cache, mixed, rng):
 
 
 def test_forks_while_threads_read_the_table(cache, peers, rng):
-    """A child, which lacks them, does not wait for them. They find nothing: duplicating, OpenSSL has locks of its own."""
+    """A child, which lacks them, does not wait for them. They find nothing: OpenSSL locks what it duplicates."""
     table, done, templates, seed = cache.Table(20), threading.Event(), peers(20), rng.getrandbits(60)
     missing = [(hashlib.sha256(key).digest(), der) for key, der in templates]
 

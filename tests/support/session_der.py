@@ -41,8 +41,8 @@ def split(der: bytes) -> Elements:
 
 
 def join(elements: Elements) -> bytes:
-    ordered = [*PLAIN, *sorted(name for name in elements if isinstance(name, int))]
-    return element(0x30, b"".join(elements[name] for name in ordered))
+    plain = [elements[name] for name in PLAIN]
+    return element(0x30, b"".join([*plain, *(elements[name] for name in sorted({*elements} - {*PLAIN}, key=int))]))
 
 
 def tagged(number: int, data: bytes) -> bytes:
