@@ -147,11 +147,11 @@ cdef class SessionCache:
         The key of period number n is the 32 bytes of HKDF-SHA256 (RFC 5869) with the salt `pysidctx session cache 1`
         and, as info, n as a big-endian integer of 8 bytes.
 
-        Raises TypeError if the secret is not a contiguous bytes-like object or `memory` is not a path; ValueError if the
-        secret is too short or too long, or if the file is no such memory, was made with another secret, size or period
-        or by another version, was truncated, or is not this user's alone; OSError if it cannot be made or opened, for
-        example because the file system is full; and whatever `SessionCache()` raises. Messages name the file. Safe in
-        any thread.
+        Raises TypeError if the secret is not a contiguous bytes-like object or `memory` is not a path; ValueError if
+        the secret is too short or too long, or if the file is no such memory, was made with another secret, size or
+        period or by another version, was truncated, or is not this user's alone; OSError if it cannot be made or
+        opened, for example because the file system is full; and whatever `SessionCache()` raises. Messages name the
+        file. Safe in any thread.
         """
         cdef SessionCache made = SessionCache.__new__(SessionCache, made_here)
         cdef Py_buffer view
@@ -206,14 +206,14 @@ cdef class SessionCache:
             other ones keep their tickets, and a session is stored only if its client does not know tickets (in
             TLS 1.2). "always": store all sessions, and issue no tickets.
 
-        Takes effect for connections whose ClientHello is read after the call. If a `HostMap` is installed on `ctx`, too,
-        the host's SSLContext decides whether a client certificate is requested. The order in which TicketKeys,
+        Takes effect for connections whose ClientHello is read after the call. If a `HostMap` is installed on `ctx`,
+        too, the host's SSLContext decides whether a client certificate is requested. The order in which TicketKeys,
         HostMap and SessionCache are installed does not matter. Tickets that were issued before are not accepted on
         connections whose sessions are stored: these clients get one full handshake.
 
         A session is resumed only if its id context also equals that of the connection: see `set_session_id_context()`,
-        and `resumable()`, which sets both. Two applications that share a secret and a memory need different id contexts.
-        What `TicketKeys.install()` says of `sni_callback` applies here, too.
+        and `resumable()`, which sets both. Two applications that share a secret and a memory need different id
+        contexts. What `TicketKeys.install()` says of `sni_callback` applies here, too.
 
         Raises TypeError if `ctx` is not an `ssl.SSLContext`; ValueError if it is a context for clients or for a single
         TLS version, or if `when` is neither word; and `pysidctx.Error` or MemoryError if OpenSSL fails. Then nothing is
@@ -403,8 +403,8 @@ cdef bytes copied_certificate(object peer):
         length = int.from_bytes(der[2:header], "big")
         if header + length == len(der):
             return der
-    raise ValueError("peer is not a certificate in DER: pass what getpeercert(binary_form=True) returns, or convert a PEM "
-                     "certificate with ssl.PEM_cert_to_DER_cert()")
+    raise ValueError("peer is not a certificate in DER: pass what getpeercert(binary_form=True) returns, or convert a "
+                     "PEM certificate with ssl.PEM_cert_to_DER_cert()")
 
 
 cdef int warn_without_verification(object ctx) except -1:

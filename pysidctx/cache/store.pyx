@@ -10,7 +10,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from pysidctx.binding cimport bind_openssl
-from pysidctx.cache.forgotten cimport Forgotten, forgotten_memory, is_forgotten, release_known
+from pysidctx.cache.forgotten cimport forgotten_memory, is_forgotten, release_known
 from pysidctx.cache.record cimport MOST_RECORD, apply_record, read_record_times, template_of, write_record
 from pysidctx.cache.seal cimport SealKeys, free_seal_keys, open_entry, seal_entry
 from pysidctx.cache.slab cimport (
@@ -18,7 +18,7 @@ from pysidctx.cache.slab cimport (
     slab_write,
 )
 from pysidctx.cache.templates cimport (
-    MOST_TEMPLATE, TEMPLATE_KEY_LENGTH, Templates, add_template, describe_peer, duplicate_template, free_templates,
+    MOST_TEMPLATE, TEMPLATE_KEY_LENGTH, add_template, describe_peer, duplicate_template, free_templates,
     new_templates,
 )
 from pysidctx.libssl cimport (
