@@ -105,15 +105,22 @@ def refuse_others(path: str, status: os.stat_result) -> None:
                          f"it: {ADVICE}")
 
 
-def check(path: str, file: int, identity: Identity) -> None:
-    header = os.pread(file, HEADER.size, 0)
+def identified(path: str, file: int) -> Identity:
+    """Read the header."""
+    header = os.pread(file, HEADER.size, 0) if stat.S_ISREG(os.fstat(file).st_mode) else b""
     if len(header) < HEADER.size or not header.startswith(MAGIC):
-        raise ValueError(f"{path!r} is not the memory of a SessionCache: pass the path of a file that does not exist yet")
+        raise ValueError(f"{path!r} is not the memory of a SessionCache: pass the path of one, or of a file that does not "
+                         "exist yet")
     _, version, size, period, secret = HEADER.unpack(header)
     if version != VERSION:
         raise ValueError(f"{path!r} was made by another version of pysidctx (layout {version}, not {VERSION}): {ADVICE}")
     if os.fstat(file).st_size != size:
         raise ValueError(f"{path!r} was truncated: {ADVICE}")
+    return Identity(size, period, secret)
+
+
+def check(path: str, file: int, identity: Identity) -> None:
+    size, period, secret = identified(path, file)
     if size != identity.size:
         raise ValueError(f"{path!r} has {size} bytes, not {identity.size}: pass size={size} in all processes, or {ADVICE}")
     if period != identity.period:
@@ -124,10 +131,9 @@ def check(path: str, file: int, identity: Identity) -> None:
 
 
 def read_identity(path: Path) -> Identity:
-    """Return what the memory in the file `path` was made with, for those who only look. Raises OSError, ValueError."""
-    with open(path, "rb", buffering=0, opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as stream:
-        header = stream.read(HEADER.size) or b""
-        if len(header) < HEADER.size or not header.startswith(MAGIC):
-            raise ValueError(f"{os.fsdecode(path)!r} is not the memory of a SessionCache")
-        _, _, size, period, secret = HEADER.unpack(header)
-        return Identity(size, period, secret)
+    """Return what the memory in the file `path` was made with. Raises OSError, ValueError."""
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return identified(os.fsdecode(path), file)
+    finally:
+        os.close(file)

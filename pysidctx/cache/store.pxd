@@ -43,4 +43,5 @@ cdef bint store_session(Cache *cache, SSL_SESSION *session, const Times *times, 
 cdef SSL_SESSION *find_session(Cache *cache, SSL *ssl, const unsigned char *id, uint64_t now,
                                unsigned char *key) noexcept nogil
 cdef void end_session(Cache *cache, const unsigned char *id, uint64_t end, uint64_t now) noexcept nogil
+cdef void lay_out(unsigned char *memory, size_t size, slab_region *sessions, slab_region *peers) noexcept nogil
 cdef size_t least_size() noexcept nogil

@@ -14,7 +14,7 @@ from pysidctx.cache.forgotten cimport forgotten_memory, is_forgotten, release_kn
 from pysidctx.cache.record cimport MOST_RECORD, apply_record, read_record_times, template_of, write_record
 from pysidctx.cache.seal cimport SealKeys, free_seal_keys, open_entry, seal_entry
 from pysidctx.cache.slab cimport (
-    SLAB_EVICTED, SLAB_MOST_DATA, SLAB_NAME_LENGTH, slab_end_of, slab_entry, slab_read, slab_set_size,
+    SLAB_EVICTED, SLAB_MOST_DATA, SLAB_NAME_LENGTH, slab_end_of, slab_entry, slab_read, slab_region, slab_set_size,
     slab_write,
 )
 from pysidctx.cache.templates cimport (
@@ -58,7 +58,6 @@ cdef Cache *new_cache(SealKeys *keys, int file, size_t size, uint64_t lifetime, 
     """
     cdef Cache *cache = <Cache *> OPENSSL_zalloc(sizeof(Cache))
     cdef void *memory
-    cdef size_t rest
     if cache is NULL:
         raise MemoryError("out of memory while making a cache")
     try:
@@ -73,19 +72,25 @@ cdef Cache *new_cache(SealKeys *keys, int file, size_t size, uint64_t lifetime, 
         raise
     cache.memory = <unsigned char *> memory
     cache.size = size
-    rest = size - HEADER_LENGTH - sizeof(forgotten_memory)
     cache.forgotten.memory = <forgotten_memory *> (cache.memory + HEADER_LENGTH)
-    cache.peers.memory = cache.memory + HEADER_LENGTH + sizeof(forgotten_memory)
-    cache.peers.most = SLAB_MOST_DATA
-    cache.peers.sets = rest // PEERS_SHARE // slab_set_size(cache.peers.most)
-    rest -= cache.peers.sets * slab_set_size(cache.peers.most)
-    cache.sessions.memory = cache.peers.memory + cache.peers.sets * slab_set_size(cache.peers.most)
-    cache.sessions.most = MOST_RECORD
-    cache.sessions.sets = rest // slab_set_size(cache.sessions.most)
+    lay_out(cache.memory, size, &cache.sessions, &cache.peers)
     cache.keys = cache.forgotten.keys = keys
     cache.lifetime = lifetime
     hold_cache(cache)
     return cache
+
+
+@cython.cdivision(True)
+cdef void lay_out(unsigned char *memory, size_t size, slab_region *sessions, slab_region *peers) noexcept nogil:
+    """Part a memory of `size` bytes, after its header and the list of what was forgotten."""
+    cdef size_t rest = size - HEADER_LENGTH - sizeof(forgotten_memory)
+    peers.memory = memory + HEADER_LENGTH + sizeof(forgotten_memory)
+    peers.most = SLAB_MOST_DATA
+    peers.sets = rest // PEERS_SHARE // slab_set_size(peers.most)
+    rest -= peers.sets * slab_set_size(peers.most)
+    sessions.memory = peers.memory + peers.sets * slab_set_size(peers.most)
+    sessions.most = MOST_RECORD
+    sessions.sets = rest // slab_set_size(sessions.most)
 
 
 cdef size_t least_size() noexcept nogil:
