@@ -50,8 +50,8 @@ COMMANDS = {
         "Forget the sessions that a server with a SessionCache has stored until now: those of a client, of an id "
         "context, or all. The next handshake of these clients is a full one, in which their certificates are "
         "verified. Takes effect at once in all processes that share the file.",
-        "0: the sessions are forgotten; 1: nothing was forgotten, or not for all that were named; 2: the arguments were "
-        "invalid."),
+        "0: the sessions are forgotten; 1: nothing was forgotten, or not for all that were named; 2: the arguments "
+        "were invalid."),
     "info": Command(
         "info", "info", "print versions and libraries, for a bug report",
         "Print the versions of Python, OpenSSL and related packages, and the libssl files in use. The output contains "

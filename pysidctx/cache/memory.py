@@ -19,8 +19,8 @@ HEADER_LENGTH = 4096
 MIN_SIZE = 1 << 20   # bytes
 MAX_SIZE = 1 << 40
 
-ADVICE = ("choose another path, or remove the file once no process uses it: a new one is made, and the sessions in this "
-          "one are lost")
+ADVICE = ("choose another path, or remove the file once no process uses it: a new one is made, and the sessions in "
+          "this one are lost")
 
 
 class Identity(NamedTuple):
@@ -63,8 +63,8 @@ def opened(path: str, identity: Identity) -> int:
         file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise ValueError(f"{path!r} is a symbolic link, which another user may have put there: pass the path of the "
-                             "file itself") from None
+            raise ValueError(f"{path!r} is a symbolic link, which another user may have put there: pass the path of "
+                             "the file itself") from None
         raise
     try:
         refuse_others(path, os.fstat(file))
@@ -101,19 +101,20 @@ def refuse_others(path: str, status: os.stat_result) -> None:
     if status.st_uid != os.geteuid():
         raise ValueError(f"{path!r} belongs to user {status.st_uid}, who could change what is in it: {ADVICE}")
     if stat.S_IMODE(status.st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ValueError(f"{path!r} has mode {stat.S_IMODE(status.st_mode):04o}, so other users could change what is in "
-                         f"it: {ADVICE}")
+        raise ValueError(f"{path!r} has mode {stat.S_IMODE(status.st_mode):04o}, so other users could change what is "
+                         f"in it: {ADVICE}")
 
 
 def identified(path: str, file: int) -> Identity:
     """Read the header."""
     header = os.pread(file, HEADER.size, 0) if stat.S_ISREG(os.fstat(file).st_mode) else b""
     if len(header) < HEADER.size or not header.startswith(MAGIC):
-        raise ValueError(f"{path!r} is not the memory of a SessionCache: pass the path of one, or of a file that does not "
-                         "exist yet")
+        raise ValueError(f"{path!r} is not the memory of a SessionCache: pass the path of one, or of a file that does "
+                         "not exist yet")
     _, version, size, period, secret = HEADER.unpack(header)
     if version != VERSION:
-        raise ValueError(f"{path!r} was made by another version of pysidctx (layout {version}, not {VERSION}): {ADVICE}")
+        raise ValueError(f"{path!r} was made by another version of pysidctx (layout {version}, not {VERSION}): "
+                         f"{ADVICE}")
     if os.fstat(file).st_size != size:
         raise ValueError(f"{path!r} was truncated: {ADVICE}")
     return Identity(size, period, secret)
@@ -122,10 +123,11 @@ def identified(path: str, file: int) -> Identity:
 def check(path: str, file: int, identity: Identity) -> None:
     size, period, secret = identified(path, file)
     if size != identity.size:
-        raise ValueError(f"{path!r} has {size} bytes, not {identity.size}: pass size={size} in all processes, or {ADVICE}")
+        raise ValueError(f"{path!r} has {size} bytes, not {identity.size}: pass size={size} in all processes, or "
+                         f"{ADVICE}")
     if period != identity.period:
-        raise ValueError(f"{path!r} was made with a period of {period} seconds, not {identity.period}: pass period={period} "
-                         f"in all processes, or {ADVICE}")
+        raise ValueError(f"{path!r} was made with a period of {period} seconds, not {identity.period}: pass "
+                         f"period={period} in all processes, or {ADVICE}")
     if secret != identity.check:
         raise ValueError(f"{path!r} was made with another secret: {ADVICE}")
 

@@ -19,7 +19,8 @@ class CacheStats(NamedTuple):
 
 
 CacheStats.stored.__doc__ = (
-    "Sessions that were stored. A TLS 1.3 server stores `num_tickets` of them in a full handshake, and in a resumed one.")
+    "Sessions that were stored. A TLS 1.3 server stores `num_tickets` of them in a full handshake, and one in a resumed "
+    "one.")
 CacheStats.hits.__doc__ = (
     """Sessions that were asked for and found.
 
@@ -38,7 +39,8 @@ CacheStats.torn.__doc__ = (
 
 Two processes wrote them at once, a process was killed while it wrote them, or something else has changed the memory.
 """)
-CacheStats.evicted.__doc__ = "Entries that had not expired and were overwritten for lack of space: make the memory larger."
+CacheStats.evicted.__doc__ = (
+    "Entries that had not expired and were overwritten for lack of space: make the memory larger.")
 CacheStats.too_large.__doc__ = (
     "Sessions that were not stored because their host name, or their client's certificate, is too long.")
 CacheStats.peers_decoded.__doc__ = (

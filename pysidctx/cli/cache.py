@@ -8,7 +8,8 @@ from pysidctx.cache.contents import contents
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="the file that the server's processes share, such as /dev/shm/shop")
+    parser.add_argument("file", metavar="FILE",
+                        help="the file that the server's processes share, such as /dev/shm/shop")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
 
 

@@ -16,7 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cache", metavar="FILE", required=True,
                         help="the file that the server's processes share, such as /dev/shm/shop")
     parser.add_argument("--secret-file", metavar="FILE",
-                        help=f"the file with the cache's secret; by default, the one that {environment.SECRET_FILE} names")
+                        help="the file with the cache's secret; by default, the one that "
+                             f"{environment.SECRET_FILE} names")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--peer", metavar="FILE", action="append",
                       help="a client's certificate, in PEM or DER; may be given several times")
