@@ -7,6 +7,7 @@ from pysidctx.cache import memory as shared_memory
 from libc.stdint cimport uint64_t
 
 from pysidctx.binding cimport bind_openssl
+from pysidctx.cache.outbox cimport outbox
 from pysidctx.cache.slab cimport SLAB_WAYS, slab_count, slab_region
 from pysidctx.cache.store cimport lay_out
 from pysidctx.tickets.expiry cimport unix_time
@@ -35,10 +36,11 @@ def contents(path):
     if memory is MAP_FAILED:
         raise MemoryError(f"{size} bytes of shared memory cannot be mapped")
     cdef slab_region sessions, peers
+    cdef outbox outgoing
     cdef uint64_t stored, pieces
     cdef uint64_t now = unix_time()
     with nogil:
-        lay_out(<unsigned char *> memory, size, &sessions, &peers)
+        lay_out(<unsigned char *> memory, size, &sessions, &peers, &outgoing)
         stored = slab_count(&sessions, now)
         pieces = slab_count(&peers, now)
         munmap(memory, size)

@@ -46,5 +46,8 @@ cdef bytes first_list(SealKeys *keys)
 cdef bint is_forgotten(Forgotten *forgotten, const unsigned char *peer, const unsigned char *sid_ctx,
                        unsigned int sid_ctx_length, uint64_t full, uint64_t now) noexcept nogil
 cdef Outcome forget_name(Forgotten *forgotten, int file, const unsigned char *name, uint64_t now) noexcept nogil
+cdef Outcome forget_listed(Forgotten *forgotten, int file, const forgotten_entry *entries, size_t length,
+                           uint64_t now) noexcept nogil
+cdef forgotten_list *read_forgotten(Forgotten *forgotten, uint64_t now) noexcept nogil
 cdef void release_known(Forgotten *forgotten) noexcept nogil
 cdef bint name_id_context(const unsigned char *sid_ctx, size_t length, unsigned char *name) noexcept nogil

@@ -167,40 +167,57 @@ cdef KnownList *read_list(Forgotten *forgotten, uint64_t generation) noexcept no
 
 cdef Outcome forget_name(Forgotten *forgotten, int file, const unsigned char *name, uint64_t now) noexcept nogil:
     """Forget what has this name, made until now; NULL: everything. Effective in all processes when it returns."""
+    cdef forgotten_entry entry
+    if name is NULL:
+        memset(entry.name, 0, FORGOTTEN_NAME_LENGTH)  # everything
+    else:
+        memcpy(entry.name, name, FORGOTTEN_NAME_LENGTH)
+    entry.since = now
+    return forget_listed(forgotten, file, &entry, 1, now)
+
+
+cdef Outcome forget_listed(Forgotten *forgotten, int file, const forgotten_entry *entries, size_t length,
+                           uint64_t now) noexcept nogil:
+    """Forget what has these names, made until the moments that they have."""
     cdef Outcome outcome = LOCKED
     pthread_mutex_lock(&writing)
     if forgotten_lock(file, LOCK_TIMEOUT):
-        outcome = write_list(forgotten, name, now)
+        outcome = write_list(forgotten, entries, length, now)
         forgotten_unlock(file)
     pthread_mutex_unlock(&writing)
     return outcome
 
 
-cdef Outcome write_list(Forgotten *forgotten, const unsigned char *name, uint64_t now) noexcept nogil:
+cdef Outcome write_list(Forgotten *forgotten, const forgotten_entry *entries, size_t length,
+                        uint64_t now) noexcept nogil:
     cdef forgotten_copy *copy = <forgotten_copy *> malloc(sizeof(forgotten_copy))
     cdef uint64_t generation = forgotten_generation(forgotten.memory)
     cdef uint64_t former = generation
     cdef KnownList *known
     cdef atomic_size_t *inside
+    cdef bint changed = False
     cdef bint written
+    cdef size_t i
     if copy is NULL:
         return NOT_SEALED
     forgotten_read(forgotten.memory, generation, copy)
     if not open_list(forgotten.keys, generation, copy):
         # Nobody knows what was in it, so all is forgotten. A generation that nobody has seen.
         memset(&copy.list, 0, sizeof(forgotten_list))
-        list_entry(&copy.list, everything, now)
+        changed = list_entry(&copy.list, everything, now)
     inside = gate_enter(&gate)
     known = <KnownList *> shared_load(&forgotten.known)
     if known is not NULL and known.all_since:
-        list_entry(&copy.list, everything, known.all_since)
+        changed = list_entry(&copy.list, everything, known.all_since) or changed
     if known is not NULL:
         former = max(former, known.generation)
     gate_leave(inside)
     drop_ended(&copy.list, now)
-    if name is NULL:
-        name = everything
-    list_entry(&copy.list, name, now)
+    for i in range(length):
+        changed = list_entry(&copy.list, entries[i].name, entries[i].since) or changed
+    if not changed:
+        free(copy)
+        return FORGOT
     qsort(copy.list.entries, copy.list.count, sizeof(forgotten_entry), by_name)
     # The copy that readers do not use now.
     generation = former + 1 if (former ^ generation) & 1 == 0 else former + 2
@@ -212,13 +229,18 @@ cdef Outcome write_list(Forgotten *forgotten, const unsigned char *name, uint64_
     return FORGOT if written else NOT_SEALED
 
 
-cdef void list_entry(forgotten_list *entries, const unsigned char *name, uint64_t since) noexcept nogil:
-    """Add an entry, or make a present one later. A full list becomes one that forgets everything."""
+cdef bint list_entry(forgotten_list *entries, const unsigned char *name, uint64_t since) noexcept nogil:
+    """Add an entry, or make a present one later. A full list becomes one that forgets everything.
+
+    Returns whether that changes the list.
+    """
     cdef uint64_t i
     for i in range(entries.count):
         if memcmp(entries.entries[i].name, name, FORGOTTEN_NAME_LENGTH) == 0:
-            entries.entries[i].since = max(entries.entries[i].since, since)
-            return
+            if entries.entries[i].since >= since:
+                return False
+            entries.entries[i].since = since
+            return True
     if entries.count == FORGOTTEN_MOST:
         for i in range(entries.count):
             since = max(since, entries.entries[i].since)
@@ -227,6 +249,27 @@ cdef void list_entry(forgotten_list *entries, const unsigned char *name, uint64_
     memcpy(entries.entries[entries.count].name, name, FORGOTTEN_NAME_LENGTH)
     entries.entries[entries.count].since = since
     entries.count += 1
+    return True
+
+
+cdef forgotten_list *read_forgotten(Forgotten *forgotten, uint64_t now) noexcept nogil:
+    """Return a copy of the list, which the caller frees; NULL if memory runs out.
+
+    A list that cannot be read is replaced by one in which everything until now is forgotten.
+    """
+    cdef forgotten_list *copied = <forgotten_list *> malloc(sizeof(forgotten_list))
+    cdef uint64_t generation = forgotten_generation(forgotten.memory)
+    cdef KnownList *known = read_list(forgotten, generation)
+    if copied is not NULL and known is not NULL:
+        memcpy(copied, &known.list, sizeof(forgotten_list))
+        copied.generation = generation
+        if known.all_since:
+            list_entry(copied, everything, now)
+    elif copied is not NULL:
+        free(copied)
+        copied = NULL
+    free(known)
+    return copied
 
 
 cdef void drop_ended(forgotten_list *entries, uint64_t now) noexcept nogil:

@@ -2,12 +2,15 @@
 
 cimport cython
 
+import fcntl
 import hashlib
 import os
+import time
 import warnings
 
 from pysidctx import arguments, environment, private_files
 from pysidctx.cache import memory as shared_memory
+from pysidctx.cache.replication import Replication
 from pysidctx.cache.stats import CacheStats
 from pysidctx.tickets import ticket_keys
 
@@ -15,10 +18,13 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint64_t
 
 from pysidctx.binding cimport bind_openssl
+from pysidctx.cache.batches cimport apply_batch, batch_from, batch_of_forgotten
 from pysidctx.cache.callbacks cimport stop_using_cache, use_cache
 from pysidctx.cache.forgotten cimport (
-    FORGOT, FORGOTTEN_NAME_LENGTH, LOCKED, Outcome, first_list, forget_name, name_id_context,
+    FORGOT, FORGOTTEN_NAME_LENGTH, LOCKED, Outcome, first_list, forget_name, forgotten_generation,
+    name_id_context,
 )
+from pysidctx.cache.outbox cimport outbox_count, outbox_load, outbox_numbers, outbox_set
 from pysidctx.cache.seal cimport SealKeys, derive_labelled, free_seal_keys, new_seal_keys
 from pysidctx.cache.slab cimport slab_count
 from pysidctx.cache.store cimport (
@@ -44,6 +50,8 @@ PERIOD = 3600          # seconds
 LIFETIME = 24 * 3600   # seconds
 PEERS = 4096
 MOST_PEERS = 1 << 24
+ANNOUNCED_WITHIN = 1   # second
+LEADER_BYTE = 1        # of the memory: whoever has locked it replicates; forget() locks byte 0
 
 WHEN = ("client-certificates", "always")
 
@@ -289,12 +297,88 @@ cdef class SessionCache:
         """
         forget_in(self, None)
 
+    def replicate(self, channel):
+        """Exchange sessions with the caches of other machines that have the same secret and period.
+
+        channel
+            A `pysidctx.valkey.Channel`, or another object with the methods of `pysidctx.cache.replication.Channel`.
+
+        Returns a `Replication`, whose `stop()` ends it. Call it in each worker, or in the process that forks them: one
+        process of those that share the memory does the work, in two threads, and no handshake ever waits for it.
+        While the channel is down, clients that change machines get a full handshake; `stats().dropped` counts what the
+        other machines have missed.
+
+        What is forgotten on one machine is forgotten on all: while the channel is up, within 50 ms or so. If it cannot
+        be sent within a second, `forget()` and `forget_all()` emit a RuntimeWarning, and it is the first that is sent
+        when the channel is back. Sessions that were made less than 5 seconds after something was forgotten are
+        refused, too, because the clocks of machines differ.
+
+        Raises TypeError if `channel` lacks a method, or if the keys are random: no other machine has them. Takes
+        effect within a second. Safe in any thread.
+        """
+        if self._made_in is not None:
+            raise TypeError("a SessionCache with random keys cannot be replicated, because no other machine has the keys: "
+                            "use SessionCache.from_secret_file()")
+        for name in ("publish", "receive"):
+            if not callable(getattr(channel, name, None)):
+                raise TypeError(f"the channel {channel!r} has no method {name}(): pass a pysidctx.valkey.Channel")
+        return Replication(self, channel)
+
+    # For Replication.
+
+    def _lead(self):
+        """Become, or stay, the process of this machine that replicates. Returns False if another one does."""
+        try:
+            # A child does not inherit it, and the kernel frees it when the process ends.
+            fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, LEADER_BYTE)
+        except (BlockingIOError, PermissionError):
+            return False
+        return True
+
+    def _keep_active(self, uint64_t seconds):
+        outbox_set(&self.cache.outgoing.numbers.active, unix_time() + seconds if seconds else 0)
+
+    def _head(self):
+        return outbox_load(&self.cache.outgoing.numbers.head)
+
+    def _outgoing(self, uint64_t turn, size_t most, bint skip_unfinished):
+        count, batch = batch_from(self.cache, &turn, most, skip_unfinished)
+        return turn, count, batch
+
+    def _forgotten(self):
+        cdef uint64_t generation = 0
+        batch = batch_of_forgotten(self.cache, &generation)
+        return generation, batch
+
+    def _generation(self):
+        return forgotten_generation(self.cache.forgotten.memory)
+
+    def _announce(self, generation):
+        outbox_set(&self.cache.outgoing.numbers.announced, 0 if generation is None else generation + 1)
+
+    def _incoming(self, bytes batch not None, bint forgotten_alone, uint64_t lag):
+        outbox_set(&self.cache.outgoing.numbers.lag, lag)
+        return apply_batch(self.cache, self.file, batch, forgotten_alone)
+
+    def _count_published(self, uint64_t count):
+        outbox_count(&self.cache.outgoing.numbers.published, count)
+
+    def _drop(self, uint64_t count):
+        outbox_count(&self.cache.outgoing.numbers.dropped, count)
+
+    def _lose(self):
+        # Peers are sent again when they come back.
+        outbox_count(&self.cache.outgoing.numbers.losses, 1)
+
     def stats(self):
         """Return a `CacheStats`: what this process has stored and found since the cache was made, on all contexts.
 
         Safe in any thread.
         """
-        return CacheStats(*[counted(self.cache, <Counter> <int> counter) for counter in range(COUNTERS)])
+        cdef outbox_numbers *numbers = self.cache.outgoing.numbers
+        return CacheStats(*[counted(self.cache, <Counter> <int> counter) for counter in range(COUNTERS)],
+                          outbox_load(&numbers.published), outbox_load(&numbers.received),
+                          outbox_load(&numbers.dropped), outbox_load(&numbers.lag))
 
     @property
     def lifetime(self):
@@ -384,7 +468,21 @@ cdef int forget_in(SessionCache made, bytes named) except -1:
                            "forgotten for 5 seconds: if it is stopped, let it go on or end it, and try again")
     if outcome != FORGOT:
         raise_queued(b"EVP_EncryptUpdate()")
+    if outbox_load(&cache.outgoing.numbers.active) >= now and not is_announced(cache):
+        warnings.warn("forgotten on this machine, but not yet on the others: the channel that replicates the cache is "
+                      "down. They are told first when it is back", RuntimeWarning)
     return 0
+
+
+cdef bint is_announced(Cache *cache) except -1:
+    """Whether the other machines were told what was forgotten. Waits for that a second."""
+    cdef uint64_t generation = forgotten_generation(cache.forgotten.memory)
+    end = time.monotonic() + ANNOUNCED_WITHIN
+    while outbox_load(&cache.outgoing.numbers.announced) <= generation:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.005)
+    return True
 
 
 cdef bytes copied(object data, str name):

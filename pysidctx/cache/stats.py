@@ -4,7 +4,10 @@ from typing import NamedTuple
 
 
 class CacheStats(NamedTuple):
-    """What a SessionCache has done in this process: each field is an int."""
+    """What a SessionCache has done: each field is an int.
+
+    The fields from `published` on are those of the whole machine, the others those of this process.
+    """
 
     stored: int
     hits: int
@@ -16,6 +19,10 @@ class CacheStats(NamedTuple):
     too_large: int
     peers_decoded: int
     peers_missing: int
+    published: int
+    received: int
+    dropped: int
+    lag: int
 
 
 CacheStats.stored.__doc__ = (
@@ -47,3 +54,11 @@ CacheStats.peers_decoded.__doc__ = (
     "Client certificates that were decoded: each once in a process, unless there are more clients than `peers`.")
 CacheStats.peers_missing.__doc__ = (
     "Misses because the client's certificate was overwritten for lack of space, or could not be opened.")
+CacheStats.published.__doc__ = "Entries that this machine has sent to the others. A client certificate takes several."
+CacheStats.received.__doc__ = "Entries of other machines that were stored here."
+CacheStats.dropped.__doc__ = (
+    """Entries that the other machines have missed, and messages that could not be understood or opened.
+
+The channel was down, or there was more than could be sent; or somebody else writes to it.
+""")
+CacheStats.lag.__doc__ = "How long the last message took from another machine, in milliseconds, by both machines' clocks."

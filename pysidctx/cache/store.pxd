@@ -1,8 +1,9 @@
 from libc.stdint cimport uint64_t
 
 from pysidctx.cache.forgotten cimport Forgotten
+from pysidctx.cache.outbox cimport outbox
 from pysidctx.cache.seal cimport SealKeys
-from pysidctx.cache.slab cimport slab_region
+from pysidctx.cache.slab cimport slab_entry, slab_region
 from pysidctx.cache.templates cimport Templates
 from pysidctx.libssl cimport SSL, SSL_SESSION
 from pysidctx.lockfree.readers cimport atomic_size_t
@@ -27,6 +28,7 @@ cdef struct Cache:
     size_t size               # bytes
     slab_region sessions
     slab_region peers
+    outbox outgoing
     SealKeys *keys
     Templates *templates
     Forgotten forgotten
@@ -43,5 +45,8 @@ cdef bint store_session(Cache *cache, SSL_SESSION *session, const Times *times, 
 cdef SSL_SESSION *find_session(Cache *cache, SSL *ssl, const unsigned char *id, uint64_t now,
                                unsigned char *key) noexcept nogil
 cdef void end_session(Cache *cache, const unsigned char *id, uint64_t end, uint64_t now) noexcept nogil
-cdef void lay_out(unsigned char *memory, size_t size, slab_region *sessions, slab_region *peers) noexcept nogil
+cdef void lay_out(unsigned char *memory, size_t size, slab_region *sessions, slab_region *peers,
+                  outbox *outgoing) noexcept nogil
 cdef size_t least_size() noexcept nogil
+cdef void place_entry(Cache *cache, int kind, const unsigned char *name, const slab_entry *entry,
+                      uint64_t now) noexcept nogil

@@ -11,6 +11,10 @@ from libc.string cimport memcpy
 
 from pysidctx.binding cimport bind_openssl
 from pysidctx.cache.forgotten cimport forgotten_memory, is_forgotten, release_known
+from pysidctx.cache.outbox cimport (
+    OUTBOX_PEER, OUTBOX_SESSION, outbox, outbox_add, outbox_load, outbox_mark_sent, outbox_numbers, outbox_slot,
+    outbox_was_sent,
+)
 from pysidctx.cache.record cimport MOST_RECORD, apply_record, read_record_times, template_of, write_record
 from pysidctx.cache.seal cimport SealKeys, free_seal_keys, open_entry, seal_entry
 from pysidctx.cache.slab cimport (
@@ -44,10 +48,12 @@ cdef extern from "sys/mman.h" nogil:
 cdef enum:
     HEADER_LENGTH = 4096             # bytes, of memory.py
     PEERS_SHARE = 4                  # of the memory, one part in four is for peers
+    OUTGOING_SHARE = 32              # and one in 32 for what goes to other machines
     LENGTH_LENGTH = 8                # bytes, before the first piece: how long all pieces are together
     # By how much a peer's pieces outlive its sessions, as a part of the lifetime, so that not every session of
     # the peer stores them again.
     SLACK = 8
+    SKEW = 5                         # seconds by which the clocks of machines differ, if sessions are replicated
 
 
 @cython.cdivision(True)
@@ -73,7 +79,7 @@ cdef Cache *new_cache(SealKeys *keys, int file, size_t size, uint64_t lifetime, 
     cache.memory = <unsigned char *> memory
     cache.size = size
     cache.forgotten.memory = <forgotten_memory *> (cache.memory + HEADER_LENGTH)
-    lay_out(cache.memory, size, &cache.sessions, &cache.peers)
+    lay_out(cache.memory, size, &cache.sessions, &cache.peers, &cache.outgoing)
     cache.keys = cache.forgotten.keys = keys
     cache.lifetime = lifetime
     hold_cache(cache)
@@ -81,10 +87,16 @@ cdef Cache *new_cache(SealKeys *keys, int file, size_t size, uint64_t lifetime, 
 
 
 @cython.cdivision(True)
-cdef void lay_out(unsigned char *memory, size_t size, slab_region *sessions, slab_region *peers) noexcept nogil:
+cdef void lay_out(unsigned char *memory, size_t size, slab_region *sessions, slab_region *peers,
+                  outbox *outgoing) noexcept nogil:
     """Part a memory of `size` bytes, after its header and the list of what was forgotten."""
-    cdef size_t rest = size - HEADER_LENGTH - sizeof(forgotten_memory)
-    peers.memory = memory + HEADER_LENGTH + sizeof(forgotten_memory)
+    cdef size_t rest = size - HEADER_LENGTH - sizeof(forgotten_memory) - sizeof(outbox_numbers)
+    memory += HEADER_LENGTH + sizeof(forgotten_memory)
+    outgoing.numbers = <outbox_numbers *> memory
+    outgoing.slots = <outbox_slot *> (memory + sizeof(outbox_numbers))
+    outgoing.count = rest // OUTGOING_SHARE // sizeof(outbox_slot)
+    rest -= outgoing.count * sizeof(outbox_slot)
+    peers.memory = memory + sizeof(outbox_numbers) + outgoing.count * sizeof(outbox_slot)
     peers.most = SLAB_MOST_DATA
     peers.sets = rest // PEERS_SHARE // slab_set_size(peers.most)
     rest -= peers.sets * slab_set_size(peers.most)
@@ -95,7 +107,7 @@ cdef void lay_out(unsigned char *memory, size_t size, slab_region *sessions, sla
 
 cdef size_t least_size() noexcept nogil:
     """Return how many bytes a memory has in which there is one set of each kind."""
-    return (HEADER_LENGTH + sizeof(forgotten_memory)
+    return (HEADER_LENGTH + sizeof(forgotten_memory) + sizeof(outbox_numbers) + OUTGOING_SHARE * sizeof(outbox_slot)
             + PEERS_SHARE * (slab_set_size(SLAB_MOST_DATA) + slab_set_size(MOST_RECORD)))
 
 
@@ -146,8 +158,7 @@ cdef bint store_session(Cache *cache, SSL_SESSION *session, const Times *times, 
     stored = seal_entry(cache.keys, id, &entry, now)
     if stored:
         count(cache, STORED)
-        if slab_write(&cache.sessions, id, &entry, now) == SLAB_EVICTED:
-            count(cache, EVICTED)
+        write_entry(cache, OUTBOX_SESSION, id, &entry, now)
     OPENSSL_cleanse(&entry, sizeof(entry))
     return stored
 
@@ -157,13 +168,20 @@ cdef bint store_peer(Cache *cache, SSL_SESSION *session, uint64_t end, uint64_t 
     """Make sure that the template of a session is stored until the session ends."""
     cdef unsigned char *der = NULL
     cdef size_t length = 0
+    cdef bint wanted = outbox_load(&cache.outgoing.numbers.active) >= now
     cdef bint stored
-    if key_known and slab_end_of(&cache.peers, key) >= end:
+    if key_known and slab_end_of(&cache.peers, key) >= end and not (
+            wanted and not outbox_was_sent(&cache.outgoing, key, now)):
         return True
     if not describe_peer(session, key, &der, &length):
         count(cache, TOO_LARGE)
         return False
-    stored = has_pieces(cache, key, length, end) or write_pieces(cache, key, der, length, end, now)
+    if wanted and not outbox_was_sent(&cache.outgoing, key, now):
+        # Other machines may have missed it, although this one has it.
+        stored = write_pieces(cache, key, der, length, end, now)
+        outbox_mark_sent(&cache.outgoing, key, now)
+    else:
+        stored = has_pieces(cache, key, length, end) or write_pieces(cache, key, der, length, end, now)
     OPENSSL_free(der)
     return stored
 
@@ -214,9 +232,23 @@ cdef bint write_pieces(Cache *cache, const unsigned char *key, const unsigned ch
         name_piece(key, i, name)
         if not seal_entry(cache.keys, name, &entry, now):
             return False
-        if slab_write(&cache.peers, name, &entry, now) == SLAB_EVICTED:
-            count(cache, EVICTED)
+        write_entry(cache, OUTBOX_PEER, name, &entry, now)
     return True
+
+
+cdef void write_entry(Cache *cache, int kind, const unsigned char *name, const slab_entry *entry,
+                      uint64_t now) noexcept nogil:
+    """Write a sealed entry, which also goes to the other machines if there are any."""
+    place_entry(cache, kind, name, entry, now)
+    if outbox_load(&cache.outgoing.numbers.active) >= now:
+        outbox_add(&cache.outgoing, kind, name, entry)
+
+
+cdef void place_entry(Cache *cache, int kind, const unsigned char *name, const slab_entry *entry,
+                      uint64_t now) noexcept nogil:
+    cdef slab_region *region = &cache.sessions if kind == OUTBOX_SESSION else &cache.peers
+    if slab_write(region, name, entry, now) == SLAB_EVICTED:
+        count(cache, EVICTED)
 
 
 cdef SSL_SESSION *find_session(Cache *cache, SSL *ssl, const unsigned char *id, uint64_t now,
@@ -267,6 +299,7 @@ cdef bint is_valid(Cache *cache, SSL_SESSION *session, const unsigned char *peer
                    uint64_t now) noexcept nogil:
     """Whether the session may still be resumed. Counts it if not."""
     cdef Times times
+    cdef uint64_t skew
     cdef unsigned int length
     cdef const unsigned char *sid_ctx = SSL_SESSION_get0_id_context(session, &length)
     if not read_record_times(entry.data, entry.length, &times):
@@ -275,7 +308,9 @@ cdef bint is_valid(Cache *cache, SSL_SESSION *session, const unsigned char *peer
     if now >= min(times.full + cache.lifetime, times.until) or times.full > now + cache.keys.period:
         count(cache, EXPIRED)
         return False
-    if is_forgotten(&cache.forgotten, peer, sid_ctx, length, times.full, now):
+    # Another machine, whose clock differs, may have made the session, or forgotten it.
+    skew = SKEW if outbox_load(&cache.outgoing.numbers.active) else 0
+    if is_forgotten(&cache.forgotten, peer, sid_ctx, length, times.full - skew, now):
         count(cache, FORGOTTEN)
         return False
     return True
@@ -346,5 +381,5 @@ cdef void end_session(Cache *cache, const unsigned char *id, uint64_t end, uint6
     if entry.end > end:
         entry.end = end
         if seal_entry(cache.keys, id, &entry, now):
-            slab_write(&cache.sessions, id, &entry, now)
+            write_entry(cache, OUTBOX_SESSION, id, &entry, now)
     OPENSSL_cleanse(&entry, sizeof(entry))

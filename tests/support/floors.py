@@ -28,6 +28,7 @@ AT_THE_TOP = {
     **dict.fromkeys(("include", "libssl", "openssl_compat", "elf_objects", "binding", "exceptions", "errors", "der",
                      "handles", "wrapped", "private_files", "environment", "arguments", "_typing"), "ground"),
     "sharing": "sharing",
+    "valkey": "cache",
     "__init__": "face",
     "__main__": "cli",
 }
