@@ -124,7 +124,7 @@ cdef class Region:
         while slab_read(&self.region, name, &cursor, &entry):
             found.append((entry.end, entry.data[:entry.length]
                           if open_entry(keys.keys, name, &entry, now) else None))
-        return found
+        return list(dict.fromkeys(found))  # a name's two sets may be the same
 
     def nonces(self, bytes name):
         cdef slab_entry entry
