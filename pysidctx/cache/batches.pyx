@@ -7,11 +7,10 @@ from libc.string cimport memcpy, memset
 
 from pysidctx.binding cimport bind_openssl
 from pysidctx.cache.forgotten cimport (
-    FORGOT, FORGOTTEN_MOST, FORGOTTEN_NAME_LENGTH, forget_listed, forgotten_entry, forgotten_generation,
-    forgotten_list, read_forgotten,
+    FORGOTTEN_MOST, FORGOTTEN_NAME_LENGTH, forget_listed, forgotten_entry, forgotten_list, read_forgotten,
 )
 from pysidctx.cache.outbox cimport (
-    OUTBOX_EMPTY, OUTBOX_OVERTAKEN, OUTBOX_PEER, OUTBOX_SESSION, OUTBOX_TAKEN, OUTBOX_UNFINISHED, outbox_count,
+    OUTBOX_OVERTAKEN, OUTBOX_PEER, OUTBOX_SESSION, OUTBOX_TAKEN, OUTBOX_UNFINISHED, outbox_count,
     outbox_item, outbox_load, outbox_take,
 )
 from pysidctx.cache.seal cimport NO_PERIOD, open_data, open_entry, seal_data
@@ -215,7 +214,7 @@ cdef size_t apply_list(Cache *cache, int file, const unsigned char *place, size_
             for i in range(count):
                 memcpy(entries[i].name, data + i * LIST_ENTRY_LENGTH, FORGOTTEN_NAME_LENGTH)
                 entries[i].since = read_number(data + i * LIST_ENTRY_LENGTH + FORGOTTEN_NAME_LENGTH)
-            if forget_listed(&cache.forgotten, file, entries, count, unix_time()) != FORGOT:
+            if forget_listed(&cache.forgotten, file, entries, count, unix_time()) != 0:
                 outbox_count(&cache.outgoing.numbers.dropped, 1)
         else:
             outbox_count(&cache.outgoing.numbers.dropped, 1)

@@ -4,6 +4,7 @@ The list lies in the shared memory. A process reads it again when its generation
 costs one load. The list is sealed: where it cannot be read, all sessions made until then count as forgotten.
 """
 
+from libc.errno cimport ENOMEM, EPROTO
 from libc.stdint cimport UINT64_MAX, uint32_t, uint64_t
 from libc.stdlib cimport bsearch, free, malloc, qsort
 from libc.string cimport memcmp, memcpy, memset
@@ -22,13 +23,8 @@ from pysidctx.lockfree.readers cimport (
 bind_openssl()
 
 cdef extern from "pthread.h" nogil:
-    ctypedef struct pthread_mutex_t:
-        pass
     int pthread_atfork(void (*prepare)() noexcept nogil, void (*parent)() noexcept nogil,
                        void (*child)() noexcept nogil)
-    int pthread_mutex_init(pthread_mutex_t *mutex, const void *attributes)
-    int pthread_mutex_lock(pthread_mutex_t *mutex)
-    int pthread_mutex_unlock(pthread_mutex_t *mutex)
 
 cdef enum:
     LOCK_TIMEOUT = 5              # seconds
@@ -46,8 +42,9 @@ cdef struct KnownList:
 cdef reader_gate gate
 # KnownLists that were replaced, and are freed when no look-up can use them any more.
 cdef shared_pointer retired
-# Keeps the other threads of this process from writing a list.
-cdef pthread_mutex_t writing
+# Keeps others from writing a list.
+cdef forgotten_writer writer
+writer.file = -1
 
 # The name under which all sessions are forgotten.
 cdef unsigned char everything[FORGOTTEN_NAME_LENGTH]
@@ -165,8 +162,12 @@ cdef KnownList *read_list(Forgotten *forgotten, uint64_t generation) noexcept no
     return known
 
 
-cdef Outcome forget_name(Forgotten *forgotten, int file, const unsigned char *name, uint64_t now) noexcept nogil:
-    """Forget what has this name, made until now; NULL: everything. Effective in all processes when it returns."""
+cdef int forget_name(Forgotten *forgotten, int file, const unsigned char *name, uint64_t now) noexcept nogil:
+    """Forget what has this name, made until now; NULL: everything. Effective in all processes when it returns 0.
+
+    Otherwise it returns ETIMEDOUT if other processes have held the lock for too long, EPROTO if OpenSSL fails, whose
+    queue then says why, ENOMEM, or why the file cannot be locked.
+    """
     cdef forgotten_entry entry
     if name is NULL:
         memset(entry.name, 0, FORGOTTEN_NAME_LENGTH)  # everything
@@ -176,20 +177,18 @@ cdef Outcome forget_name(Forgotten *forgotten, int file, const unsigned char *na
     return forget_listed(forgotten, file, &entry, 1, now)
 
 
-cdef Outcome forget_listed(Forgotten *forgotten, int file, const forgotten_entry *entries, size_t length,
-                           uint64_t now) noexcept nogil:
-    """Forget what has these names, made until the moments that they have."""
-    cdef Outcome outcome = LOCKED
-    pthread_mutex_lock(&writing)
-    if forgotten_lock(file, LOCK_TIMEOUT):
-        outcome = write_list(forgotten, entries, length, now)
-        forgotten_unlock(file)
-    pthread_mutex_unlock(&writing)
-    return outcome
+cdef int forget_listed(Forgotten *forgotten, int file, const forgotten_entry *entries, size_t length,
+                       uint64_t now) noexcept nogil:
+    """Forget what has these names, made until the moments that they have. Returns what forget_name() returns."""
+    cdef int failure = forgotten_lock(&writer, file, LOCK_TIMEOUT)
+    if failure == 0:
+        failure = write_list(forgotten, entries, length, now)
+        forgotten_unlock(&writer)
+    return failure
 
 
-cdef Outcome write_list(Forgotten *forgotten, const forgotten_entry *entries, size_t length,
-                        uint64_t now) noexcept nogil:
+cdef int write_list(Forgotten *forgotten, const forgotten_entry *entries, size_t length,
+                    uint64_t now) noexcept nogil:
     cdef forgotten_copy *copy = <forgotten_copy *> malloc(sizeof(forgotten_copy))
     cdef uint64_t generation = forgotten_generation(forgotten.memory)
     cdef uint64_t former = generation
@@ -199,7 +198,7 @@ cdef Outcome write_list(Forgotten *forgotten, const forgotten_entry *entries, si
     cdef bint written
     cdef size_t i
     if copy is NULL:
-        return NOT_SEALED
+        return ENOMEM
     forgotten_read(forgotten.memory, generation, copy)
     if not open_list(forgotten.keys, generation, copy):
         # Nobody knows what was in it, so all is forgotten. A generation that nobody has seen.
@@ -217,7 +216,7 @@ cdef Outcome write_list(Forgotten *forgotten, const forgotten_entry *entries, si
         changed = list_entry(&copy.list, entries[i].name, entries[i].since) or changed
     if not changed:
         free(copy)
-        return FORGOT
+        return 0
     qsort(copy.list.entries, copy.list.count, sizeof(forgotten_entry), by_name)
     # The copy that readers do not use now.
     generation = former + 1 if (former ^ generation) & 1 == 0 else former + 2
@@ -226,7 +225,7 @@ cdef Outcome write_list(Forgotten *forgotten, const forgotten_entry *entries, si
     if written:
         forgotten_write(forgotten.memory, generation, copy)
     free(copy)
-    return FORGOT if written else NOT_SEALED
+    return 0 if written else EPROTO
 
 
 cdef bint list_entry(forgotten_list *entries, const unsigned char *name, uint64_t since) noexcept nogil:
@@ -315,7 +314,7 @@ cdef void free_retired() noexcept nogil:
 cdef void renew_locks() noexcept nogil:
     """Initialize the locks, at import and again in a forked child, which lacks the threads that held them."""
     gate_init(&gate)
-    pthread_mutex_init(&writing, NULL)
+    forgotten_init(&writer)
 
 
 renew_locks()

@@ -16,7 +16,7 @@ from pysidctx.cache.outbox cimport (
     outbox_was_sent,
 )
 from pysidctx.cache.record cimport MOST_RECORD, apply_record, read_record_times, template_of, write_record
-from pysidctx.cache.seal cimport SealKeys, free_seal_keys, open_entry, seal_entry
+from pysidctx.cache.seal cimport SealKeys, free_seal_keys, new_seal_keys, open_entry, seal_entry
 from pysidctx.cache.slab cimport (
     SLAB_EVICTED, SLAB_MOST_DATA, SLAB_NAME_LENGTH, slab_end_of, slab_entry, slab_read, slab_region, slab_set_size,
     slab_write,
@@ -50,9 +50,6 @@ cdef enum:
     PEERS_SHARE = 4                  # of the memory, one part in four is for peers
     OUTGOING_SHARE = 32              # and one in 32 for what goes to other machines
     LENGTH_LENGTH = 8                # bytes, before the first piece: how long all pieces are together
-    # By how much a peer's pieces outlive its sessions, as a part of the lifetime, so that not every session of
-    # the peer stores them again.
-    SLACK = 8
     SKEW = 5                         # seconds by which the clocks of machines differ, if sessions are replicated
 
 
@@ -103,6 +100,18 @@ cdef void lay_out(unsigned char *memory, size_t size, slab_region *sessions, sla
     sessions.memory = peers.memory + peers.sets * slab_set_size(peers.most)
     sessions.most = MOST_RECORD
     sessions.sets = rest // slab_set_size(sessions.most)
+
+
+@cython.cdivision(True)
+cdef uint64_t slack(uint64_t lifetime) noexcept nogil:
+    """Return for how long a peer's pieces outlive its sessions, in seconds: not every session stores them again."""
+    return lifetime // 8 + 1
+
+
+cdef SealKeys *new_store_keys(const unsigned char *secret, size_t length, uint64_t period,
+                              uint64_t lifetime) except NULL:
+    """Return the keys for new_cache(). Raises what new_seal_keys() raises."""
+    return new_seal_keys(secret, length, period, lifetime + slack(lifetime))
 
 
 cdef size_t least_size() noexcept nogil:
@@ -181,7 +190,7 @@ cdef bint store_peer(Cache *cache, SSL_SESSION *session, uint64_t end, uint64_t 
         stored = write_pieces(cache, key, der, length, end, now)
         outbox_mark_sent(&cache.outgoing, key, now)
     else:
-        stored = has_pieces(cache, key, length, end) or write_pieces(cache, key, der, length, end, now)
+        stored = has_pieces(cache, key, length, end, now) or write_pieces(cache, key, der, length, end, now)
     OPENSSL_free(der)
     return stored
 
@@ -202,12 +211,17 @@ cdef inline uint64_t pieces_of(size_t length) noexcept nogil:
     return (LENGTH_LENGTH + length + SLAB_MOST_DATA - 1) // SLAB_MOST_DATA
 
 
-cdef bint has_pieces(Cache *cache, const unsigned char *key, size_t length, uint64_t end) noexcept nogil:
+cdef bint has_pieces(Cache *cache, const unsigned char *key, size_t length, uint64_t end, uint64_t now) noexcept nogil:
+    """Whether all pieces of a template can be read until `end`.
+
+    They are opened, because one that is torn would otherwise stay so for as long as its peer comes back.
+    """
+    cdef slab_entry entry
     cdef unsigned char name[SLAB_NAME_LENGTH]
     cdef uint64_t i
     for i in range(pieces_of(length)):
         name_piece(key, i, name)
-        if slab_end_of(&cache.peers, name) < end:
+        if not open_piece(cache, name, &entry, now) or entry.end < end:
             return False
     return True
 
@@ -219,7 +233,7 @@ cdef bint write_pieces(Cache *cache, const unsigned char *key, const unsigned ch
     cdef unsigned char name[SLAB_NAME_LENGTH]
     cdef size_t taken, begin, done = 0
     cdef uint64_t i
-    entry.end = end + cache.lifetime // SLACK + 1
+    entry.end = end + slack(cache.lifetime)
     for i in range(pieces_of(length)):
         begin = 0
         if i == 0:
