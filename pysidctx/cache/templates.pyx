@@ -235,6 +235,7 @@ cdef SSL_SESSION *duplicate_template(Templates *templates, const unsigned char *
                                      unsigned char *peer) noexcept nogil:
     """Return a duplicate of the template with that key, which the caller owns; NULL if there is none, or no memory.
 
+    It has no secret: OpenSSL must not be given it before apply_record() has made a session of it.
     `peer` gets the SHA-256 digest of the peer's certificate, PEER_LENGTH (32) bytes; zeros if there is none.
     """
     cdef Set *found = set_of(templates, key)
