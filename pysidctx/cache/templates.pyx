@@ -1,8 +1,8 @@
 """Templates: sessions without what each has of its own, so that all sessions of a peer share one; kept decoded.
 
 OpenSSL takes far longer to decode a session with a certificate than to duplicate it. A template has no secret and no
-host name. It has what no function of OpenSSL's sets: the peer's certificate and the result of
-verifying it, the flag of the extended master secret, the group of the key exchange, and the like.
+host name. It has what no function of OpenSSL's sets: the peer's certificate and the result of verifying it, the flag of
+the extended master secret, the group of the key exchange, and the like.
 """
 
 from libc.stdint cimport SIZE_MAX, uint32_t
