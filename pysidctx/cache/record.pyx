@@ -54,8 +54,8 @@ cdef size_t write_record(SSL_SESSION *session, const unsigned char *template_key
     """Write the record of `session` into the MOST_RECORD bytes of `out`, and return its length.
 
     `times` are those of the session's full handshake, and `end` is the Unix time in seconds from which it cannot be
-    resumed. Returns 0, and writes nothing, if the record would be too long, if the session has no cipher, or if
-    its application data is not that of set_times().
+    resumed. Returns 0, and writes nothing, if the record would be too long, if the session has no cipher or no
+    secret, or if its application data is not that of set_times().
     """
     cdef const SSL_CIPHER *cipher = SSL_SESSION_get0_cipher(session)
     cdef Record record
@@ -69,7 +69,7 @@ cdef size_t write_record(SSL_SESSION *session, const unsigned char *template_key
     record.hostname.data = <const unsigned char *> SSL_SESSION_get0_hostname(session)
     record.hostname.length = strlen(<const char *> record.hostname.data) if record.hostname.data is not NULL else 0
     SSL_SESSION_get0_alpn_selected(session, &record.alpn.data, &record.alpn.length)
-    if (record.master_key.length > SSL_MAX_MASTER_KEY_LENGTH
+    if (not 1 <= record.master_key.length <= SSL_MAX_MASTER_KEY_LENGTH
             or FIELDS + 4 + record.master_key.length + record.id_context.length + record.hostname.length
             + record.alpn.length > MOST_RECORD):
         return 0
@@ -132,8 +132,8 @@ cdef bint read_record(const unsigned char *data, size_t length, Record *record) 
     at = read_field(at, end, &record.alpn)
     return (at == end and (record.version >> 8 == TLS or record.version >> 8 == DTLS)
             and record.max_early_data <= <uint32_t> -1
-            and record.master_key.length <= SSL_MAX_MASTER_KEY_LENGTH
-            and record.id_context.length <= SSL_MAX_SID_CTX_LENGTH
+            and 1 <= record.master_key.length <= SSL_MAX_MASTER_KEY_LENGTH
+            and record.id_context.data is not NULL and record.id_context.length <= SSL_MAX_SID_CTX_LENGTH
             and (record.hostname.length == 0 or memchr(record.hostname.data, 0, record.hostname.length) is NULL))
 
 

@@ -1,8 +1,8 @@
 """Templates: sessions without what each has of its own, so that all sessions of a peer share one; kept decoded.
 
 OpenSSL takes far longer to decode a session with a certificate than to duplicate it. A template has no secret and no
-host name. It has what no function of OpenSSL's sets: the peer's certificate and the result of
-verifying it, the flag of the extended master secret, the group of the key exchange, and the like.
+host name. It has what no function of OpenSSL's sets: the peer's certificate and the result of verifying it, the flag of
+the extended master secret, the group of the key exchange, and the like.
 """
 
 from libc.stdint cimport SIZE_MAX, uint32_t
@@ -235,6 +235,7 @@ cdef SSL_SESSION *duplicate_template(Templates *templates, const unsigned char *
                                      unsigned char *peer) noexcept nogil:
     """Return a duplicate of the template with that key, which the caller owns; NULL if there is none, or no memory.
 
+    It has no secret: OpenSSL must not be given it before apply_record() has made a session of it.
     `peer` gets the SHA-256 digest of the peer's certificate, PEER_LENGTH (32) bytes; zeros if there is none.
     """
     cdef Set *found = set_of(templates, key)

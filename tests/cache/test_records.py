@@ -112,13 +112,13 @@ def test_what_is_too_long_is_not_written(cache, make_stored, version):
     assert longest > 100
 
 
-def test_a_longer_secret_is_not_written(cache, make_stored, version):
+def test_a_longer_secret_and_none_are_not_written(cache, make_stored, version):
     _, session = make_stored(version)
     parts = session_der.split(libssl.der_of(session))
-    parts["master_key"] = session_der.element(4, bytes(49))
-    with libssl.session_from(session_der.join(parts)) as longer:
-        if len(libssl.master_key(session_der.join(parts))) == 49:
-            assert cache.record_of(longer, bytes(32), 1, 2, 3) == b""
+    for length in (0, 49):
+        parts["master_key"] = session_der.element(4, bytes(length))
+        with libssl.session_from(session_der.join(parts)) as changed:
+            assert cache.record_of(changed, bytes(32), 1, 2, 3) == b""
 
 
 def test_application_data_of_others_is_not_lost(cache, make_stored, version):
@@ -181,6 +181,16 @@ def test_each_bit(cache, duplicate, stored):
         record = bytearray(stored[-1])
         record[place // 8] ^= 1 << place % 8
         attempt(cache, duplicate, stored, bytes(record))
+
+
+def test_a_record_without_a_secret_or_an_id_context_is_refused(cache, duplicate, stored):
+    record = stored[-1]
+    at = 1 + 32 + 5 * 8 + 4
+    context = at + 1 + 48
+    assert record[at] == 48
+    for other in (record[:at] + b"\0" + record[context:], record[:at] + b"\xff" + record[context:],
+                  record[:context] + b"\xff" + record[context + 1 + record[context]:]):
+        assert not attempt(cache, duplicate, stored, other)
 
 
 def test_an_unknown_cipher_is_refused(cache, duplicate, stored):
