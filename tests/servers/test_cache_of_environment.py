@@ -52,12 +52,18 @@ def process(monkeypatch):
 
 @pytest.fixture
 def config(pem_files):
-    return SimpleNamespace(certfile=str(pem_files[0]), workers=4)
+    return SimpleNamespace(certfile=str(pem_files[0]), ca_certs=str(pem_files[1]), workers=4)
 
 
 @pytest.fixture
-def build(make_server_ctx):
-    return lambda: make_server_ctx(verify=ssl.CERT_REQUIRED)
+def build(config):
+    def building():
+        ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        ctx.load_cert_chain(config.certfile)
+        ctx.load_verify_locations(config.ca_certs)
+        ctx.verify_mode = ssl.CERT_REQUIRED
+        return ctx
+    return building
 
 
 def test_processes_share_it(environment, process, config, build, make_client_ctx, version, memory):
@@ -106,6 +112,7 @@ def test_forked_workers_use_what_was_opened_before(environment, process, config,
 
 # What makes it unusable, with the error, of which the warning has the reason.
 def too_large(memory, environment):
+    memory.unlink()
     environment(**{CACHE_SIZE: 1 << 40})
 
 
@@ -187,7 +194,7 @@ def test_one_that_cannot_be_used_is_told_once_and_tickets_do(
 
 
 def state(path):
-    with suppress(FileNotFoundError, NotADirectoryError):
+    with suppress(FileNotFoundError):
         return path.lstat().st_ino, path.lstat().st_size, path.lstat().st_mtime_ns, path.read_bytes()
 
 
