@@ -13,6 +13,7 @@ import trustme
 from handshakes import VERSIONS
 from machine import program
 from other_clients import NodeClient, resumed_by_gnutls
+from checks import Checked
 from server_programs import CACHED_PROGRAMS, ProgramClient, PythonClient
 
 WORKERS = 4
@@ -136,12 +137,19 @@ def test_every_client_is_resumed_by_all_workers(start_cached, clients, pem_files
         for client in clients:
             assert is_resumed_by_all(client, server.port), client.name
         counted = counts_of_all(clients[0], server.port)
+        checked = Checked(server.port, "--name", "a.test", "--ca-file", pem_files[1], "--client-cert",
+                          chain_of("check"), "--connections", 41)
         if has("gnutls-cli", "gnutls-bin"):
             for version in VERSIONS:
                 resumed, said = resumed_by_gnutls(server.port, pem_files[1], version, chain_of(f"gnutls.{version.name}"))
                 assert resumed, said
                 assert names_in(said) == [f"gnutls.{version.name}@a.test"]
         assert "Warning" not in server.log.read_text()
+    assert checked.said["faults"] == checked.said["notes"] - 1 == 0  # that there is only one name
+    assert checked.grades("resumption") == {"TLS 1.2, ticket": "info", "TLS 1.2, session id": "ok", "TLS 1.3": "ok"}
+    assert checked.count("TLS 1.2, session id") == checked.count("TLS 1.3") == (40, 40)
+    assert "name sessions that the server stores" in checked.found("ticket", "TLS 1.3")[0]["seen"]
+    assert checked.said["summary"].startswith("resumes 40 of 40 (TLS 1.2 session ids, TLS 1.3)")
     print(f"{name}: {peers} clients, hits {[counts['hits'] for counts in counted]}, "
           f"decoded {[counts['peers_decoded'] for counts in counted]}")
     assert sum(counts["hits"] for counts in counted) >= WORKERS * peers
