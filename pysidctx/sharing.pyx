@@ -11,6 +11,8 @@ from pysidctx.tickets.ticket_keys import TicketKeys
 from libc.stdint cimport uintptr_t
 
 from pysidctx.binding cimport bind_openssl
+from pysidctx.cache.callbacks cimport cache_of, stop_using_cache, use_cache
+from pysidctx.cache.store cimport Cache, hold_cache, release_cache
 from pysidctx.handles cimport SSL_CTX_from, server_context
 from pysidctx.handshake.inert cimport contexts_serving, warn_without_certificate
 from pysidctx.handshake.listener cimport Listener, listener_of
@@ -155,3 +157,45 @@ def use_keys_of(source, ctx):
                 use_keyring(target, ring)
     finally:
         release_keyring(ring)
+
+
+@cython.final
+cdef class InstalledCache:
+    """The cache of an SSLContext, and on which of its connections it is used. Equal ones have the same effect."""
+
+    cdef Cache *cache  # holds a reference, so that no other cache gets the same address
+    cdef bint always
+
+    def __dealloc__(self):
+        if self.cache is not NULL:
+            release_cache(self.cache)
+
+    def __eq__(self, other):
+        return (isinstance(other, InstalledCache) and self.cache is (<InstalledCache> other).cache
+                and self.always == (<InstalledCache> other).always)
+
+    __hash__ = None
+
+
+def cache_on(ctx):
+    """Return the InstalledCache of an SSLContext, or None."""
+    cdef SSL_CTX *target = SSL_CTX_from(ctx)
+    cdef InstalledCache made = InstalledCache.__new__(InstalledCache)
+    cdef Cache *found
+    with cython.critical_section(ctx):
+        found = cache_of(target, &made.always)
+        if found is not NULL:
+            hold_cache(found)
+            made.cache = found
+    return None if made.cache is NULL else made
+
+
+def use_installed_cache(ctx, InstalledCache found):
+    """Install the cache of another SSLContext on `ctx`; without one, uninstall the cache of `ctx`."""
+    cdef SSL_CTX *target = SSL_CTX_from(ctx)
+    cdef bint always
+    with cython.critical_section(ctx):
+        if found is not None:
+            use_cache(target, found.cache, found.always)
+        else:
+            stop_using_cache(target, cache_of(target, &always))

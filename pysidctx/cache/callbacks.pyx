@@ -105,6 +105,19 @@ cdef bint stop_using_cache(SSL_CTX *ctx, Cache *cache) except -1:
     return True
 
 
+cdef Cache *cache_of(SSL_CTX *ctx, bint *always) noexcept nogil:
+    """Return the Cache that the connections of `ctx` use, and whether all of them do; NULL if they use none.
+
+    Calls for one `ctx` must not overlap.
+    """
+    cdef Listener *listener = listener_of(ctx)
+    cdef CacheStore *store = NULL if listener is NULL else <CacheStore *> shared_load(&listener.store)
+    if store is NULL:
+        return NULL
+    always[0] = store.always
+    return store.cache
+
+
 cdef void free_store(Store *store) noexcept nogil:
     release_cache((<CacheStore *> store).cache)
     OPENSSL_free(store)

@@ -35,10 +35,10 @@ def start(tmp_path, certificate, files_of_hosts):
     """A server by the name of its example, as a context manager."""
     numbers = count()
 
-    def starting(name, *, certificate=certificate, **options):
+    def starting(name, *, found=None, certificate=certificate, **options):
         if "uvicorn" in name:
             needs_the_hook()
-        return Running(PROGRAMS[name], tmp_path / f"{name} {next(numbers)}", certificate=certificate,
+        return Running(found or PROGRAMS[name], tmp_path / f"{name} {next(numbers)}", certificate=certificate,
                        pem_files=files_of_hosts, **options)
 
     return starting
