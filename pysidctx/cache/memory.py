@@ -5,8 +5,9 @@ import os
 import stat
 import struct
 import tempfile
-from contextlib import suppress
-from typing import NamedTuple
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import NamedTuple, Optional
 
 from pysidctx._typing import Path
 
@@ -22,6 +23,8 @@ MAX_SIZE = 1 << 40
 ADVICE = ("choose another path, or remove the file once no process uses it: a new one is made, and the sessions in this "
           "one are lost")
 
+NOT_REGULAR = "{!r} is not a regular file: pass the path of one, or of none yet, such as /dev/shm/NAME"
+
 
 class Identity(NamedTuple):
     """What processes that share a memory must have in common."""
@@ -36,10 +39,10 @@ def anonymous(identity: Identity, first: bytes) -> int:
     if hasattr(os, "memfd_create"):
         file = os.memfd_create("pysidctx cache", os.MFD_CLOEXEC)
     else:
-        file, path = tempfile.mkstemp(prefix=".pysidctx.", dir="/dev/shm")
-        os.unlink(path)
+        with new_file("/dev/shm") as (unnamed, _):
+            file = os.dup(unnamed)
     try:
-        fill(file, identity, first)
+        fill(file, None, identity, first)
     except BaseException:
         os.close(file)
         raise
@@ -65,10 +68,14 @@ def opened(path: str, identity: Identity) -> int:
         if error.errno == errno.ELOOP:
             raise ValueError(f"{path!r} is a symbolic link, which another user may have put there: pass the path of the "
                              "file itself") from None
+        if error.errno in (errno.EISDIR, errno.ENXIO):
+            raise ValueError(NOT_REGULAR.format(path)) from None
         raise
     try:
-        refuse_others(path, os.fstat(file))
         check(path, file, identity)
+        # Of a copy, what was empty may not be allocated.
+        if os.fstat(file).st_blocks * 512 < identity.size:
+            allocate(file, path, identity.size)
     except BaseException:
         os.close(file)
         raise
@@ -77,43 +84,68 @@ def opened(path: str, identity: Identity) -> int:
 
 def make(path: str, identity: Identity, first: bytes) -> None:
     """Make the file, unless another process has made it meanwhile."""
-    # mkstemp() creates it with mode 0600. Nobody finds it by its name before it is complete.
-    file, temporary = tempfile.mkstemp(prefix=".pysidctx.", dir=os.path.dirname(path) or os.curdir)
-    try:
-        fill(file, identity, first)
+    with new_file(os.path.dirname(path) or os.curdir) as (file, source):
+        fill(file, path, identity, first)
+        # Nobody finds it by its name before it is complete. With a descriptor of a folder, which an absolute path has no
+        # use for, os.link() follows the link in /proc.
         with suppress(FileExistsError):
-            os.link(temporary, path)
+            os.link(source, path, src_dir_fd=file, follow_symlinks=True)
+
+
+@contextmanager
+def new_file(folder: str) -> Iterator[tuple[int, str]]:
+    """The descriptor of a new file with mode 0600, and an absolute path from which it can be linked.
+
+    Afterwards, the descriptor is closed. The file is gone if it was not linked, and where the file system permits it,
+    also if this process is killed.
+    """
+    file, temporary = -1, None
+    if os.path.exists("/proc/self/fd"):
+        try:
+            file = os.open(folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+                raise
+    if file < 0:
+        file, temporary = tempfile.mkstemp(prefix=".pysidctx.", dir=os.path.abspath(folder))
+    try:
+        os.fchmod(file, 0o600)  # whatever the umask
+        yield file, temporary or f"/proc/self/fd/{file}"
     finally:
         os.close(file)
-        os.unlink(temporary)
+        if temporary:
+            os.unlink(temporary)
 
 
-def fill(file: int, identity: Identity, first: bytes) -> None:
-    """Allocate it; `first` is what follows the header."""
-    # Not ftruncate(): if the disk were full, the first write to the memory would kill the process (SIGBUS).
-    os.posix_fallocate(file, 0, identity.size)
+def fill(file: int, path: Optional[str], identity: Identity, first: bytes) -> None:
+    """Allocate it; `first` is what follows the header. Raises OSError, about `path`."""
+    allocate(file, path, identity.size)
     os.pwrite(file, HEADER.pack(MAGIC, VERSION, *identity).ljust(HEADER_LENGTH, b"\0") + first, 0)
 
 
-def refuse_others(path: str, status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError(f"{path!r} is not a regular file: pass the path of one, such as /dev/shm/NAME")
-    if status.st_uid != os.geteuid():
-        raise ValueError(f"{path!r} belongs to user {status.st_uid}, who could change what is in it: {ADVICE}")
-    if stat.S_IMODE(status.st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ValueError(f"{path!r} has mode {stat.S_IMODE(status.st_mode):04o}, so other users could change what is in "
-                         f"it: {ADVICE}")
+def allocate(file: int, path: Optional[str], size: int) -> None:
+    # Not ftruncate(): if the disk were full, the first write to the memory would kill the process (SIGBUS).
+    try:
+        os.posix_fallocate(file, 0, size)
+    except OSError as error:
+        raise OSError(error.errno, f"{os.strerror(error.errno or 0)}, for the {size} bytes of a SessionCache's memory: "
+                      "make room, or pass a smaller size in all processes", path) from None
 
 
 def check(path: str, file: int, identity: Identity) -> None:
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(NOT_REGULAR.format(path))
     header = os.pread(file, HEADER.size, 0)
+    # First of all: the advice to remove the file is for this library's own.
     if len(header) < HEADER.size or not header.startswith(MAGIC):
         raise ValueError(f"{path!r} is not the memory of a SessionCache: pass the path of a file that does not exist yet")
+    refuse_others(path, status)
     _, version, size, period, secret = HEADER.unpack(header)
     if version != VERSION:
         raise ValueError(f"{path!r} was made by another version of pysidctx (layout {version}, not {VERSION}): {ADVICE}")
-    if os.fstat(file).st_size != size:
-        raise ValueError(f"{path!r} was truncated: {ADVICE}")
+    if status.st_size != size:
+        raise ValueError(f"{path!r} was truncated or extended: {ADVICE}")
     if size != identity.size:
         raise ValueError(f"{path!r} has {size} bytes, not {identity.size}: pass size={size} in all processes, or {ADVICE}")
     if period != identity.period:
@@ -121,6 +153,14 @@ def check(path: str, file: int, identity: Identity) -> None:
                          f"in all processes, or {ADVICE}")
     if secret != identity.check:
         raise ValueError(f"{path!r} was made with another secret: {ADVICE}")
+
+
+def refuse_others(path: str, status: os.stat_result) -> None:
+    if status.st_uid != os.geteuid():
+        raise ValueError(f"{path!r} belongs to user {status.st_uid}, who could change what is in it: {ADVICE}")
+    if stat.S_IMODE(status.st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ValueError(f"{path!r} has mode {stat.S_IMODE(status.st_mode):04o}, so other users could change what is in "
+                         f"it: {ADVICE}")
 
 
 def read_identity(path: Path) -> Identity:

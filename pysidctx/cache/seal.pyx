@@ -7,10 +7,12 @@ derived keys, and nonces drawn ahead.
 cimport cython
 
 from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memcpy, strlen
+from libc.string cimport memcpy, memset, strlen
 
 from pysidctx.binding cimport bind_openssl
-from pysidctx.cache.slab cimport SLAB_NAME_LENGTH, SLAB_NONCE_LENGTH, SLAB_TAG_LENGTH, slab_entry, slab_packed
+from pysidctx.cache.slab cimport (
+    SLAB_NAME_LENGTH, SLAB_NONCE_LENGTH, SLAB_SEAL_LENGTH, SLAB_TAG_LENGTH, SLAB_WORD, slab_entry, slab_packed, slab_words,
+)
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.libssl cimport (
     ERR_clear_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_CIPHER_CTX_ctrl, EVP_CIPHER_CTX_free, EVP_CIPHER_CTX_new,
@@ -238,8 +240,12 @@ cdef bint open_data(SealKeys *keys, uint32_t number, const unsigned char *name, 
 
 @cython.cdivision(True)
 cdef bint seal_entry(SealKeys *keys, const unsigned char *name, slab_entry *entry, uint64_t now) noexcept nogil:
-    """Seal an entry, whose end, length and data are set, with the key of the present period."""
+    """Seal an entry, whose end, length and data are set, with the key of the present period.
+
+    What fills its last word is shared, too, and must not be what was on the stack.
+    """
     entry.period = <uint32_t> (now // keys.period)
+    memset(entry.data + entry.length, 0, slab_words(entry.length) * SLAB_WORD - SLAB_SEAL_LENGTH - entry.length)
     return seal_data(keys, entry.period, name, slab_packed(entry), entry.nonce, entry.tag, entry.data, entry.length)
 
 

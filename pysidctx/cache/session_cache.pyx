@@ -19,10 +19,10 @@ from pysidctx.cache.callbacks cimport stop_using_cache, use_cache
 from pysidctx.cache.forgotten cimport (
     FORGOT, FORGOTTEN_NAME_LENGTH, LOCKED, Outcome, first_list, forget_name, name_id_context,
 )
-from pysidctx.cache.seal cimport SealKeys, derive_labelled, free_seal_keys, new_seal_keys
+from pysidctx.cache.seal cimport SealKeys, derive_labelled, free_seal_keys
 from pysidctx.cache.slab cimport slab_count
 from pysidctx.cache.store cimport (
-    COUNTERS, Cache, Counter, counted, least_size, new_cache, release_cache,
+    COUNTERS, Cache, Counter, counted, least_size, new_cache, new_store_keys, release_cache,
 )
 from pysidctx.errors cimport check, raise_queued
 from pysidctx.handles cimport SSL_CTX_from, SSL_CTX_of, server_context
@@ -351,7 +351,7 @@ cdef int fill(SessionCache made, const unsigned char *secret, Py_ssize_t length,
     size = arguments.checked_int("size", size, least, shared_memory.MAX_SIZE, "bytes")
     made.peers = arguments.checked_int("peers", peers, 1, MOST_PEERS, "certificates")
     each, longest = arguments.checked_times(period, lifetime)
-    keys = new_seal_keys(secret, length, each, longest)
+    keys = new_store_keys(secret, length, each, longest)
     try:
         if not derive_labelled(keys, b"check", told, CHECK_LENGTH):
             raise_queued(b"EVP_PKEY_derive()")

@@ -21,6 +21,8 @@
 #define SLAB_MOST_DATA 1024
 #define SLAB_SEAL_LENGTH (sizeof(uint32_t) + SLAB_NONCE_LENGTH + SLAB_TAG_LENGTH)
 #define SLAB_WORD sizeof(uint64_t)
+/* No entry ends later than that from now, in seconds: where one says so, the clock was set back, or it is no entry. */
+#define SLAB_LONGEST (16 * 86400)
 #define SLAB_LENGTH_BITS 16 /* of the word that holds an entry's end and length */
 
 /* A copy of an entry, in the memory of a process.  Its seal and data lie one behind the other, as in the slab. */
@@ -91,6 +93,11 @@ static inline void slab_store(_Atomic uint64_t *word, uint64_t value)
     atomic_store_explicit(word, value, memory_order_relaxed);
 }
 
+static inline int slab_is_ended(uint64_t end, uint64_t now)
+{
+    return end <= now || end - now > SLAB_LONGEST;
+}
+
 static inline uint64_t slab_packed(const slab_entry *entry)
 {
     return entry->end << SLAB_LENGTH_BITS | entry->length;
@@ -125,7 +132,7 @@ static inline slab_place slab_choose(const slab_region *region, const unsigned c
 
             if (present == mark)
                 return (slab_place){marks, way, SLAB_REPLACED};
-            if (present == 0 || end <= now) {
+            if (present == 0 || slab_is_ended(end, now)) {
                 found = way;
                 count++;
             } else if (end < first_end) {
@@ -217,7 +224,8 @@ static inline uint64_t slab_count(const slab_region *region, uint64_t now)
         _Atomic uint64_t *marks = (_Atomic uint64_t *)(void *)(region->memory + set * slab_set_size(region->most));
 
         for (way = 0; way < SLAB_WAYS; way++)
-            count += slab_load(&marks[way]) != 0 && slab_load(&slab_ends(marks)[way]) >> SLAB_LENGTH_BITS > now;
+            count += slab_load(&marks[way]) != 0
+                && !slab_is_ended(slab_load(&slab_ends(marks)[way]) >> SLAB_LENGTH_BITS, now);
     }
     return count;
 }

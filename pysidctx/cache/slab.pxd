@@ -8,7 +8,9 @@ cdef extern from "cache/slab.h" nogil:
         SLAB_NONCE_LENGTH
         SLAB_TAG_LENGTH
         SLAB_MOST_DATA
+        SLAB_SEAL_LENGTH
         SLAB_WAYS
+        SLAB_WORD
         SLAB_EVICTED
 
     ctypedef struct slab_entry:
@@ -25,6 +27,7 @@ cdef extern from "cache/slab.h" nogil:
         size_t most
 
     size_t slab_set_size(size_t most)
+    size_t slab_words(uint64_t length)
     uint64_t slab_packed(const slab_entry *entry)
     int slab_write(const slab_region *region, const unsigned char *name, const slab_entry *entry, uint64_t now)
     int slab_read(const slab_region *region, const unsigned char *name, int *cursor, slab_entry *entry)

@@ -33,6 +33,8 @@ cdef struct Cache:
     uint64_t lifetime         # seconds
     atomic_size_t counters[COUNTERS]
 
+cdef SealKeys *new_store_keys(const unsigned char *secret, size_t length, uint64_t period,
+                              uint64_t lifetime) except NULL
 cdef Cache *new_cache(SealKeys *keys, int file, size_t size, uint64_t lifetime, size_t peers) except NULL
 cdef void hold_cache(Cache *cache) noexcept nogil
 cdef void release_cache(Cache *cache) noexcept nogil

@@ -12,7 +12,7 @@ from libc.string cimport memcpy
 from pysidctx.binding cimport bind_openssl
 from pysidctx.cache.forgotten cimport forgotten_memory, is_forgotten, release_known
 from pysidctx.cache.record cimport MOST_RECORD, apply_record, read_record_times, template_of, write_record
-from pysidctx.cache.seal cimport SealKeys, free_seal_keys, open_entry, seal_entry
+from pysidctx.cache.seal cimport SealKeys, free_seal_keys, new_seal_keys, open_entry, seal_entry
 from pysidctx.cache.slab cimport (
     SLAB_EVICTED, SLAB_MOST_DATA, SLAB_NAME_LENGTH, slab_end_of, slab_entry, slab_read, slab_set_size,
     slab_write,
@@ -45,9 +45,6 @@ cdef enum:
     HEADER_LENGTH = 4096             # bytes, of memory.py
     PEERS_SHARE = 4                  # of the memory, one part in four is for peers
     LENGTH_LENGTH = 8                # bytes, before the first piece: how long all pieces are together
-    # By how much a peer's pieces outlive its sessions, as a part of the lifetime, so that not every session of
-    # the peer stores them again.
-    SLACK = 8
 
 
 @cython.cdivision(True)
@@ -86,6 +83,17 @@ cdef Cache *new_cache(SealKeys *keys, int file, size_t size, uint64_t lifetime, 
     cache.lifetime = lifetime
     hold_cache(cache)
     return cache
+
+
+@cython.cdivision(True)
+cdef uint64_t slack(uint64_t lifetime) noexcept nogil:
+    """Return for how long a peer's pieces outlive its sessions, in seconds: not every session stores them again."""
+    return lifetime // 8 + 1
+
+
+cdef SealKeys *new_store_keys(const unsigned char *secret, size_t length, uint64_t period, uint64_t lifetime) except NULL:
+    """Return the keys for new_cache(). Raises what new_seal_keys() raises."""
+    return new_seal_keys(secret, length, period, lifetime + slack(lifetime))
 
 
 cdef size_t least_size() noexcept nogil:
@@ -158,7 +166,7 @@ cdef bint store_peer(Cache *cache, SSL_SESSION *session, uint64_t end, uint64_t 
     if not describe_peer(session, key, &der, &length):
         count(cache, TOO_LARGE)
         return False
-    stored = has_pieces(cache, key, length, end) or write_pieces(cache, key, der, length, end, now)
+    stored = has_pieces(cache, key, length, end, now) or write_pieces(cache, key, der, length, end, now)
     OPENSSL_free(der)
     return stored
 
@@ -179,12 +187,17 @@ cdef inline uint64_t pieces_of(size_t length) noexcept nogil:
     return (LENGTH_LENGTH + length + SLAB_MOST_DATA - 1) // SLAB_MOST_DATA
 
 
-cdef bint has_pieces(Cache *cache, const unsigned char *key, size_t length, uint64_t end) noexcept nogil:
+cdef bint has_pieces(Cache *cache, const unsigned char *key, size_t length, uint64_t end, uint64_t now) noexcept nogil:
+    """Whether all pieces of a template can be read until `end`.
+
+    They are opened, because one that is torn would otherwise stay so for as long as its peer comes back.
+    """
+    cdef slab_entry entry
     cdef unsigned char name[SLAB_NAME_LENGTH]
     cdef uint64_t i
     for i in range(pieces_of(length)):
         name_piece(key, i, name)
-        if slab_end_of(&cache.peers, name) < end:
+        if not open_piece(cache, name, &entry, now) or entry.end < end:
             return False
     return True
 
@@ -196,7 +209,7 @@ cdef bint write_pieces(Cache *cache, const unsigned char *key, const unsigned ch
     cdef unsigned char name[SLAB_NAME_LENGTH]
     cdef size_t taken, begin, done = 0
     cdef uint64_t i
-    entry.end = end + cache.lifetime // SLACK + 1
+    entry.end = end + slack(cache.lifetime)
     for i in range(pieces_of(length)):
         begin = 0
         if i == 0:

@@ -1,4 +1,4 @@
-"""A consumer of the modules of pysidctx.cache, and servers' sessions to store."""
+"""Consumers of the modules of pysidctx.cache, and servers' sessions to store."""
 
 import ssl
 from contextlib import contextmanager
@@ -10,10 +10,24 @@ from handshakes import connect
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("consumer")
-    build(folder, "from_cache.pyx")
-    return load(folder, "from_cache")
+def consumer(tmp_path_factory):
+    """Builds a module for tests from one of their sources."""
+    def make(name):
+        folder = tmp_path_factory.mktemp("consumer")
+        build(folder, f"{name}.pyx", inner=True)
+        return load(folder, name)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def cache(consumer):
+    return consumer("from_cache")
+
+
+@pytest.fixture(scope="session")
+def stores(consumer):
+    return consumer("from_store")
 
 
 @pytest.fixture
