@@ -8,7 +8,7 @@ from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_SHARED, PROT_READ, PROT_W
 from posix.unistd cimport pwrite
 
 from pysidctx.cache.forgotten cimport first_list
-from pysidctx.cache.record cimport MOST_RECORD, apply_record, write_record
+from pysidctx.cache.record cimport MOST_RECORD, Record, apply_record, read_record, write_record
 from pysidctx.cache.seal cimport SealKeys, free_seal_keys, new_seal_keys, open_entry, seal_entry
 from pysidctx.cache.slab cimport (
     SLAB_NAME_LENGTH, SLAB_WAYS, slab_entry, slab_read, slab_region, slab_set_size, slab_write,
@@ -271,6 +271,7 @@ cdef class Stored:
 
     def duplicate(self, size_t loops, bint apply):
         """duplicate_template(), and apply_record(), which make a session; and freeing it."""
+        cdef Record record
         cdef unsigned char peer[32]
         cdef unsigned char id[ID_LENGTH]
         cdef SSL_SESSION *found
@@ -284,7 +285,8 @@ cdef class Stored:
                 found = duplicate_template(self.templates, self.key, peer)
                 failed += found is NULL
                 if apply and found is not NULL:
-                    failed += not apply_record(self.ssl, found, id, self.record, self.record_length)
+                    failed += not (read_record(self.record, self.record_length, &record)
+                                   and apply_record(self.ssl, found, id, &record))
                 SSL_SESSION_free(found)
         if failed:
             raise AssertionError("the template was not applied")

@@ -11,7 +11,7 @@ from libc.string cimport memcpy
 
 from pysidctx.binding cimport bind_openssl
 from pysidctx.cache.forgotten cimport forgotten_memory, is_forgotten, release_known
-from pysidctx.cache.record cimport MOST_RECORD, apply_record, read_record_times, template_of, write_record
+from pysidctx.cache.record cimport MOST_RECORD, Record, apply_record, read_record, write_record
 from pysidctx.cache.seal cimport SealKeys, free_seal_keys, new_seal_keys, open_entry, seal_entry
 from pysidctx.cache.slab cimport (
     SLAB_EVICTED, SLAB_MOST_DATA, SLAB_NAME_LENGTH, slab_end_of, slab_entry, slab_read, slab_set_size,
@@ -23,7 +23,7 @@ from pysidctx.cache.templates cimport (
 )
 from pysidctx.libssl cimport (
     OPENSSL_cleanse, OPENSSL_clear_free, OPENSSL_free, OPENSSL_zalloc, SSL, SSL_SESSION, SSL_SESSION_free,
-    SSL_SESSION_get0_id_context, SSL_SESSION_get_id, SSL_MAX_SSL_SESSION_ID_LENGTH,
+    SSL_SESSION_get_id, SSL_MAX_SSL_SESSION_ID_LENGTH,
 )
 from pysidctx.lockfree.readers cimport (
     atomic_fetch_add, atomic_fetch_add_explicit, atomic_fetch_sub, atomic_load_explicit, memory_order_relaxed,
@@ -136,7 +136,6 @@ cdef bint store_session(Cache *cache, SSL_SESSION *session, const Times *times, 
     cdef unsigned int length
     cdef const unsigned char *id = SSL_SESSION_get_id(session, &length)
     cdef slab_entry entry
-    cdef bint stored
     if length != SSL_MAX_SSL_SESSION_ID_LENGTH or end <= now:
         return False
     if not store_peer(cache, session, end, now, key, key_known):
@@ -146,13 +145,13 @@ cdef bint store_session(Cache *cache, SSL_SESSION *session, const Times *times, 
     if entry.length == 0:
         count(cache, TOO_LARGE)
         return False
-    stored = seal_entry(cache.keys, id, &entry, now)
-    if stored:
-        count(cache, STORED)
-        if slab_write(&cache.sessions, id, &entry, now) == SLAB_EVICTED:
-            count(cache, EVICTED)
-    OPENSSL_cleanse(&entry, sizeof(entry))
-    return stored
+    if not seal_entry(cache.keys, id, &entry, now):
+        OPENSSL_cleanse(entry.data, entry.length)
+        return False
+    count(cache, STORED)
+    if slab_write(&cache.sessions, id, &entry, now) == SLAB_EVICTED:
+        count(cache, EVICTED)
+    return True
 
 
 cdef bint store_peer(Cache *cache, SSL_SESSION *session, uint64_t end, uint64_t now, unsigned char *key,
@@ -256,34 +255,30 @@ cdef bint open_stored(Cache *cache, const unsigned char *id, slab_entry *entry, 
 
 cdef SSL_SESSION *session_of(Cache *cache, SSL *ssl, const unsigned char *id, slab_entry *entry, uint64_t now,
                              unsigned char *key) noexcept nogil:
-    cdef const unsigned char *named = template_of(entry.data, entry.length)
+    cdef Record record
     cdef unsigned char peer[32]
     cdef SSL_SESSION *session
-    if named is NULL:
+    if not read_record(entry.data, entry.length, &record):
         return NULL
-    memcpy(key, named, TEMPLATE_KEY_LENGTH)
+    memcpy(key, record.template_key, TEMPLATE_KEY_LENGTH)
     session = template_session(cache, key, peer, now)
     if session is NULL:
         return NULL
-    if not apply_record(ssl, session, id, entry.data, entry.length) or not is_valid(cache, session, peer, entry, now):
+    if not is_valid(cache, peer, &record, now) or not apply_record(ssl, session, id, &record):
         SSL_SESSION_free(session)
         return NULL
     return session
 
 
-cdef bint is_valid(Cache *cache, SSL_SESSION *session, const unsigned char *peer, slab_entry *entry,
-                   uint64_t now) noexcept nogil:
+cdef bint is_valid(Cache *cache, const unsigned char *peer, const Record *record, uint64_t now) noexcept nogil:
     """Whether the session may still be resumed. Counts it if not."""
-    cdef Times times
-    cdef unsigned int length
-    cdef const unsigned char *sid_ctx = SSL_SESSION_get0_id_context(session, &length)
-    if not read_record_times(entry.data, entry.length, &times):
-        return False
+    cdef const Times *times = &record.times
     # Another process may have stored it, with a longer lifetime.
     if now >= min(times.full + cache.lifetime, times.until) or times.full > now + cache.keys.period:
         count(cache, EXPIRED)
         return False
-    if is_forgotten(&cache.forgotten, peer, sid_ctx, length, times.full, now):
+    if is_forgotten(&cache.forgotten, peer, record.id_context.data, <unsigned int> record.id_context.length, times.full,
+                    now):
         count(cache, FORGOTTEN)
         return False
     return True
@@ -355,4 +350,4 @@ cdef void end_session(Cache *cache, const unsigned char *id, uint64_t end, uint6
         entry.end = end
         if seal_entry(cache.keys, id, &entry, now):
             slab_write(&cache.sessions, id, &entry, now)
-    OPENSSL_cleanse(&entry, sizeof(entry))
+    OPENSSL_cleanse(entry.data, entry.length)
