@@ -17,17 +17,17 @@ from pysidctx.errors cimport check, check_pointer
 from pysidctx.handshake.late_switches cimport may_resume
 from pysidctx.handshake.listener cimport Listener, Store, listener_made, listener_of, set_store
 from pysidctx.libssl cimport (
-    CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_pop_to_mark, ERR_set_mark, OPENSSL_clear_free, OPENSSL_free, OPENSSL_zalloc,
+    CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_clear_error, ERR_pop_to_mark, ERR_set_mark, OPENSSL_clear_free, OPENSSL_free, OPENSSL_zalloc,
     SSL, SSL_CTX, SSL_CTX_get_session_cache_mode, SSL_CTX_sess_set_get_cb, SSL_CTX_sess_set_new_cb,
     SSL_CTX_set_session_cache_mode, SSL_get_ex_data, SSL_get_ex_new_index, SSL_get_options, SSL_get_verify_mode,
     SSL_MAX_SSL_SESSION_ID_LENGTH, SSL_OP_NO_TICKET, SSL_SESS_CACHE_NO_AUTO_CLEAR, SSL_SESS_CACHE_NO_INTERNAL,
-    SSL_SESS_CACHE_SERVER, SSL_SESSION, SSL_SESSION_free, SSL_SESSION_get0_peer, SSL_session_reused, SSL_set_ex_data,
-    SSL_set_options, SSL_VERIFY_PEER, SSL_version, TLS1_3_VERSION, X509, X509_free, X509_up_ref,
+    SSL_SESS_CACHE_SERVER, SSL_SESSION, SSL_SESSION_free, SSL_SESSION_get0_peer, SSL_SESSION_get_timeout,
+    SSL_session_reused, SSL_set_ex_data, SSL_set_options, SSL_VERIFY_PEER, SSL_version, TLS1_3_VERSION, X509, X509_free, X509_up_ref,
 )
 from pysidctx.lockfree.readers cimport atomic_thread_fence, memory_order_release, shared_load
 from pysidctx.openssl_compat cimport SSL_SESSION_get_time
 from pysidctx.tickets.callbacks cimport lacks_certificate, write_times_of_tickets
-from pysidctx.tickets.expiry cimport on_session_made, unix_time
+from pysidctx.tickets.expiry cimport end_at, on_session_made, unix_time
 from pysidctx.tickets.times cimport Times, read_times
 from pysidctx.tickets.verified_chain cimport verified_until
 
@@ -127,13 +127,11 @@ cdef void prepare(Store *store, SSL *ssl) noexcept nogil:
     """Decide whether the sessions of a connection are stored. If memory runs out, it gets tickets."""
     cdef CacheStore *cached = <CacheStore *> store
     cdef Kept *kept
-    ERR_set_mark()
     kept = <Kept *> OPENSSL_zalloc(sizeof(Kept))
-    if kept is not NULL and not SSL_set_ex_data(ssl, kept_index, kept):
+    if kept is NULL or not SSL_set_ex_data(ssl, kept_index, kept):
         OPENSSL_free(kept)
-        kept = NULL
-    ERR_pop_to_mark()
-    if kept is NULL:
+        # The handshake continues, so no error may remain in the queue, which was empty when it began.
+        ERR_clear_error()
         return
     kept.cache = cached.cache
     kept.listener = cached.listener
@@ -182,7 +180,8 @@ cdef int on_session_kept(SSL *ssl, SSL_SESSION *session) noexcept nogil:
     cdef bint tls13 = SSL_version(ssl) == TLS1_3_VERSION
     cdef uint64_t now = unix_time()
     cdef Times times
-    on_session_made(ssl, session)
+    if kept is NULL or tls13:
+        on_session_made(ssl, session)
     # In TLS 1.3 OpenSSL calls this for tickets that hold the session themselves, too.
     if kept is NULL or (tls13 and not SSL_get_options(ssl) & SSL_OP_NO_TICKET):
         return 0
@@ -207,11 +206,15 @@ cdef void keep(SSL *ssl, SSL_SESSION *session, Kept *kept, bint tls13, const Tim
 
 
 cdef bint times_of(SSL *ssl, SSL_SESSION *session, bint tls13, Kept *kept, Times *times) noexcept nogil:
-    """Read when the full handshake of a new session was, and when its client's certificates expire."""
+    """Read when the full handshake of a new session was, and when its client's certificates expire.
+
+    In TLS 1.2, the session does so, too: what on_session_made() does.
+    """
     if tls13:
         return read_times(session, times)  # on_ticket_made() has written them
     times.full = <uint64_t> SSL_SESSION_get_time(session)
     times.until = verified_until(ssl) if may_resume(ssl, kept.listener) else 0
+    end_at(session, min(times.full + <uint64_t> SSL_SESSION_get_timeout(session), times.until))
     return True
 
 

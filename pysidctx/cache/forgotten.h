@@ -39,8 +39,9 @@ typedef struct {
     forgotten_list list;
 } forgotten_copy;
 
+/* What follows it in memory begins with a cache line. */
 typedef struct {
-    _Atomic uint64_t generation;
+    _Alignas(64) _Atomic uint64_t generation;
     _Atomic uint64_t words[2][sizeof(forgotten_copy) / sizeof(uint64_t)];
 } forgotten_memory;
 

@@ -10,7 +10,7 @@ from libc.time cimport time_t
 from pysidctx.binding cimport bind_openssl
 from pysidctx.cache.templates cimport TEMPLATE_KEY_LENGTH
 from pysidctx.libssl cimport (
-    ERR_pop_to_mark, ERR_set_mark, SSL_CIPHER, SSL_CIPHER_find, SSL_CIPHER_get_protocol_id, SSL_MAX_MASTER_KEY_LENGTH,
+    SSL_CIPHER, SSL_CIPHER_find, SSL_CIPHER_get_protocol_id, SSL_MAX_MASTER_KEY_LENGTH,
     SSL_MAX_SID_CTX_LENGTH, SSL_MAX_SSL_SESSION_ID_LENGTH, SSL_SESSION_get0_alpn_selected, SSL_SESSION_get0_cipher,
     SSL_SESSION_get0_hostname, SSL_SESSION_get0_id_context, SSL_SESSION_get0_ticket_appdata,
     SSL_SESSION_get_master_key, SSL_SESSION_get_max_early_data, SSL_SESSION_get_protocol_version,
@@ -37,16 +37,6 @@ cdef enum:
     # The first byte of each protocol version.
     TLS = 0x03
     DTLS = 0xFE
-
-cdef struct Field:
-    const unsigned char *data  # NULL if there is none
-    size_t length
-
-cdef struct Record:
-    uint64_t time, end, max_early_data
-    Times times
-    uint16_t version
-    Field master_key, id_context, hostname, alpn
 
 
 cdef size_t write_record(SSL_SESSION *session, const unsigned char *template_key, const Times *times,
@@ -115,11 +105,13 @@ cdef unsigned char *write_field(unsigned char *out, const Field *field) noexcept
 
 
 cdef bint read_record(const unsigned char *data, size_t length, Record *record) noexcept nogil:
-    """Find the parts of a record, of which none is copied. Returns False if it is malformed."""
+    """Find the parts of a record, which `record` points to. Returns False if it is malformed."""
     cdef const unsigned char *at
     cdef const unsigned char *end = data + length
     if length < FIELDS or length > MOST_RECORD or data[0] != FORMAT:
         return False
+    record.template_key = data + 1
+    record.cipher = data + CIPHER
     record.time = read_number(data + NUMBERS)
     record.end = read_number(data + NUMBERS + 8)
     record.times.full = read_number(data + NUMBERS + 16)
@@ -152,49 +144,25 @@ cdef const unsigned char *read_field(const unsigned char *at, const unsigned cha
     return at + 1 + at[0]
 
 
-cdef const unsigned char *template_of(const unsigned char *record, size_t length) noexcept nogil:
-    """Return the template key, of TEMPLATE_KEY_LENGTH (32) bytes, in a record; NULL if that is malformed."""
-    cdef Record found
-    return record + 1 if read_record(record, length, &found) else NULL
-
-
-cdef bint read_record_times(const unsigned char *record, size_t length, Times *times) noexcept nogil:
-    """Read the times of the full handshake in a record. Returns False if that is malformed."""
-    cdef Record found
-    if not read_record(record, length, &found):
-        return False
-    times[0] = found.times
-    return True
-
-
-cdef bint apply_record(SSL *ssl, SSL_SESSION *copy, const unsigned char *id, const unsigned char *record,
-                       size_t length) noexcept nogil:
+cdef bint apply_record(SSL *ssl, SSL_SESSION *copy, const unsigned char *id, const Record *record) noexcept nogil:
     """Turn `copy`, a duplicate of the record's template, into the session with an id of 32 bytes.
 
-    `ssl` is the connection that is to resume it, or any other. Returns False if the record is malformed or OpenSSL
-    fails; `copy` is then of no use.
+    `ssl` is the connection that is to resume it, or any other. Returns False if this OpenSSL does not know the cipher,
+    or fails: errors may then be left in its queue, and `copy` is of no use.
     """
-    cdef Record found
-    cdef const SSL_CIPHER *cipher
-    cdef bint done
-    if not read_record(record, length, &found):
-        return False
-    ERR_set_mark()
-    cipher = SSL_CIPHER_find(ssl, record + CIPHER)
-    done = (cipher is not NULL
+    cdef const SSL_CIPHER *cipher = SSL_CIPHER_find(ssl, record.cipher)
+    SSL_SESSION_set_time(copy, <time_t> record.time)  # returns what was set
+    return (cipher is not NULL
             and SSL_SESSION_set_cipher(copy, cipher)
-            and SSL_SESSION_set_protocol_version(copy, found.version)
+            and SSL_SESSION_set_protocol_version(copy, record.version)
             and SSL_SESSION_set1_id(copy, id, SSL_MAX_SSL_SESSION_ID_LENGTH)
-            and SSL_SESSION_set1_master_key(copy, found.master_key.data, found.master_key.length)
-            and SSL_SESSION_set1_id_context(copy, found.id_context.data, <unsigned int> found.id_context.length)
-            and set_hostname(copy, &found.hostname)
-            and SSL_SESSION_set1_alpn_selected(copy, found.alpn.data, found.alpn.length)
-            and SSL_SESSION_set_max_early_data(copy, <uint32_t> found.max_early_data)
-            and set_times(copy, &found.times)
-            and SSL_SESSION_set_timeout(copy, timeout_of(&found)))
-    SSL_SESSION_set_time(copy, <time_t> found.time)  # returns what was set
-    ERR_pop_to_mark()
-    return done
+            and SSL_SESSION_set1_master_key(copy, record.master_key.data, record.master_key.length)
+            and SSL_SESSION_set1_id_context(copy, record.id_context.data, <unsigned int> record.id_context.length)
+            and set_hostname(copy, &record.hostname)
+            and SSL_SESSION_set1_alpn_selected(copy, record.alpn.data, record.alpn.length)
+            and SSL_SESSION_set_max_early_data(copy, <uint32_t> record.max_early_data)
+            and set_times(copy, &record.times)
+            and SSL_SESSION_set_timeout(copy, timeout_of(record)))
 
 
 cdef bint set_hostname(SSL_SESSION *session, const Field *hostname) noexcept nogil:

@@ -108,6 +108,19 @@ static inline size_t slab_words(uint64_t length)
     return (SLAB_SEAL_LENGTH + length + SLAB_WORD - 1) / SLAB_WORD;
 }
 
+/* Fetches both sets of a name, which are far apart in memory, at once. */
+static inline void slab_expect(const slab_region *region, const unsigned char *name)
+{
+    int second;
+
+    for (second = 0; second < 2; second++) {
+        _Atomic uint64_t *marks = slab_marks(region, name, second);
+
+        __builtin_prefetch(marks);
+        __builtin_prefetch(slab_ends(marks));
+    }
+}
+
 /* Where a new entry goes: to its former place, else to a slot that is free or whose entry has ended, in the set that
  * has more of these, else to the place of the entry that ends first. */
 typedef struct {
@@ -122,6 +135,7 @@ static inline slab_place slab_choose(const slab_region *region, const unsigned c
     slab_place vacant = {NULL, 0, SLAB_ADDED}, oldest = {NULL, 0, SLAB_EVICTED};
     int second, way, most = 0;
 
+    slab_expect(region, name);
     for (second = 0; second < 2; second++) {
         _Atomic uint64_t *marks = slab_marks(region, name, second);
         int found = -1, count = 0;
@@ -174,16 +188,26 @@ static inline int slab_read(const slab_region *region, const unsigned char *name
 {
     uint64_t mark = slab_mark(name);
 
+    if (*cursor == 0)
+        slab_expect(region, name);
     while (*cursor < 2 * SLAB_WAYS) {
-        _Atomic uint64_t *marks = slab_marks(region, name, *cursor >= SLAB_WAYS);
-        int way = (*cursor)++ % SLAB_WAYS;
+        int second = *cursor >= SLAB_WAYS, way = *cursor % SLAB_WAYS;
+        _Atomic uint64_t *marks = slab_marks(region, name, second);
         unsigned char *copy = (unsigned char *)entry + offsetof(slab_entry, period);
-        _Atomic uint64_t *body = slab_body(region, marks, way);
+        _Atomic uint64_t *body;
         uint64_t packed, word;
         size_t i;
 
+        while (way < SLAB_WAYS && slab_load(&marks[way]) != mark)
+            way++;
+        if (way == SLAB_WAYS) {
+            *cursor = (second + 1) * SLAB_WAYS;
+            continue;
+        }
+        *cursor = second * SLAB_WAYS + way + 1;
         if (atomic_load_explicit(&marks[way], memory_order_acquire) != mark)
             continue;
+        body = slab_body(region, marks, way);
         packed = slab_load(&slab_ends(marks)[way]);
         entry->end = packed >> SLAB_LENGTH_BITS;
         entry->length = packed & ((1u << SLAB_LENGTH_BITS) - 1);

@@ -15,7 +15,7 @@ from pysidctx.cache.outbox cimport (
     OUTBOX_PEER, OUTBOX_SESSION, outbox, outbox_add, outbox_load, outbox_mark_sent, outbox_numbers, outbox_slot,
     outbox_was_sent,
 )
-from pysidctx.cache.record cimport MOST_RECORD, apply_record, read_record_times, template_of, write_record
+from pysidctx.cache.record cimport MOST_RECORD, Record, apply_record, read_record, write_record
 from pysidctx.cache.seal cimport SealKeys, free_seal_keys, new_seal_keys, open_entry, seal_entry
 from pysidctx.cache.slab cimport (
     SLAB_EVICTED, SLAB_MOST_DATA, SLAB_NAME_LENGTH, slab_end_of, slab_entry, slab_read, slab_region, slab_set_size,
@@ -27,7 +27,7 @@ from pysidctx.cache.templates cimport (
 )
 from pysidctx.libssl cimport (
     OPENSSL_cleanse, OPENSSL_clear_free, OPENSSL_free, OPENSSL_zalloc, SSL, SSL_SESSION, SSL_SESSION_free,
-    SSL_SESSION_get0_id_context, SSL_SESSION_get_id, SSL_MAX_SSL_SESSION_ID_LENGTH,
+    SSL_SESSION_get_id, SSL_MAX_SSL_SESSION_ID_LENGTH,
 )
 from pysidctx.lockfree.readers cimport (
     atomic_fetch_add, atomic_fetch_add_explicit, atomic_fetch_sub, atomic_load_explicit, memory_order_relaxed,
@@ -154,7 +154,6 @@ cdef bint store_session(Cache *cache, SSL_SESSION *session, const Times *times, 
     cdef unsigned int length
     cdef const unsigned char *id = SSL_SESSION_get_id(session, &length)
     cdef slab_entry entry
-    cdef bint stored
     if length != SSL_MAX_SSL_SESSION_ID_LENGTH or end <= now:
         return False
     if not store_peer(cache, session, end, now, key, key_known):
@@ -164,12 +163,12 @@ cdef bint store_session(Cache *cache, SSL_SESSION *session, const Times *times, 
     if entry.length == 0:
         count(cache, TOO_LARGE)
         return False
-    stored = seal_entry(cache.keys, id, &entry, now)
-    if stored:
-        count(cache, STORED)
-        write_entry(cache, OUTBOX_SESSION, id, &entry, now)
-    OPENSSL_cleanse(&entry, sizeof(entry))
-    return stored
+    if not seal_entry(cache.keys, id, &entry, now):
+        OPENSSL_cleanse(entry.data, entry.length)
+        return False
+    count(cache, STORED)
+    write_entry(cache, OUTBOX_SESSION, id, &entry, now)
+    return True
 
 
 cdef bint store_peer(Cache *cache, SSL_SESSION *session, uint64_t end, uint64_t now, unsigned char *key,
@@ -294,37 +293,33 @@ cdef bint open_stored(Cache *cache, const unsigned char *id, slab_entry *entry, 
 
 cdef SSL_SESSION *session_of(Cache *cache, SSL *ssl, const unsigned char *id, slab_entry *entry, uint64_t now,
                              unsigned char *key) noexcept nogil:
-    cdef const unsigned char *named = template_of(entry.data, entry.length)
+    cdef Record record
     cdef unsigned char peer[32]
     cdef SSL_SESSION *session
-    if named is NULL:
+    if not read_record(entry.data, entry.length, &record):
         return NULL
-    memcpy(key, named, TEMPLATE_KEY_LENGTH)
+    memcpy(key, record.template_key, TEMPLATE_KEY_LENGTH)
     session = template_session(cache, key, peer, now)
     if session is NULL:
         return NULL
-    if not apply_record(ssl, session, id, entry.data, entry.length) or not is_valid(cache, session, peer, entry, now):
+    if not is_valid(cache, peer, &record, now) or not apply_record(ssl, session, id, &record):
         SSL_SESSION_free(session)
         return NULL
     return session
 
 
-cdef bint is_valid(Cache *cache, SSL_SESSION *session, const unsigned char *peer, slab_entry *entry,
-                   uint64_t now) noexcept nogil:
+cdef bint is_valid(Cache *cache, const unsigned char *peer, const Record *record, uint64_t now) noexcept nogil:
     """Whether the session may still be resumed. Counts it if not."""
-    cdef Times times
+    cdef const Times *times = &record.times
     cdef uint64_t skew
-    cdef unsigned int length
-    cdef const unsigned char *sid_ctx = SSL_SESSION_get0_id_context(session, &length)
-    if not read_record_times(entry.data, entry.length, &times):
-        return False
     # Another process may have stored it, with a longer lifetime.
     if now >= min(times.full + cache.lifetime, times.until) or times.full > now + cache.keys.period:
         count(cache, EXPIRED)
         return False
     # Another machine, whose clock differs, may have made the session, or forgotten it.
     skew = SKEW if outbox_load(&cache.outgoing.numbers.active) else 0
-    if is_forgotten(&cache.forgotten, peer, sid_ctx, length, times.full - skew, now):
+    if is_forgotten(&cache.forgotten, peer, record.id_context.data, <unsigned int> record.id_context.length,
+                    times.full - skew, now):
         count(cache, FORGOTTEN)
         return False
     return True
@@ -396,4 +391,4 @@ cdef void end_session(Cache *cache, const unsigned char *id, uint64_t end, uint6
         entry.end = end
         if seal_entry(cache.keys, id, &entry, now):
             write_entry(cache, OUTBOX_SESSION, id, &entry, now)
-    OPENSSL_cleanse(&entry, sizeof(entry))
+    OPENSSL_cleanse(entry.data, entry.length)

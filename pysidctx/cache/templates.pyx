@@ -233,10 +233,11 @@ cdef void free_templates(Templates *templates) noexcept nogil:
 
 cdef SSL_SESSION *duplicate_template(Templates *templates, const unsigned char *key,
                                      unsigned char *peer) noexcept nogil:
-    """Return a duplicate of the template with that key, which the caller owns; NULL if there is none, or no memory.
+    """Return a duplicate of the template with that key, which the caller owns; NULL if there is none.
 
-    It has no secret: OpenSSL must not be given it before apply_record() has made a session of it.
-    `peer` gets the SHA-256 digest of the peer's certificate, PEER_LENGTH (32) bytes; zeros if there is none.
+    NULL, too, if there is no memory: errors are then left in OpenSSL's queue. It has no secret: OpenSSL must not be
+    given it before apply_record() has made a session of it. `peer` gets the SHA-256 digest of the peer's certificate,
+    PEER_LENGTH (32) bytes; zeros if there is none.
     """
     cdef Set *found = set_of(templates, key)
     cdef SSL_SESSION *copy = NULL
@@ -245,9 +246,7 @@ cdef SSL_SESSION *duplicate_template(Templates *templates, const unsigned char *
     if template is not NULL:
         note_use(found, template)
         memcpy(peer, template.peer, PEER_LENGTH)
-        ERR_set_mark()
         copy = SSL_SESSION_dup(template.session)
-        ERR_pop_to_mark()
     gate_leave(inside)
     return copy
 

@@ -6,7 +6,7 @@ from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memset
 
-from pysidctx.cache.record cimport MOST_RECORD, apply_record, read_record_times, template_of, write_record
+from pysidctx.cache.record cimport MOST_RECORD, Record, apply_record, read_record, write_record
 from pysidctx.cache.templates cimport (
     MOST_TEMPLATE, PEER_LENGTH, TEMPLATE_KEY_LENGTH, Templates, add_template, describe_peer, drop_templates,
     duplicate_template, free_templates, new_templates,
@@ -29,18 +29,20 @@ def record_of(uintptr_t session, bytes key, full, until, end):
 
 
 def key_in(bytes record):
-    cdef const unsigned char *key = template_of(record, len(record))
-    return None if key is NULL else key[:TEMPLATE_KEY_LENGTH]
+    cdef Record found
+    return found.template_key[:TEMPLATE_KEY_LENGTH] if read_record(record, len(record), &found) else None
 
 
 def times_in(bytes record):
-    cdef Times times
-    return (times.full, times.until) if read_record_times(record, len(record), &times) else None
+    cdef Record found
+    return (found.times.full, found.times.until) if read_record(record, len(record), &found) else None
 
 
 def apply(uintptr_t ssl, uintptr_t copy, bytes id, bytes record):
     assert len(id) == 32
-    return apply_record(<SSL *> ssl, <SSL_SESSION *> copy, id, record, len(record))
+    cdef Record found
+    return (read_record(record, len(record), &found)
+            and apply_record(<SSL *> ssl, <SSL_SESSION *> copy, id, &found))
 
 
 def describe(uintptr_t session):
