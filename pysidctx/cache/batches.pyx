@@ -15,9 +15,9 @@ from pysidctx.cache.outbox cimport (
 )
 from pysidctx.cache.seal cimport NO_PERIOD, open_data, open_entry, seal_data
 from pysidctx.cache.slab cimport (
-    SLAB_MOST_DATA, SLAB_NAME_LENGTH, SLAB_NONCE_LENGTH, SLAB_TAG_LENGTH, slab_end_of, slab_entry, slab_packed,
+    SLAB_MOST_DATA, SLAB_NAME_LENGTH, SLAB_NONCE_LENGTH, SLAB_TAG_LENGTH, slab_entry, slab_packed,
 )
-from pysidctx.cache.store cimport Cache, place_entry
+from pysidctx.cache.store cimport Cache, end_of_named, place_entry
 from pysidctx.libssl cimport ERR_clear_error
 from pysidctx.tickets.expiry cimport unix_time
 from pysidctx.tickets.times cimport read_number, write_number
@@ -186,10 +186,10 @@ cdef bint is_new(Cache *cache, int kind, const unsigned char *name, const slab_e
     if entry.end <= now:
         return False
     if kind == OUTBOX_PEER:
-        return slab_end_of(&cache.peers, name) < entry.end
+        return end_of_named(cache, OUTBOX_PEER, name) < entry.end
     if entry.length > cache.sessions.most:
         return False
-    end = slab_end_of(&cache.sessions, name)
+    end = end_of_named(cache, OUTBOX_SESSION, name)
     return end == 0 or entry.end < end
 
 

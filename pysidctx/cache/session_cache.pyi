@@ -1,5 +1,5 @@
 from ssl import SSLContext
-from typing import Any, Literal, Optional, final
+from typing import Any, Literal, Optional, Protocol, final, type_check_only
 
 from pysidctx._typing import Buffer, Path
 from pysidctx.cache.replication import Channel, Replication
@@ -13,6 +13,12 @@ MOST_PEERS: int
 ANNOUNCED_WITHIN: int  # seconds
 LEADER_BYTE: int
 WHEN: tuple[str, str]
+
+@type_check_only
+class Store(Protocol):
+    def get(self, key: bytes) -> Optional[Buffer]: ...
+    def put(self, key: bytes, value: bytes, seconds: int) -> object: ...
+    def delete(self, key: bytes) -> object: ...
 
 @final
 class SessionCache:
@@ -35,6 +41,7 @@ class SessionCache:
         lifetime: int = 86400,
         period: int = 3600,
         peers: int = 4096,
+        store: Optional[Store] = None,
     ) -> SessionCache: ...
     @staticmethod
     def from_secret_file(
@@ -45,6 +52,7 @@ class SessionCache:
         lifetime: int = 86400,
         period: int = 3600,
         peers: int = 4096,
+        store: Optional[Store] = None,
     ) -> SessionCache: ...
     def install(
         self,

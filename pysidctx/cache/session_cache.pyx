@@ -25,6 +25,7 @@ from pysidctx.cache.forgotten cimport (
     FORGOTTEN_NAME_LENGTH, first_list, forget_name, forgotten_generation, name_id_context,
 )
 from pysidctx.cache.outbox cimport outbox_count, outbox_load, outbox_numbers, outbox_set
+from pysidctx.cache.own_store cimport check_store
 from pysidctx.cache.seal cimport SealKeys, derive_labelled, free_seal_keys
 from pysidctx.cache.slab cimport slab_count
 from pysidctx.cache.store cimport (
@@ -129,7 +130,7 @@ cdef class SessionCache:
                             "SessionCache.from_secret() or SessionCache.from_secret_file()")
         check(RAND_bytes(secret, RANDOM_SECRET), b"RAND_bytes()")
         try:
-            fill(self, secret, RANDOM_SECRET, None, size, lifetime, period, peers)
+            fill(self, secret, RANDOM_SECRET, None, size, lifetime, period, peers, None)
             self._made_in = os.getpid()
         finally:
             OPENSSL_cleanse(secret, RANDOM_SECRET)
@@ -141,7 +142,7 @@ cdef class SessionCache:
             os.close(self.file)
 
     @staticmethod
-    def from_secret(secret, *, memory=None, size=SIZE, lifetime=LIFETIME, period=PERIOD, peers=PEERS):
+    def from_secret(secret, *, memory=None, size=SIZE, lifetime=LIFETIME, period=PERIOD, peers=PEERS, store=None):
         """Return a SessionCache whose keys derive from a secret.
 
         secret
@@ -153,11 +154,20 @@ cdef class SessionCache:
             others. None: anonymous memory, for workers that are forked afterwards.
         size, lifetime, period, peers
             As for `SessionCache()`.
+        store
+            An object with the methods `get(key)`, `put(key, value, seconds)` and `delete(key)`, in which sessions are
+            stored instead of the memory. `key` is a bytes of 33 bytes, `value` a bytes of at most 1,064, which get()
+            returns, or None; `seconds` an int: how long it is needed. The memory then only tells what was forgotten, so
+            1 MiB is enough, and what is forgotten is so in the processes that share the memory. Handshakes call the
+            methods, with the GIL, and wait for them: a dict costs a microsecond, a database on this machine many, and one
+            across the network blocks an event loop for a round trip, which is why `replicate()` exists. An exception
+            goes to `sys.unraisablehook`, and counts as a session that is not there.
 
         The key of period number n is the 32 bytes of HKDF-SHA256 (RFC 5869) with the salt `pysidctx session cache 1`
         and, as info, n as a big-endian integer of 8 bytes.
 
-        Raises TypeError if the secret is not a contiguous bytes-like object or `memory` is not a path; ValueError if
+        Raises TypeError if the secret is not a contiguous bytes-like object, `memory` is not a path, or `store` lacks a
+        method; ValueError if
         the secret is too short or too long, or if the file is no such memory, was made with another secret, size or
         period or by another version, was truncated, or is not this user's alone; OSError if it cannot be made or
         opened, for example because the file system is full; and whatever `SessionCache()` raises. Messages name the
@@ -171,19 +181,20 @@ cdef class SessionCache:
             raise TypeError(f"the secret must be a contiguous bytes-like object, not {type(secret).__name__}") from None
         try:
             arguments.check_secret(view.len, "the secret")
-            fill(made, <const unsigned char *> view.buf, view.len, memory, size, lifetime, period, peers)
+            fill(made, <const unsigned char *> view.buf, view.len, memory, size, lifetime, period, peers, store)
         finally:
             PyBuffer_Release(&view)
         return made
 
     @staticmethod
-    def from_secret_file(path=of_environment, *, memory=None, size=SIZE, lifetime=LIFETIME, period=PERIOD, peers=PEERS):
+    def from_secret_file(path=of_environment, *, memory=None, size=SIZE, lifetime=LIFETIME, period=PERIOD, peers=PEERS,
+                         store=None):
         """Return a SessionCache that derives from the secret in a file. `python -m pysidctx secret` creates one.
 
         path
             The path of a file with a secret, as for `TicketKeys.from_secret_file()`. Without `path`, the environment
             variable PYSIDCTX_SECRET_FILE names the file.
-        memory, size, lifetime, period, peers
+        memory, size, lifetime, period, peers, store
             As for `from_secret()`.
 
         The result can be pickled if `memory` is a path: the pickle holds both paths.
@@ -201,7 +212,7 @@ cdef class SessionCache:
         with private_files.read(path, ticket_keys.SECRET_FILE) as content:
             arguments.check_secret(len(content), repr(os.fsdecode(path)))
             made = SessionCache.from_secret(content, memory=memory, size=size, lifetime=lifetime, period=period,
-                                            peers=peers)
+                                            peers=peers, store=store)
         made.secret_path = os.path.abspath(path)
         return made
 
@@ -420,9 +431,9 @@ cdef class SessionCache:
                f"lifetime={self.lifetime}>"
 
     def __reduce__(self):
-        if self.secret_path is None or self.path is None:
-            raise TypeError("only a SessionCache with a secret from a file and with memory in a file can be pickled or "
-                            "copied: use SessionCache.from_secret_file(path, memory=path)")
+        if self.secret_path is None or self.path is None or self.cache.own is not NULL:
+            raise TypeError("only a SessionCache with a secret from a file, with memory in a file and without a store of "
+                            "its own can be pickled or copied: use SessionCache.from_secret_file(path, memory=path)")
         return _from_secret_file, (self.secret_path, self.path, self.size, self.lifetime, self.period, self.peers)
 
 
@@ -432,9 +443,11 @@ def _from_secret_file(path, memory, size, lifetime, period, peers):
 
 
 cdef int fill(SessionCache made, const unsigned char *secret, Py_ssize_t length, object path, object size,
-              object lifetime, object period, object peers) except -1:
+              object lifetime, object period, object peers, object store) except -1:
     cdef SealKeys *keys
     cdef unsigned char told[CHECK_LENGTH]
+    if store is not None:
+        check_store(store)
     least = max(shared_memory.MIN_SIZE, <object> least_size())
     size = arguments.checked_int("size", size, least, shared_memory.MAX_SIZE, "bytes")
     made.peers = arguments.checked_int("peers", peers, 1, MOST_PEERS, "certificates")
@@ -452,7 +465,7 @@ cdef int fill(SessionCache made, const unsigned char *secret, Py_ssize_t length,
             made.path = os.path.abspath(os.fsdecode(path))
         status = os.fstat(made.file)
         made.device, made.inode = status.st_dev, status.st_ino
-        made.cache = new_cache(keys, made.file, size, longest, made.peers)
+        made.cache = new_cache(keys, made.file, size, longest, made.peers, store)
     except BaseException:
         free_seal_keys(keys)
         raise

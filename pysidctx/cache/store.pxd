@@ -33,11 +33,13 @@ cdef struct Cache:
     Templates *templates
     Forgotten forgotten
     uint64_t lifetime         # seconds
+    void *own                 # the user's own store, or NULL: a Python object, of which this holds a reference
     atomic_size_t counters[COUNTERS]
 
 cdef SealKeys *new_store_keys(const unsigned char *secret, size_t length, uint64_t period,
                               uint64_t lifetime) except NULL
-cdef Cache *new_cache(SealKeys *keys, int file, size_t size, uint64_t lifetime, size_t peers) except NULL
+cdef Cache *new_cache(SealKeys *keys, int file, size_t size, uint64_t lifetime, size_t peers,
+                      object own) except NULL
 cdef void hold_cache(Cache *cache) noexcept nogil
 cdef void release_cache(Cache *cache) noexcept nogil
 cdef void count(Cache *cache, Counter counter) noexcept nogil
@@ -50,5 +52,6 @@ cdef void end_session(Cache *cache, const unsigned char *id, uint64_t end, uint6
 cdef void lay_out(unsigned char *memory, size_t size, slab_region *sessions, slab_region *peers,
                   outbox *outgoing) noexcept nogil
 cdef size_t least_size() noexcept nogil
+cdef uint64_t end_of_named(Cache *cache, int kind, const unsigned char *name) noexcept nogil
 cdef void place_entry(Cache *cache, int kind, const unsigned char *name, const slab_entry *entry,
                       uint64_t now) noexcept nogil

@@ -5,6 +5,7 @@ What the sessions of one peer have in common is stored once, in pieces, and deco
 
 cimport cython
 
+from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
@@ -15,6 +16,7 @@ from pysidctx.cache.outbox cimport (
     OUTBOX_PEER, OUTBOX_SESSION, outbox, outbox_add, outbox_load, outbox_mark_sent, outbox_numbers, outbox_slot,
     outbox_was_sent,
 )
+from pysidctx.cache.own_store cimport delete_from, get_from, put_into, release_store
 from pysidctx.cache.record cimport MOST_RECORD, Record, apply_record, read_record, write_record
 from pysidctx.cache.seal cimport SealKeys, free_seal_keys, new_seal_keys, open_entry, seal_entry
 from pysidctx.cache.slab cimport (
@@ -54,8 +56,11 @@ cdef enum:
 
 
 @cython.cdivision(True)
-cdef Cache *new_cache(SealKeys *keys, int file, size_t size, uint64_t lifetime, size_t peers) except NULL:
+cdef Cache *new_cache(SealKeys *keys, int file, size_t size, uint64_t lifetime, size_t peers,
+                      object own) except NULL:
     """Map the memory of `file`. Takes over `keys`, unless it raises OSError or MemoryError.
+
+    Entries go to `own`, a user's own store, unless that is None.
 
     The caller owns the only reference, and closes `file`, at the latest when it drops that.
     """
@@ -79,6 +84,9 @@ cdef Cache *new_cache(SealKeys *keys, int file, size_t size, uint64_t lifetime, 
     lay_out(cache.memory, size, &cache.sessions, &cache.peers, &cache.outgoing)
     cache.keys = cache.forgotten.keys = keys
     cache.lifetime = lifetime
+    if own is not None:
+        Py_INCREF(own)
+        cache.own = <void *> own
     hold_cache(cache)
     return cache
 
@@ -128,6 +136,8 @@ cdef void release_cache(Cache *cache) noexcept nogil:
     """Drop a reference from new_cache() or hold_cache()."""
     if atomic_fetch_sub(&cache.references, 1) > 1:
         return
+    if cache.own is not NULL:
+        release_store(cache.own)
     release_known(&cache.forgotten)
     free_templates(cache.templates)
     free_seal_keys(cache.keys)
@@ -178,7 +188,7 @@ cdef bint store_peer(Cache *cache, SSL_SESSION *session, uint64_t end, uint64_t 
     cdef size_t length = 0
     cdef bint wanted = outbox_load(&cache.outgoing.numbers.active) >= now
     cdef bint stored
-    if key_known and slab_end_of(&cache.peers, key) >= end and not (
+    if key_known and end_of_named(cache, OUTBOX_PEER, key) >= end and not (
             wanted and not outbox_was_sent(&cache.outgoing, key, now)):
         return True
     if not describe_peer(session, key, &der, &length):
@@ -220,7 +230,7 @@ cdef bint has_pieces(Cache *cache, const unsigned char *key, size_t length, uint
     cdef uint64_t i
     for i in range(pieces_of(length)):
         name_piece(key, i, name)
-        if not open_piece(cache, name, &entry, now) or entry.end < end:
+        if not open_named(cache, OUTBOX_PEER, name, &entry, now) or entry.end < end:
             return False
     return True
 
@@ -260,7 +270,9 @@ cdef void write_entry(Cache *cache, int kind, const unsigned char *name, const s
 cdef void place_entry(Cache *cache, int kind, const unsigned char *name, const slab_entry *entry,
                       uint64_t now) noexcept nogil:
     cdef slab_region *region = &cache.sessions if kind == OUTBOX_SESSION else &cache.peers
-    if slab_write(region, name, entry, now) == SLAB_EVICTED:
+    if cache.own is not NULL:
+        put_into(cache.own, kind, name, entry, now)
+    elif slab_write(region, name, entry, now) == SLAB_EVICTED:
         count(cache, EVICTED)
 
 
@@ -272,7 +284,7 @@ cdef SSL_SESSION *find_session(Cache *cache, SSL *ssl, const unsigned char *id, 
     """
     cdef SSL_SESSION *session = NULL
     cdef slab_entry entry
-    if open_stored(cache, id, &entry, now):
+    if open_named(cache, OUTBOX_SESSION, id, &entry, now):
         if entry.end <= now:
             count(cache, EXPIRED)
         else:
@@ -282,13 +294,38 @@ cdef SSL_SESSION *find_session(Cache *cache, SSL *ssl, const unsigned char *id, 
     return session
 
 
-cdef bint open_stored(Cache *cache, const unsigned char *id, slab_entry *entry, uint64_t now) noexcept nogil:
+cdef bint open_named(Cache *cache, int kind, const unsigned char *name, slab_entry *entry,
+                     uint64_t now) noexcept nogil:
+    """Read and open the entry of that kind and name, if there is one. It may have ended."""
+    cdef slab_region *region = &cache.sessions if kind == OUTBOX_SESSION else &cache.peers
     cdef int cursor = 0
-    while slab_read(&cache.sessions, id, &cursor, entry):
-        if open_entry(cache.keys, id, entry, now):
+    if cache.own is not NULL:
+        return open_own(cache, kind, name, entry, now)
+    while slab_read(region, name, &cursor, entry):
+        if open_entry(cache.keys, name, entry, now):
             return True
         count(cache, TORN)
     return False
+
+
+cdef bint open_own(Cache *cache, int kind, const unsigned char *name, slab_entry *entry, uint64_t now) noexcept nogil:
+    if not get_from(cache.own, kind, name, entry):
+        return False
+    if not open_entry(cache.keys, name, entry, now):
+        count(cache, TORN)
+        delete_from(cache.own, kind, name)
+        return False
+    if entry.end <= now:
+        delete_from(cache.own, kind, name)
+    return True
+
+
+cdef uint64_t end_of_named(Cache *cache, int kind, const unsigned char *name) noexcept nogil:
+    """When an entry ends, as it says itself: a Unix time in seconds; 0 if there is none."""
+    cdef slab_entry entry
+    if cache.own is not NULL:
+        return entry.end if get_from(cache.own, kind, name, &entry) else 0
+    return slab_end_of(&cache.sessions if kind == OUTBOX_SESSION else &cache.peers, name)
 
 
 cdef SSL_SESSION *session_of(Cache *cache, SSL *ssl, const unsigned char *id, slab_entry *entry, uint64_t now,
@@ -352,7 +389,7 @@ cdef bint read_pieces(Cache *cache, const unsigned char *key, unsigned char **de
     cdef uint64_t i = 0
     while i == 0 or done < length[0]:
         name_piece(key, i, name)
-        if not open_piece(cache, name, &entry, now):
+        if not open_named(cache, OUTBOX_PEER, name, &entry, now):
             return False
         begin = 0
         if i == 0:
@@ -373,19 +410,10 @@ cdef bint read_pieces(Cache *cache, const unsigned char *key, unsigned char **de
     return True
 
 
-cdef bint open_piece(Cache *cache, const unsigned char *name, slab_entry *entry, uint64_t now) noexcept nogil:
-    cdef int cursor = 0
-    while slab_read(&cache.peers, name, &cursor, entry):
-        if open_entry(cache.keys, name, entry, now):
-            return True
-        count(cache, TORN)
-    return False
-
-
 cdef void end_session(Cache *cache, const unsigned char *id, uint64_t end, uint64_t now) noexcept nogil:
     """Make a stored session end at `end`, a Unix time in seconds, unless it ends before."""
     cdef slab_entry entry
-    if not open_stored(cache, id, &entry, now):
+    if not open_named(cache, OUTBOX_SESSION, id, &entry, now):
         return
     if entry.end > end:
         entry.end = end
