@@ -45,6 +45,7 @@ cdef struct Forgotten:
 cdef bytes first_list(SealKeys *keys)
 cdef bint is_forgotten(Forgotten *forgotten, const unsigned char *peer, const unsigned char *sid_ctx,
                        unsigned int sid_ctx_length, uint64_t full, uint64_t now) noexcept nogil
+cdef bint is_readable(Forgotten *forgotten, uint64_t now) noexcept nogil
 cdef int forget_name(Forgotten *forgotten, int file, const unsigned char *name, uint64_t now) noexcept nogil
 cdef void release_known(Forgotten *forgotten) noexcept nogil
 cdef bint name_id_context(const unsigned char *sid_ctx, size_t length, unsigned char *name) noexcept nogil

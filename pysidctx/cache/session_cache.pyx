@@ -5,6 +5,7 @@ cimport cython
 import hashlib
 import os
 import warnings
+from contextlib import suppress
 
 from pysidctx import arguments, environment, private_files
 from pysidctx.cache import memory as shared_memory
@@ -18,7 +19,7 @@ from libc.stdint cimport uint64_t
 from pysidctx.binding cimport bind_openssl
 from pysidctx.cache.callbacks cimport stop_using_cache, use_cache
 from pysidctx.cache.forgotten cimport (
-    FORGOTTEN_NAME_LENGTH, first_list, forget_name, name_id_context,
+    FORGOTTEN_NAME_LENGTH, first_list, forget_name, is_readable, name_id_context,
 )
 from pysidctx.cache.seal cimport SealKeys, derive_labelled, free_seal_keys
 from pysidctx.cache.slab cimport slab_count
@@ -373,6 +374,10 @@ cdef int fill(SessionCache made, const unsigned char *secret, Py_ssize_t length,
     except BaseException:
         free_seal_keys(keys)
         raise
+    if not is_readable(&made.cache.forgotten, unix_time()):
+        # Otherwise every process that is started later would take all sessions made until then for forgotten.
+        with suppress(TimeoutError):
+            forget_in(made, None)
     return 0
 
 
