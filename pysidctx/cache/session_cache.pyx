@@ -221,7 +221,8 @@ cdef class SessionCache:
 
         Raises TypeError if `ctx` is not an `ssl.SSLContext`; ValueError if it is a context for clients or for a single
         TLS version, or if `when` is neither word; and `pysidctx.Error` or MemoryError if OpenSSL fails. Then nothing is
-        changed. Emits a RuntimeWarning if `when` is "client-certificates" and no context that serves requests one.
+        changed. Emits a RuntimeWarning if `when` is "client-certificates" and no context that serves requests one yet:
+        set `verify_mode`, and install a `HostMap`, before.
 
         Safe in any thread, while handshakes run in others. Replaces the context's callbacks for sessions and tickets,
         and its session cache mode: see SSL_CTX_sess_set_get_cb(3) and SSL_CTX_set_session_cache_mode(3).
