@@ -45,6 +45,7 @@ cdef struct Forgotten:
 cdef bytes first_list(SealKeys *keys)
 cdef bint is_forgotten(Forgotten *forgotten, const unsigned char *peer, const unsigned char *sid_ctx,
                        unsigned int sid_ctx_length, uint64_t full, uint64_t now) noexcept nogil
+cdef bint is_readable(Forgotten *forgotten, uint64_t now) noexcept nogil
 cdef int forget_name(Forgotten *forgotten, int file, const unsigned char *name, uint64_t now) noexcept nogil
 cdef int forget_listed(Forgotten *forgotten, int file, const forgotten_entry *entries, size_t length,
                        uint64_t now) noexcept nogil

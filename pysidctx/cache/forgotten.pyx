@@ -99,6 +99,16 @@ cdef bint is_forgotten(Forgotten *forgotten, const unsigned char *peer, const un
     return found
 
 
+cdef bint is_readable(Forgotten *forgotten, uint64_t now) noexcept nogil:
+    """Read the list, if memory suffices. Returns False if its seal does not open, so that all is forgotten."""
+    cdef atomic_size_t *inside = gate_enter(&gate)
+    cdef KnownList *known = read_again(forgotten, <KnownList *> shared_load(&forgotten.known), now)
+    cdef bint readable = known is NULL or not known.all_since
+    gate_leave(inside)
+    free_retired()
+    return readable
+
+
 cdef bint is_listed(KnownList *known, const unsigned char *peer, const unsigned char *sid_ctx,
                     unsigned int sid_ctx_length, uint64_t full) noexcept nogil:
     cdef unsigned char id_context[FORGOTTEN_NAME_LENGTH]
@@ -116,6 +126,11 @@ cdef int by_name(const void *one, const void *other) noexcept nogil:
     return memcmp(one, other, FORGOTTEN_NAME_LENGTH)  # a forgotten_entry begins with its name
 
 
+cdef bint is_later(uint64_t generation, uint64_t than) noexcept nogil:
+    """Compare generations as RFC 1982 does, because after the memory was overwritten the next one may be 0."""
+    return 0 < generation - than < <uint64_t> 1 << 63
+
+
 cdef KnownList *read_again(Forgotten *forgotten, KnownList *former, uint64_t now) noexcept nogil:
     """Read the list of the present generation. Returns NULL if memory runs out. Only inside the gate."""
     cdef uint64_t generation = forgotten_generation(forgotten.memory)
@@ -130,7 +145,7 @@ cdef KnownList *read_again(Forgotten *forgotten, KnownList *former, uint64_t now
         known = read_list(forgotten, generation)
     if known is NULL:
         return NULL
-    if known.all_since or (former is not NULL and generation < former.generation):
+    if known.all_since or (former is not NULL and is_later(former.generation, generation)):
         known.all_since = now
     if former is not NULL:
         # What was noticed once stays, until the next list is written.
@@ -208,8 +223,8 @@ cdef int write_list(Forgotten *forgotten, const forgotten_entry *entries, size_t
     known = <KnownList *> shared_load(&forgotten.known)
     if known is not NULL and known.all_since:
         changed = list_entry(&copy.list, everything, known.all_since) or changed
-    if known is not NULL:
-        former = max(former, known.generation)
+    if known is not NULL and is_later(known.generation, former):
+        former = known.generation
     gate_leave(inside)
     drop_ended(&copy.list, now)
     for i in range(length):

@@ -7,6 +7,7 @@ import hashlib
 import os
 import time
 import warnings
+from contextlib import suppress
 
 from pysidctx import arguments, environment, private_files
 from pysidctx.cache import memory as shared_memory
@@ -22,7 +23,7 @@ from pysidctx.binding cimport bind_openssl
 from pysidctx.cache.batches cimport apply_batch, batch_from, batch_of_forgotten
 from pysidctx.cache.callbacks cimport stop_using_cache, use_cache
 from pysidctx.cache.forgotten cimport (
-    FORGOTTEN_NAME_LENGTH, first_list, forget_name, forgotten_generation, name_id_context,
+    FORGOTTEN_NAME_LENGTH, first_list, forget_name, forgotten_generation, is_readable, name_id_context,
 )
 from pysidctx.cache.outbox cimport outbox_count, outbox_load, outbox_numbers, outbox_set
 from pysidctx.cache.own_store cimport check_store
@@ -238,7 +239,8 @@ cdef class SessionCache:
 
         Raises TypeError if `ctx` is not an `ssl.SSLContext`; ValueError if it is a context for clients or for a single
         TLS version, or if `when` is neither word; and `pysidctx.Error` or MemoryError if OpenSSL fails. Then nothing is
-        changed. Emits a RuntimeWarning if `when` is "client-certificates" and no context that serves requests one.
+        changed. Emits a RuntimeWarning if `when` is "client-certificates" and no context that serves requests one yet:
+        set `verify_mode`, and install a `HostMap`, before.
 
         Safe in any thread, while handshakes run in others. Replaces the context's callbacks for sessions and tickets,
         and its session cache mode: see SSL_CTX_sess_set_get_cb(3) and SSL_CTX_set_session_cache_mode(3).
@@ -469,6 +471,10 @@ cdef int fill(SessionCache made, const unsigned char *secret, Py_ssize_t length,
     except BaseException:
         free_seal_keys(keys)
         raise
+    if not is_readable(&made.cache.forgotten, unix_time()):
+        # Otherwise every process that is started later would take all sessions made until then for forgotten.
+        with suppress(TimeoutError):
+            forget_in(made, None)
     return 0
 
 
