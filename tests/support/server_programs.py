@@ -87,8 +87,8 @@ CACHED_PROGRAMS = {
     "gunicorn": of_gunicorn(EXAMPLES["gunicorn_cache.conf.py"]),
     "gunicorn aiohttp": of_gunicorn(EXAMPLES["gunicorn_aiohttp_cache.conf.py"], app="app:web"),
     "uvicorn": of_script("serve_uvicorn_cache.py", ours=r",\s+ssl_context_factory=\w+", needs_secret=True, reloads=True),
-    "hypercorn": of_script("serve_hypercorn_cache.py", ours=r"ssl_context_factory\(self, (.*)\)", plain=r"\1()",
-                           needs_secret=True),
+    "hypercorn": of_script("serve_hypercorn.py", "serve_hypercorn_cache.py", ours=r"ssl_context_factory\(self, (.*)\)",
+                           plain=r"\1()", needs_secret=True),
 }
 
 
