@@ -2,20 +2,9 @@
 
 import os
 import ssl
-from typing import Optional
 
-from hypercorn.config import Config
 from hypercorn.run import run
-
-from pysidctx.servers import ssl_context_factory
-
-
-class ResumingConfig(Config):
-    def create_ssl_context(self) -> Optional[ssl.SSLContext]:
-        if not self.ssl_enabled:
-            return None
-        return ssl_context_factory(self, super().create_ssl_context)
-
+from serve_hypercorn import ResumingConfig
 
 if __name__ == "__main__":
     config = ResumingConfig()

@@ -23,7 +23,8 @@ VARIABLES = {
     SECRET_FILE: Variable(
         "file", "TicketKeys.from_secret_file(), SessionCache.from_secret_file() and pysidctx.servers, for a secret",
         "write a secret with `python -m pysidctx secret PATH` and `export PYSIDCTX_SECRET_FILE=PATH`"),
-    CACHE: Variable("file", "pysidctx.servers, for the memory of a SessionCache", "set it to a path such as /dev/shm/NAME"),
+    CACHE: Variable("file", "pysidctx.servers, for the memory of a SessionCache",
+                    "set it to a path such as /dev/shm/NAME"),
     CACHE_SIZE: Variable("integer", "pysidctx.servers, for the size of that memory in bytes",
                          "set it to a number of bytes, such as 67108864"),
     "PYSIDCTX_BINDING": Variable("word", "setup.py: linked with OpenSSL, or late, which is found at import"),

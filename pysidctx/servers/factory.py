@@ -250,9 +250,9 @@ class Environment(NamedTuple):
             return SessionCache.from_secret_file(self.secret_file, memory=self.cache, size=size)
         except (OSError, ValueError, MemoryError, Error) as error:
             warn_without_cache(
-                f"because {self.cache!r} cannot be used as a memory of {size} bytes: {error or 'too little memory'}. Set "
-                f"{environment.CACHE} to a path, and {environment.CACHE_SIZE} to a size, that can be used, and restart "
-                "the server")
+                f"because {self.cache!r} cannot be used as a memory of {size} bytes: {error or 'too little memory'}. "
+                f"Set {environment.CACHE} to a path, and {environment.CACHE_SIZE} to a size, that can be used, and "
+                "restart the server")
             return None
 
 

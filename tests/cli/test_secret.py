@@ -169,7 +169,8 @@ def test_every_variable_is_known():
     for path in [*(ROOT / "pysidctx").rglob("*.py*"), *(ROOT / "tests").rglob("*.py"), ROOT / "setup.py",
                  *ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "Makefile", *(ROOT / ".ci").iterdir()]:
         if path.suffix != ".pyc" and path.name != Path(__file__).name:
-            found |= set(re.findall(r"\bPYSIDCTX_(?:[A-Z]+_)*(?:FILE|DIR|SEED|BINDING|CACHE|CACHE_SIZE)\b", path.read_text()))
+            found |= set(re.findall(r"\bPYSIDCTX_(?:[A-Z]+_)*(?:FILE|DIR|SEED|BINDING|CACHE|CACHE_SIZE)\b",
+                                    path.read_text()))
     assert found == set(environment.VARIABLES)
 
 

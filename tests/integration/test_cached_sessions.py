@@ -1,4 +1,4 @@
-"""Servers with four workers that demand client certificates: every client that comes back is resumed, by all of them."""
+"""Servers with four workers that demand client certificates: all of them resume every client that comes back."""
 
 import json
 import os
@@ -10,10 +10,10 @@ from pathlib import Path
 import certified_app
 import pytest
 import trustme
+from checks import Checked
 from handshakes import VERSIONS
 from machine import program
 from other_clients import NodeClient, resumed_by_gnutls
-from checks import Checked
 from server_programs import CACHED_PROGRAMS, ProgramClient, PythonClient
 
 WORKERS = 4
@@ -44,8 +44,8 @@ def counts_in(said):
 def chain_of(ca, tmp_path):
     def issue(name):
         path = tmp_path / f"{name}.pem"
-        ca.issue_cert(f"{name}@a.test", key_type=trustme.KeyType.ECDSA).private_key_and_cert_chain_pem.write_to_path(
-            str(path))
+        issued = ca.issue_cert(f"{name}@a.test", key_type=trustme.KeyType.ECDSA)
+        issued.private_key_and_cert_chain_pem.write_to_path(str(path))
         return path
 
     return issue
@@ -89,7 +89,8 @@ def start_cached(start, tmp_path, secret):
         if found.needs_secret:
             memory = {"PYSIDCTX_CACHE": str(tmp_path / "memory"), "PYSIDCTX_CACHE_SIZE": str(4 << 20)}
             options = {"secret": secret, "environment": memory, **options}
-        return start(name, found=found, files={**found.files, "app.py": Path(certified_app.__file__).read_text()}, **options)
+        files = {**found.files, "app.py": Path(certified_app.__file__).read_text()}
+        return start(name, found=found, files=files, **options)
 
     return starting
 
@@ -141,7 +142,8 @@ def test_every_client_is_resumed_by_all_workers(start_cached, clients, pem_files
                           chain_of("check"), "--connections", 41)
         if has("gnutls-cli", "gnutls-bin"):
             for version in VERSIONS:
-                resumed, said = resumed_by_gnutls(server.port, pem_files[1], version, chain_of(f"gnutls.{version.name}"))
+                chain = chain_of(f"gnutls.{version.name}")
+                resumed, said = resumed_by_gnutls(server.port, pem_files[1], version, chain)
                 assert resumed, said
                 assert names_in(said) == [f"gnutls.{version.name}@a.test"]
         assert "Warning" not in server.log.read_text()

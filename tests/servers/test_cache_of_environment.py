@@ -7,6 +7,7 @@ from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
+import trustme
 from forks import in_a_fork
 from tickets import visit
 
@@ -76,6 +77,39 @@ def test_processes_share_it(environment, process, config, build, make_client_ctx
     assert other is not cache
     assert visit(hook(config, build), client_ctx, session)[0]
     assert other.stats().hits == 1
+
+
+def test_applications_that_differ_share_the_memory_and_no_session(
+    environment, process, config, build, make_client_ctx, version, ca, tmp_path
+):
+    """In their certificate, in the CAs of their clients, or in whether they demand a certificate."""
+    other_ca = trustme.CA(key_type=trustme.KeyType.ECDSA)
+    files = {name: str(tmp_path / name) for name in ("other.pem", "other-ca.pem")}
+    ca.issue_cert("a.test", key_type=trustme.KeyType.ECDSA).private_key_and_cert_chain_pem.write_to_path(
+        files["other.pem"])
+    with open(files["other-ca.pem"], "wb") as file:
+        file.write(ca.cert_pem.bytes() + other_ca.cert_pem.bytes())
+
+    def build_of(verify=ssl.CERT_REQUIRED, **changed):
+        settings = SimpleNamespace(**{**vars(config), **changed})
+
+        def building():
+            ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            ctx.load_cert_chain(settings.certfile)
+            ctx.load_verify_locations(settings.ca_certs)
+            ctx.verify_mode = verify
+            return ctx
+
+        return settings, building
+
+    applications = [build_of(), build_of(certfile=files["other.pem"]), build_of(ca_certs=files["other-ca.pem"]),
+                    build_of(ssl.CERT_OPTIONAL)]
+    client_ctx = make_client_ctx(version)
+    contexts = [process()[0](*application) for application in applications]
+    for number, ctx in enumerate(contexts):
+        _, session = visit(ctx, client_ctx)
+        assert [visit(other, client_ctx, session)[0] for other in contexts] == [
+            number == other for other in range(len(contexts))]
 
 
 def test_none_without_the_variable(environment, process, config, build, client_ctx):

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import trustme
 from authorities import revocation_list
+from readme import names_in_docs
 from tickets import visit
 
 from pysidctx import SessionCache, TicketKeys
@@ -195,6 +196,22 @@ def test_a_factory_with_a_file_is_pickled(secret_file, tmp_path, config, build, 
     other = pickle.loads(text)
     _, session = visit(factory(config, build), client_ctx)
     assert by_cache(other._cache, other(config, build), client_ctx, session)[0]
+
+
+def test_the_documentation_s_contexts_share_a_file(secret_file, tmp_path, monkeypatch, ca, pem_files, client_ctx):
+    """And its client is forgotten: the memory is found by a third process that has the secret."""
+    ca.cert_pem.write_to_path(tmp_path / "clients-ca.pem")
+    monkeypatch.chdir(tmp_path)
+    make = names_in_docs("certified_context")["certified_context"]
+    one, other = (make(str(secret_file), str(tmp_path / "memory")) for _ in range(2))
+    _, session = visit(one, client_ctx)
+    resumed, session = visit(other, client_ctx, session)
+    assert resumed
+    certificates = []
+    visit(one, client_ctx, before=lambda ends: certificates.append(ends.server))
+    cache = SessionCache.from_secret_file(secret_file, memory=tmp_path / "memory")
+    names_in_docs("forget_client")["forget_client"](cache, certificates[0].getpeercert(True))
+    assert not visit(other, client_ctx, session)[0]
 
 
 def test_anonymous_memory_is_not_pickled(secret_file, cache):

@@ -57,6 +57,7 @@ class Authority(Certificate):
 def revocation_list(ca: trustme.CA, *certificates: trustme.LeafCert) -> bytes:
     """In PEM: these certificates of `ca` are revoked."""
     key = serialization.load_pem_private_key(ca.private_key_pem.bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
     issuer = x509.load_pem_x509_certificate(ca.cert_pem.bytes())
     now = datetime.datetime(2020, 1, 1)
     made = x509.CertificateRevocationListBuilder(issuer.subject, now, now + datetime.timedelta(days=36500))

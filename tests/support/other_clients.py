@@ -43,13 +43,15 @@ require("readline").createInterface({input: process.stdin}).on("line", (line) =>
 """
 
 NODE_VERSIONS = {ssl.TLSVersion.TLSv1_2: "TLSv1.2", ssl.TLSVersion.TLSv1_3: "TLSv1.3"}
-PRIORITIES = {ssl.TLSVersion.TLSv1_2: "NORMAL:-VERS-ALL:+VERS-TLS1.2", ssl.TLSVersion.TLSv1_3: "NORMAL:-VERS-ALL:+VERS-TLS1.3"}
+PRIORITIES = {ssl.TLSVersion.TLSv1_2: "NORMAL:-VERS-ALL:+VERS-TLS1.2",
+              ssl.TLSVersion.TLSv1_3: "NORMAL:-VERS-ALL:+VERS-TLS1.3"}
 
 
 class NodeClient:
     """A client that returns with the last session that it received. Call stop() in the end."""
 
-    def __init__(self, ca_file: Path, version: ssl.TLSVersion, folder: Path, chain: Path, *, closes: bool = True) -> None:
+    def __init__(self, ca_file: Path, version: ssl.TLSVersion, folder: Path, chain: Path, *,
+                 closes: bool = True) -> None:
         script = folder / "client.js"
         script.write_text(NODE)
         self.said = b""

@@ -86,9 +86,10 @@ PROGRAMS = {
 CACHED_PROGRAMS = {
     "gunicorn": of_gunicorn(EXAMPLES["gunicorn_cache.conf.py"]),
     "gunicorn aiohttp": of_gunicorn(EXAMPLES["gunicorn_aiohttp_cache.conf.py"], app="app:web"),
-    "uvicorn": of_script("serve_uvicorn_cache.py", ours=r",\s+ssl_context_factory=\w+", needs_secret=True, reloads=True),
-    "hypercorn": of_script("serve_hypercorn_cache.py", ours=r"ssl_context_factory\(self, (.*)\)", plain=r"\1()",
-                           needs_secret=True),
+    "uvicorn": of_script("serve_uvicorn_cache.py", ours=r",\s+ssl_context_factory=\w+", needs_secret=True,
+                         reloads=True),
+    "hypercorn": of_script("serve_hypercorn.py", "serve_hypercorn_cache.py", ours=r"ssl_context_factory\(self, (.*)\)",
+                           plain=r"\1()", needs_secret=True),
 }
 
 
@@ -97,7 +98,8 @@ class Running:
 
     def __init__(self, found: Program, folder: Path, *, plain: bool = False, arguments: Optional[Sequence[str]] = None,
                  files: Optional[dict[str, str]] = None, secret: Union[Path, str, None] = None,
-                 environment: Optional[dict[str, str]] = None, certificate: trustme.LeafCert, pem_files: Optional[dict[str, str]] = None, tls: bool = True) -> None:
+                 environment: Optional[dict[str, str]] = None, certificate: trustme.LeafCert,
+                 pem_files: Optional[dict[str, str]] = None, tls: bool = True) -> None:
         self.found, self.folder, self.port = found, folder, free_port()
         self.arguments = arguments or (found.plain_arguments if plain else found.arguments)
         self.files = {**(files or (found.plain_files if plain else found.files)), **(pem_files or {})}

@@ -145,7 +145,8 @@ def resumption(way: Way, evidence: Evidence) -> Iterator[Finding]:
         name = asked_for(key)
         if found is not None:
             spared = way.tickets is False and all_resume(evidence, Way(way.version, True), key)
-            yield returned(way, found, spared, is_only_way(evidence, way, key))._replace(name=name, resumed=found.resumed, tried=found.visits)
+            yield returned(way, found, spared, is_only_way(evidence, way, key))._replace(
+                name=name, resumed=found.resumed, tried=found.visits)
         elif has_sessions(evidence, way.version, key):
             yield Finding("resumption", way, INFO, "not offered", name=name)
         elif way.tickets and all(  # report it once for each version
@@ -186,7 +187,8 @@ LATE_TICKETS = ("enable session tickets, with keys that all workers share. If th
 def returned(way: Way, found: Returning, spared: bool = False, alone: bool = False) -> Finding:
     """Judge how many connections were resumed.
 
-    If `spared`, all those with tickets were: few clients are affected. If `alone`, there are no tickets: all clients are.
+    If `spared`, all those with tickets were: few clients are affected. If `alone`, there are no tickets: all of them
+    are affected.
     """
     if found.ended:
         return Finding(
@@ -402,13 +404,14 @@ def moved(way: Way, move: Crossing, spared: bool, alone: bool = False) -> Findin
     return Finding(
         "address", way, NOTE,
         f"{seen}, {by_luck(move)}" if move.at_home and move.luck >= SURE else f"{seen} (tries: {move.tries})",
-        f"clients {'' if way.tickets or alone else 'without ticket support '}that return to another machine need a full "
-        "handshake",
-        SHARE_KEYS if way.tickets else f"share a session cache among all machines, or issue tickets: {SHARE_KEYS}" if alone
-        else "share a session cache among all machines, or rely on tickets: only clients without ticket support are affected")
+        f"clients {'' if way.tickets or alone else 'without ticket support '}that return to another machine need a "
+        "full handshake",
+        MACHINES if way.tickets else f"{MACHINES_CACHE}issue tickets: {MACHINES}" if alone
+        else f"{MACHINES_CACHE}rely on tickets: only clients without ticket support are affected")
 
 
-SHARE_KEYS = "give all machines the same ticket keys (in Python: TicketKeys.from_secret())"
+MACHINES = "give all machines the same ticket keys (in Python: TicketKeys.from_secret())"
+MACHINES_CACHE = "share a session cache among all machines, or "
 
 
 def limits(evidence: Evidence, options: Options) -> Iterator[Finding]:
