@@ -119,6 +119,26 @@ cdef class Slab:
                         break
         return (cpu_seconds() - start) / loops, found / loops
 
+    def reach(self, size_t loops, uint64_t seed):
+        """Read a word of a random set, then one of an entry in it, and only then the next: what no search saves."""
+        cdef unsigned char name[SLAB_NAME_LENGTH]
+        cdef size_t i
+        cdef uint64_t drawn = seed, word = 0
+        cdef size_t set_size = slab_set_size(MOST_RECORD)
+        cdef const unsigned char *at
+        cdef double start = cpu_seconds()
+        with nogil:
+            for i in range(loops):
+                drawn = drawn * <uint64_t> 6364136223846793005 + (word | 1)
+                name_of(drawn, name)
+                memcpy(&word, name, sizeof(word))
+                at = self.region.memory + ((word >> 32) * self.region.sets >> 32) * set_size
+                memcpy(&word, at, sizeof(word))
+                # The first word decides where the second one is.
+                memcpy(&word, at + set_size // SLAB_WAYS * (word % SLAB_WAYS), sizeof(word))
+        taken = cpu_seconds() - start
+        return taken / loops, word
+
     def seal(self, size_t loops, bint opened):
         """Seal one entry over and over, outside the slab, or open it."""
         cdef slab_entry entry, copy
