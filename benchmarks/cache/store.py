@@ -14,8 +14,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks import native
-from benchmarks.cache.sides import NAME, client_context, issue, listener_of
-from benchmarks.handshakes.server_time import VERSIONS, server_time
+from benchmarks.cache.certificates import issue
+from benchmarks.cache.sides import NAME, OWN_CACHE, client_context, listener_of
+from benchmarks.handshakes.server_time import server_time
 from benchmarks.report import spread, table, verdict
 
 LENGTH = 160  # bytes of an entry's data: a record has about as many
@@ -37,18 +38,20 @@ class Slabs:
     def measures(self, chance: random.Random) -> dict[str, Callable[[int], float]]:
         found: dict[str, Callable[[int], float]] = {}
         for size, slab in self.made.items():
-            found.update({
-                slab_name(PUT, size, True): lambda loops, slab=slab: slab.put(loops, True),
-                slab_name(GET, size, True): lambda loops, slab=slab: all_found(
-                    slab.get(loops, True, chance.randrange(1 << 60))),
-                slab_name(GET, size, False): lambda loops, slab=slab: all_found(
-                    slab.get(loops, False, chance.randrange(1 << 60))),
-                reach_name(size): lambda loops, slab=slab: slab.reach(loops, chance.randrange(1 << 60))[0],
-            })
+            found.update(measures_of(slab, size, chance))
         any_slab = next(iter(self.made.values()))
         found.update({SEAL: lambda loops: any_slab.seal(loops, False),
                       OPEN: lambda loops: any_slab.seal(loops, True)})
         return found
+
+
+def measures_of(slab: Any, size: int, chance: random.Random) -> dict[str, Callable[[int], float]]:
+    return {
+        slab_name(PUT, size, True): lambda loops: slab.put(loops, True),
+        slab_name(GET, size, True): lambda loops: all_found(slab.get(loops, True, chance.randrange(1 << 60))),
+        slab_name(GET, size, False): lambda loops: all_found(slab.get(loops, False, chance.randrange(1 << 60))),
+        reach_name(size): lambda loops: slab.reach(loops, chance.randrange(1 << 60))[0],
+    }
 
 
 def reach_name(size: int) -> str:
@@ -72,8 +75,8 @@ class Sessions:
 
     def __init__(self, folder: Path, sessions: int, more: int) -> None:
         """In a cache with so many sessions, and room for `more` and as many again."""
-        listener = listener_of(folder, "OpenSSL's own cache")
-        servers = []
+        listener = listener_of(folder, OWN_CACHE)
+        servers: list[ssl.SSLObject] = []
 
         def keep(server: ssl.SSLObject) -> None:
             if not servers:
