@@ -11,9 +11,8 @@ from typing import NamedTuple, Optional
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.cache.sides import (
-    CACHE, FULL, KEYS, MEASURES, NEW, OWN_CACHE, OWN_TICKETS, RESUMED, Measure, Sides, issue,
-)
+from benchmarks.cache.certificates import issue
+from benchmarks.cache.sides import CACHE, FULL, KEYS, MEASURES, NEW, OWN_CACHE, OWN_TICKETS, RESUMED, Measure, Sides
 from benchmarks.handshakes.callgrind import at_once
 from benchmarks.handshakes.server_time import VERSIONS
 from benchmarks.report import spread, table, verdict
@@ -117,5 +116,5 @@ def is_judged() -> bool:
 
 
 def as_json(figures: ByVersion) -> dict[str, Optional[list[object]]]:
-    return {version: found and [[*measure, values] for measure, values in found.items()]
+    return {version: None if found is None else [[*measure, values] for measure, values in found.items()]
             for version, found in figures.items()}

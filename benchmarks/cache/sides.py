@@ -1,16 +1,10 @@
-"""Listeners that keep their sessions in several ways, and clients with certificates that come back to them.
-
-The server's certificate is ECDSA P-256; the clients' are RSA-2048, and so is their CA. Where a CA signs with ECDSA,
-verifying a client takes longer, so that less of a full handshake is saved.
-"""
+"""Listeners that keep their sessions in several ways, and clients with certificates that come back to them."""
 
 import ssl
 from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
-
-import trustme
 
 from benchmarks import native
 from benchmarks.handshakes.server_time import VERSIONS
@@ -32,17 +26,6 @@ class Measure(NamedTuple):
 
 
 MEASURES = tuple(Measure(side, kind) for kind in KINDS for side in (NEW_ONES if kind == NEW else SIDES))
-
-
-def issue(folder: Path, new: int) -> None:
-    """Write the certificates: of the server, of a client that is known, and of `new` others."""
-    ca = trustme.CA(key_type=trustme.KeyType.RSA)
-    ca.cert_pem.write_to_path(str(folder / "ca.pem"))
-    ca.issue_cert("*.example.org", key_type=trustme.KeyType.ECDSA).private_key_and_cert_chain_pem.write_to_path(
-        str(folder / "server.pem"))
-    for number in range(new + 1):
-        ca.issue_cert(f"client{number}@example.org", key_type=trustme.KeyType.RSA
-                      ).private_key_and_cert_chain_pem.write_to_path(str(folder / f"client{number}.pem"))
 
 
 class Sides:

@@ -81,12 +81,12 @@ cdef class Slab:
         cdef slab_entry entry
         cdef unsigned char name[SLAB_NAME_LENGTH]
         cdef uint64_t now
-        cdef size_t i, failed = 0
+        cdef size_t _, failed = 0
         cdef double start
         memset(&entry, 0, sizeof(entry))
         start = cpu_seconds()
         with nogil:
-            for i in range(loops):
+            for _ in range(loops):
                 # Those that were added before the latest `entries` have ended by then.
                 now = self.added - self.entries if self.added > self.entries else 0
                 name_of(self.added, name)
@@ -104,12 +104,12 @@ cdef class Slab:
         """Entries whose names are drawn from those that were put with their seal, of late."""
         cdef slab_entry entry
         cdef unsigned char name[SLAB_NAME_LENGTH]
-        cdef size_t i, found = 0
+        cdef size_t _, found = 0
         cdef int cursor
         cdef uint64_t drawn = seed
         cdef double start = cpu_seconds()
         with nogil:
-            for i in range(loops):
+            for _ in range(loops):
                 drawn = drawn * <uint64_t> 6364136223846793005 + <uint64_t> 1442695040888963407
                 name_of(self.added - 1 - (drawn >> 32) * self.entries // (<uint64_t> 1 << 32), name)
                 cursor = 0
@@ -119,11 +119,31 @@ cdef class Slab:
                         break
         return (cpu_seconds() - start) / loops, found / loops
 
+    def reach(self, size_t loops, uint64_t seed):
+        """Read a word of a random set, then one of an entry in it, and only then the next: what no search saves."""
+        cdef unsigned char name[SLAB_NAME_LENGTH]
+        cdef size_t _
+        cdef uint64_t drawn = seed, word = 0
+        cdef size_t set_size = slab_set_size(MOST_RECORD)
+        cdef const unsigned char *at
+        cdef double start = cpu_seconds()
+        with nogil:
+            for _ in range(loops):
+                drawn = drawn * <uint64_t> 6364136223846793005 + (word | 1)
+                name_of(drawn, name)
+                memcpy(&word, name, sizeof(word))
+                at = self.region.memory + ((word >> 32) * self.region.sets >> 32) * set_size
+                memcpy(&word, at, sizeof(word))
+                # The first word decides where the second one is.
+                memcpy(&word, at + set_size // SLAB_WAYS * (word % SLAB_WAYS), sizeof(word))
+        taken = cpu_seconds() - start
+        return taken / loops, word
+
     def seal(self, size_t loops, bint opened):
         """Seal one entry over and over, outside the slab, or open it."""
         cdef slab_entry entry, copy
         cdef unsigned char name[SLAB_NAME_LENGTH]
-        cdef size_t i, failed = 0
+        cdef size_t _, failed = 0
         cdef double start
         memset(&entry, 0, sizeof(entry))
         name_of(0, name)
@@ -132,7 +152,7 @@ cdef class Slab:
         failed += not seal_entry(self.keys, name, &entry, 0)
         start = cpu_seconds()
         with nogil:
-            for i in range(loops):
+            for _ in range(loops):
                 if opened:
                     copy = entry
                     failed += not open_entry(self.keys, name, &copy, 0)
@@ -197,10 +217,10 @@ cdef class Stored:
     def store(self, size_t loops, bint known):
         """store_session(), each time under another id; `known`: as the session of a connection that was resumed."""
         cdef unsigned char id[ID_LENGTH]
-        cdef size_t i, failed = 0
+        cdef size_t _, failed = 0
         cdef double start = cpu_seconds()
         with nogil:
-            for i in range(loops):
+            for _ in range(loops):
                 name_of(self.stored, id)
                 SSL_SESSION_set1_id(self.session, id, ID_LENGTH)
                 failed += not store_session(self.cache, self.session, &self.times, self.now, self.key, known)
@@ -214,11 +234,11 @@ cdef class Stored:
         cdef unsigned char id[ID_LENGTH]
         cdef unsigned char key[TEMPLATE_KEY_LENGTH]
         cdef SSL_SESSION *found
-        cdef size_t i, failed = 0
+        cdef size_t _, failed = 0
         cdef uint64_t drawn = seed
         cdef double start = cpu_seconds()
         with nogil:
-            for i in range(loops):
+            for _ in range(loops):
                 drawn = drawn * <uint64_t> 6364136223846793005 + <uint64_t> 1442695040888963407
                 name_of((drawn >> 32) * self.stored // (<uint64_t> 1 << 32), id)
                 found = find_session(self.cache, self.ssl, id, self.now, key)
@@ -232,10 +252,10 @@ cdef class Stored:
         """d2i_SSL_SESSION() of the whole session, as a cache without templates has to call it."""
         cdef SSL_SESSION *found
         cdef const unsigned char *at
-        cdef size_t i
+        cdef size_t _
         cdef double start = cpu_seconds()
         with nogil:
-            for i in range(loops):
+            for _ in range(loops):
                 at = self.encoded
                 found = d2i_SSL_SESSION(NULL, &at, self.encoded_length)
                 SSL_SESSION_free(found)
@@ -243,10 +263,10 @@ cdef class Stored:
 
     def decode_template(self, size_t loops):
         """add_template(), into an empty table."""
-        cdef size_t i, failed = 0
+        cdef size_t _, failed = 0
         cdef double taken = 0, start
         with nogil:
-            for i in range(loops):
+            for _ in range(loops):
                 drop_templates(self.templates)
                 start = cpu_seconds()
                 failed += not add_template(self.templates, self.key, self.template, self.template_length)
@@ -259,10 +279,10 @@ cdef class Stored:
         """describe_peer(): what a full handshake calls."""
         cdef unsigned char key[TEMPLATE_KEY_LENGTH]
         cdef unsigned char *der = NULL
-        cdef size_t length = 0, i, failed = 0
+        cdef size_t length = 0, failed = 0, _
         cdef double start = cpu_seconds()
         with nogil:
-            for i in range(loops):
+            for _ in range(loops):
                 failed += not describe_peer(self.session, key, &der, &length)
                 OPENSSL_free(der)
         if failed:
@@ -275,13 +295,13 @@ cdef class Stored:
         cdef unsigned char peer[32]
         cdef unsigned char id[ID_LENGTH]
         cdef SSL_SESSION *found
-        cdef size_t i, failed = 0
+        cdef size_t _, failed = 0
         cdef double start
         name_of(0, id)
         add_template(self.templates, self.key, self.template, self.template_length)
         start = cpu_seconds()
         with nogil:
-            for i in range(loops):
+            for _ in range(loops):
                 found = duplicate_template(self.templates, self.key, peer)
                 failed += found is NULL
                 if apply and found is not NULL:

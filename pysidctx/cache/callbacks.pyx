@@ -17,12 +17,13 @@ from pysidctx.errors cimport check, check_pointer
 from pysidctx.handshake.late_switches cimport may_resume
 from pysidctx.handshake.listener cimport Listener, Store, listener_made, listener_of, set_store
 from pysidctx.libssl cimport (
-    CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_clear_error, ERR_pop_to_mark, ERR_set_mark, OPENSSL_clear_free, OPENSSL_free, OPENSSL_zalloc,
-    SSL, SSL_CTX, SSL_CTX_get_session_cache_mode, SSL_CTX_sess_set_get_cb, SSL_CTX_sess_set_new_cb,
-    SSL_CTX_set_session_cache_mode, SSL_get_ex_data, SSL_get_ex_new_index, SSL_get_options, SSL_get_verify_mode,
-    SSL_MAX_SSL_SESSION_ID_LENGTH, SSL_OP_NO_TICKET, SSL_SESS_CACHE_NO_AUTO_CLEAR, SSL_SESS_CACHE_NO_INTERNAL,
-    SSL_SESS_CACHE_SERVER, SSL_SESSION, SSL_SESSION_free, SSL_SESSION_get0_peer, SSL_SESSION_get_timeout,
-    SSL_session_reused, SSL_set_ex_data, SSL_set_options, SSL_VERIFY_PEER, SSL_version, TLS1_3_VERSION, X509, X509_free, X509_up_ref,
+    CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_clear_error, ERR_pop_to_mark, ERR_set_mark, OPENSSL_clear_free,
+    OPENSSL_free, OPENSSL_zalloc, SSL, SSL_CTX, SSL_CTX_get_session_cache_mode, SSL_CTX_sess_set_get_cb,
+    SSL_CTX_sess_set_new_cb, SSL_CTX_set_session_cache_mode, SSL_get_ex_data, SSL_get_ex_new_index, SSL_get_options,
+    SSL_get_verify_mode, SSL_MAX_SSL_SESSION_ID_LENGTH, SSL_OP_NO_TICKET, SSL_SESS_CACHE_NO_AUTO_CLEAR,
+    SSL_SESS_CACHE_NO_INTERNAL, SSL_SESS_CACHE_SERVER, SSL_SESSION, SSL_SESSION_free, SSL_SESSION_get0_peer,
+    SSL_SESSION_get_timeout, SSL_session_reused, SSL_set_ex_data, SSL_set_options, SSL_VERIFY_PEER, SSL_version,
+    TLS1_3_VERSION, X509, X509_free, X509_up_ref,
 )
 from pysidctx.lockfree.readers cimport atomic_thread_fence, memory_order_release, shared_load
 from pysidctx.openssl_compat cimport SSL_SESSION_get_time
