@@ -194,7 +194,7 @@ cdef class Stored:
         self.session = SSL_SESSION_dup(SSL_get_session(self.ssl))
         if pwrite(file, <const char *> nothing, len(nothing), HEADER_LENGTH) != len(nothing):
             raise OSError("the memory cannot be written")
-        self.cache = new_cache(keys, file, size, 86400, 4096)
+        self.cache = new_cache(keys, file, size, 86400, 4096, None)
         self.templates = new_templates(4096)
         if not describe_peer(self.session, self.key, &self.template, &self.template_length):
             raise AssertionError("the session has no template")

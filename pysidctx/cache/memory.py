@@ -86,8 +86,8 @@ def make(path: str, identity: Identity, first: bytes) -> None:
     """Make the file, unless another process has made it meanwhile."""
     with new_file(os.path.dirname(path) or os.curdir) as (file, source):
         fill(file, path, identity, first)
-        # Nobody finds it by its name before it is complete. With a descriptor of a folder, which an absolute path has no
-        # use for, os.link() follows the link in /proc.
+        # Nobody finds it by its name before it is complete. With a descriptor of a folder, which an absolute path has
+        # no use for, os.link() follows the link in /proc.
         with suppress(FileExistsError):
             os.link(source, path, src_dir_fd=file, follow_symlinks=True)
 

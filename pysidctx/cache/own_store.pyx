@@ -25,8 +25,8 @@ cdef enum:
 cdef int check_store(object store) except -1:
     for name in ("get", "put", "delete"):
         if not callable(getattr(store, name, None)):
-            raise TypeError(f"the store {store!r} has no method {name}(): it takes get(key), put(key, value, seconds) and "
-                            "delete(key)")
+            raise TypeError(f"the store {store!r} has no method {name}(): it takes get(key), put(key, value, seconds) "
+                            "and delete(key)")
     return 0
 
 

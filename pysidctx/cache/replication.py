@@ -26,9 +26,9 @@ class Channel(Protocol):
         """Send `batch` to all machines, this one too or not. Return when the channel has it."""
 
     def receive(self, since: Optional[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield each batch with its position, in the order in which they were published: those after the position `since`
-        and those to come; for None, all that the channel has kept. At least once a second while there is none, yield
-        the last position (or "") and b"".
+        """Yield each batch with its position, in the order in which they were published: those after the position
+        `since` and those to come; for None, all that the channel has kept. At least once a second while there is none,
+        yield the last position (or "") and b"".
         """
 
 
@@ -133,8 +133,8 @@ class Replication:
                     # What was forgotten comes before all sessions, so that none of these is found meanwhile.
                     self._listen(None, forgotten_alone=True)
                     first = False
-                for since in self._listen_on(since):
-                    pause = FIRST_PAUSE
+                for position in self._listen_on(since):
+                    since, pause = position, FIRST_PAUSE
             except Exception as error:
                 self._fail(error)
                 self._stopping.wait(pause)

@@ -160,9 +160,9 @@ cdef class SessionCache:
             stored instead of the memory. `key` is a bytes of 33 bytes, `value` a bytes of at most 1,064, which get()
             returns, or None; `seconds` an int: how long it is needed. The memory then only tells what was forgotten, so
             1 MiB is enough, and what is forgotten is so in the processes that share the memory. Handshakes call the
-            methods, with the GIL, and wait for them: a dict costs a microsecond, a database on this machine many, and one
-            across the network blocks an event loop for a round trip, which is why `replicate()` exists. An exception
-            goes to `sys.unraisablehook`, and counts as a session that is not there.
+            methods, with the GIL, and wait for them: a dict costs a microsecond, a database on this machine many, and
+            one across the network blocks an event loop for a round trip, which is why `replicate()` exists. An
+            exception goes to `sys.unraisablehook`, and counts as a session that is not there.
 
         The key of period number n is the 32 bytes of HKDF-SHA256 (RFC 5869) with the salt `pysidctx session cache 1`
         and, as info, n as a big-endian integer of 8 bytes.
@@ -434,8 +434,8 @@ cdef class SessionCache:
 
     def __reduce__(self):
         if self.secret_path is None or self.path is None or self.cache.own is not NULL:
-            raise TypeError("only a SessionCache with a secret from a file, with memory in a file and without a store of "
-                            "its own can be pickled or copied: use SessionCache.from_secret_file(path, memory=path)")
+            raise TypeError("only a SessionCache with a secret from a file, with memory in a file and without a store "
+                            "of its own can be pickled or copied: use SessionCache.from_secret_file(path, memory=path)")
         return _from_secret_file, (self.secret_path, self.path, self.size, self.lifetime, self.period, self.peers)
 
 

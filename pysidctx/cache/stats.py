@@ -26,8 +26,8 @@ class CacheStats(NamedTuple):
 
 
 CacheStats.stored.__doc__ = (
-    "Sessions that were stored. A TLS 1.3 server stores `num_tickets` of them in a full handshake, and one in a resumed "
-    "one.")
+    "Sessions that were stored. A TLS 1.3 server stores `num_tickets` of them in a full handshake, and one in one that "
+    "was resumed.")
 CacheStats.hits.__doc__ = (
     """Sessions that were asked for and found.
 
@@ -61,4 +61,5 @@ CacheStats.dropped.__doc__ = (
 
 The channel was down, or there was more than could be sent; or somebody else writes to it.
 """)
-CacheStats.lag.__doc__ = "How long the last message took from another machine, in milliseconds, by both machines' clocks."
+CacheStats.lag.__doc__ = (
+    "How long the last message took from another machine, in milliseconds, by both machines' clocks.")
