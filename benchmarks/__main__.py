@@ -10,13 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.cache import cache
 from benchmarks.calls import call, peers, session
 from benchmarks.connections import connections
 from benchmarks.handshakes import handshake, hostmap
 from benchmarks.report import Part, about, console, markdown, processor
 
 PARTS = {"call": call.run, "session": session.run, "hostmap": hostmap.run, "handshake": handshake.run,
-         "connections": connections.run, "peers": peers.run}
+         "cache": cache.run, "connections": connections.run, "peers": peers.run}
 RESULTS = Path(__file__).resolve().parent / "results"
 
 

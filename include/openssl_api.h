@@ -155,6 +155,8 @@ static pysidctx_openssl_api openssl __attribute__((unused));
 #define SSL_get_max_proto_version(ssl) OPENSSL(SSL_ctrl)(ssl, SSL_CTRL_GET_MAX_PROTO_VERSION, 0, NULL)
 #define SSL_set_min_proto_version(ssl, version) OPENSSL(SSL_ctrl)(ssl, SSL_CTRL_SET_MIN_PROTO_VERSION, version, NULL)
 #define SSL_set_max_proto_version(ssl, version) OPENSSL(SSL_ctrl)(ssl, SSL_CTRL_SET_MAX_PROTO_VERSION, version, NULL)
+#define SSL_CTX_set_session_cache_mode(ctx, mode) OPENSSL(SSL_CTX_ctrl)(ctx, SSL_CTRL_SET_SESS_CACHE_MODE, mode, NULL)
+#define SSL_CTX_get_session_cache_mode(ctx) OPENSSL(SSL_CTX_ctrl)(ctx, SSL_CTRL_GET_SESS_CACHE_MODE, 0, NULL)
 #define SSL_set_current_cert(ssl, op) OPENSSL(SSL_ctrl)(ssl, SSL_CTRL_SET_CURRENT_CERT, op, NULL)
 #define SSL_get0_chain_certs(ssl, sk) OPENSSL(SSL_ctrl)(ssl, SSL_CTRL_GET_CHAIN_CERTS, 0, sk)
 #define SSL_CTX_get_extra_chain_certs_only(ctx, sk) OPENSSL(SSL_CTX_ctrl)(ctx, SSL_CTRL_GET_EXTRA_CHAIN_CERTS, 1, sk)

@@ -25,6 +25,12 @@ static inline EVP_CIPHER *pysidctx_fetched_aes256(void)
                                             : (EVP_CIPHER *)openssl.EVP_aes_256_cbc();
 }
 
+static inline EVP_CIPHER *pysidctx_fetched_aes256_gcm(void)
+{
+    return openssl.EVP_CIPHER_fetch != NULL ? openssl.EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL)
+                                            : (EVP_CIPHER *)openssl.EVP_aes_256_gcm();
+}
+
 /* HKDF's parameters were set by controls before they had functions.  -1: whatever key and operation the context is of. */
 static inline int pysidctx_EVP_PKEY_CTX_set_hkdf_md(EVP_PKEY_CTX *ctx, const EVP_MD *md)
 {

@@ -27,6 +27,8 @@ except ImportError as _error:
         "PYSIDCTX_BINDING=late"
     ) from None
 
+from pysidctx.cache.session_cache import SessionCache
+from pysidctx.cache.stats import CacheStats
 from pysidctx.environment import warn_of_unknown as _warn_of_unknown
 from pysidctx.hosts.host import Host, HostMapStats
 from pysidctx.hosts.hostmap import HostMap
@@ -42,12 +44,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "MAX_SID_CTX_LENGTH",
+    "CacheStats",
     "Error",
     "Host",
     "HostMap",
     "HostMapStats",
     "LibraryMismatchError",
     "Session",
+    "SessionCache",
     "SessionError",
     "TicketKeys",
     "TicketStats",

@@ -22,6 +22,11 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
+    "cache": Command(
+        "cache", "cache", "print what is in the memory of a SessionCache",
+        "Print how many sessions and client certificates are in the file that a server's processes share, and for how "
+        "many there is room. This takes no secret, and prints none.",
+        "0; 2: the file is not the memory of a SessionCache."),
     "check": Command(
         "check.command", "check.arguments", "audit how a TLS server resumes sessions, by connecting to it",
         "Audit any TLS server, whatever language it is written in: do all its workers resume sessions, does it accept "
@@ -40,6 +45,13 @@ COMMANDS = {
         "processes and two hosts, one of which requires client certificates. Audit both servers, let clients return "
         "to both, and compare the results. Takes less than a minute, and removes everything it has created.",
         "0: no fault with pysidctx; 1: a fault with pysidctx; 2: the arguments were invalid."),
+    "forget": Command(
+        "forget", "forget", "forget the stored sessions of a client, in all processes of a server",
+        "Forget the sessions that a server with a SessionCache has stored until now: those of a client, of an id "
+        "context, or all. The next handshake of these clients is a full one, in which their certificates are "
+        "verified. Takes effect at once in all processes that share the file.",
+        "0: the sessions are forgotten; 1: nothing was forgotten, or not for all that were named; 2: the arguments "
+        "were invalid."),
     "info": Command(
         "info", "info", "print versions and libraries, for a bug report",
         "Print the versions of Python, OpenSSL and related packages, and the libssl files in use. The output contains "
@@ -61,7 +73,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
         prog="pysidctx", description="Tools for TLS session resumption: audit any TLS server, create secrets for "
-                                     "ticket keys, and inspect saved sessions.",
+                                     "ticket keys, inspect saved sessions, and forget stored ones.",
         epilog="Run pysidctx COMMAND --help for the options of a command.")
     parser.add_argument("--version", action="version", version=f"pysidctx {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")

@@ -7,6 +7,8 @@ from typing import NamedTuple, Optional
 PREFIX = "PYSIDCTX_"
 
 SECRET_FILE = "PYSIDCTX_SECRET_FILE"
+CACHE = "PYSIDCTX_CACHE"
+CACHE_SIZE = "PYSIDCTX_CACHE_SIZE"
 
 
 class Variable(NamedTuple):
@@ -19,8 +21,12 @@ class Variable(NamedTuple):
 
 VARIABLES = {
     SECRET_FILE: Variable(
-        "file", "TicketKeys.from_secret_file() and pysidctx.servers, for a secret",
+        "file", "TicketKeys.from_secret_file(), SessionCache.from_secret_file() and pysidctx.servers, for a secret",
         "write a secret with `python -m pysidctx secret PATH` and `export PYSIDCTX_SECRET_FILE=PATH`"),
+    CACHE: Variable("file", "pysidctx.servers, for the memory of a SessionCache",
+                    "set it to a path such as /dev/shm/NAME"),
+    CACHE_SIZE: Variable("integer", "pysidctx.servers, for the size of that memory in bytes",
+                         "set it to a number of bytes, such as 67108864"),
     "PYSIDCTX_BINDING": Variable("word", "setup.py: linked with OpenSSL, or late, which is found at import"),
     "PYSIDCTX_OPENSSL_DIR": Variable("folder", "setup.py, for the OpenSSL to build with"),
     "PYSIDCTX_SEED": Variable("integer", "the tests, for their random numbers"),
@@ -41,6 +47,18 @@ def needed(name: str) -> str:
     if found is None:
         raise ValueError(f"the environment variable {name} is not set: {VARIABLES[name].way_out}")
     return found
+
+
+def integer(name: str) -> Optional[int]:
+    """Return the value of a known variable as an int, or None if it is not set. Raises ValueError if it is none."""
+    found = value(name)
+    if found is None:
+        return None
+    try:
+        return int(found)
+    except ValueError:
+        raise ValueError(f"the environment variable {name} is {found!r}, which is not a whole number: "
+                         f"{VARIABLES[name].way_out}, or remove it") from None
 
 
 def warn_of_unknown() -> None:

@@ -1,6 +1,6 @@
 """OpenSSL as its manual pages spell it: every function and type that pysidctx uses."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.time cimport tm
 
 cdef extern from "openssl_api.h" nogil:
@@ -60,6 +60,8 @@ cdef extern from "openssl_api.h" nogil:
 
     enum:
         EVP_PKEY_HKDF
+        EVP_CTRL_AEAD_GET_TAG
+        EVP_CTRL_AEAD_SET_TAG
 
     int EVP_EncryptInit_ex "OPENSSL(EVP_EncryptInit_ex)" (
         EVP_CIPHER_CTX *ctx, const EVP_CIPHER *type, ENGINE *impl, const unsigned char *key, const unsigned char
@@ -67,6 +69,15 @@ cdef extern from "openssl_api.h" nogil:
     int EVP_DecryptInit_ex "OPENSSL(EVP_DecryptInit_ex)" (
         EVP_CIPHER_CTX *ctx, const EVP_CIPHER *type, ENGINE *impl, const unsigned char *key, const unsigned char
         *iv)
+    EVP_CIPHER_CTX *EVP_CIPHER_CTX_new "OPENSSL(EVP_CIPHER_CTX_new)" ()
+    void EVP_CIPHER_CTX_free "OPENSSL(EVP_CIPHER_CTX_free)" (EVP_CIPHER_CTX *ctx)
+    int EVP_CIPHER_CTX_ctrl "OPENSSL(EVP_CIPHER_CTX_ctrl)" (EVP_CIPHER_CTX *ctx, int cmd, int p1, void *p2)
+    int EVP_EncryptUpdate "OPENSSL(EVP_EncryptUpdate)" (
+        EVP_CIPHER_CTX *ctx, unsigned char *out, int *outl, const unsigned char *in_, int inl)
+    int EVP_DecryptUpdate "OPENSSL(EVP_DecryptUpdate)" (
+        EVP_CIPHER_CTX *ctx, unsigned char *out, int *outl, const unsigned char *in_, int inl)
+    int EVP_EncryptFinal_ex "OPENSSL(EVP_EncryptFinal_ex)" (EVP_CIPHER_CTX *ctx, unsigned char *out, int *outl)
+    int EVP_DecryptFinal_ex "OPENSSL(EVP_DecryptFinal_ex)" (EVP_CIPHER_CTX *ctx, unsigned char *outm, int *outl)
     EVP_PKEY_CTX *EVP_PKEY_CTX_new_id "OPENSSL(EVP_PKEY_CTX_new_id)" (int id, ENGINE *e)
     void EVP_PKEY_CTX_free "OPENSSL(EVP_PKEY_CTX_free)" (EVP_PKEY_CTX *ctx)
     int EVP_PKEY_derive_init "OPENSSL(EVP_PKEY_derive_init)" (EVP_PKEY_CTX *ctx)
@@ -126,6 +137,8 @@ cdef extern from "openssl_api.h" nogil:
     int X509_CRL_get_ext_by_NID "OPENSSL(X509_CRL_get_ext_by_NID)" (const X509_CRL *x, int nid, int lastpos)
     int X509_CRL_verify "OPENSSL(X509_CRL_verify)" (X509_CRL *a, EVP_PKEY *r)
     EVP_PKEY *X509_get0_pubkey "OPENSSL(X509_get0_pubkey)" (const X509 *x)
+    int X509_up_ref "OPENSSL(X509_up_ref)" (X509 *x)
+    void X509_free "OPENSSL(X509_free)" (X509 *a)
     int sk_X509_NAME_num(const STACK_OF_X509_NAME *sk)
     X509_NAME *sk_X509_NAME_value(const STACK_OF_X509_NAME *sk, int idx)
     int i2d_X509 "OPENSSL(i2d_X509)" (X509 *a, unsigned char **ppout)
@@ -197,6 +210,11 @@ cdef extern from "openssl_api.h" nogil:
 
     enum:
         SSL_MAX_SID_CTX_LENGTH
+        SSL_MAX_SSL_SESSION_ID_LENGTH
+        SSL_MAX_MASTER_KEY_LENGTH
+        SSL_SESS_CACHE_SERVER
+        SSL_SESS_CACHE_NO_AUTO_CLEAR
+        SSL_SESS_CACHE_NO_INTERNAL
         TLS_ST_OK
         SSL_VERIFY_PEER
         SSL_VERIFY_FAIL_IF_NO_PEER_CERT
@@ -328,6 +346,11 @@ cdef extern from "openssl_api.h" nogil:
     int SSL_CTX_get_tlsext_ticket_keys(SSL_CTX *ctx, unsigned char *keys, size_t keylen)
     void SSL_CTX_sess_set_new_cb "OPENSSL(SSL_CTX_sess_set_new_cb)" (
         SSL_CTX *ctx, int (*new_session_cb)(SSL *, SSL_SESSION *) noexcept nogil)
+    void SSL_CTX_sess_set_get_cb "OPENSSL(SSL_CTX_sess_set_get_cb)" (
+        SSL_CTX *ctx,
+        SSL_SESSION *(*get_session_cb)(SSL *, const unsigned char *, int, int *) noexcept nogil)
+    long SSL_CTX_set_session_cache_mode(SSL_CTX *ctx, long mode)
+    long SSL_CTX_get_session_cache_mode(SSL_CTX *ctx)
     long SSL_CTX_get_timeout "OPENSSL(SSL_CTX_get_timeout)" (SSL_CTX *ctx)
     long SSL_CTX_set_timeout "OPENSSL(SSL_CTX_set_timeout)" (SSL_CTX *ctx, long t)
 
@@ -335,6 +358,19 @@ cdef extern from "openssl_api.h" nogil:
     SSL_SESSION *SSL_SESSION_dup "OPENSSL(SSL_SESSION_dup)" (SSL_SESSION *src)
     void SSL_SESSION_free "OPENSSL(SSL_SESSION_free)" (SSL_SESSION *session)
     const unsigned char *SSL_SESSION_get_id "OPENSSL(SSL_SESSION_get_id)" (const SSL_SESSION *s, unsigned int *len)
+    int SSL_SESSION_set1_id "OPENSSL(SSL_SESSION_set1_id)" (
+        SSL_SESSION *s, const unsigned char *sid, unsigned int sid_len)
+    size_t SSL_SESSION_get_master_key "OPENSSL(SSL_SESSION_get_master_key)" (
+        const SSL_SESSION *session, unsigned char *out, size_t outlen)
+    int SSL_SESSION_set1_master_key "OPENSSL(SSL_SESSION_set1_master_key)" (
+        SSL_SESSION *sess, const unsigned char *in_, size_t len)
+    void SSL_SESSION_get0_alpn_selected "OPENSSL(SSL_SESSION_get0_alpn_selected)" (
+        const SSL_SESSION *s, const unsigned char **alpn, size_t *len)
+    int SSL_SESSION_set1_alpn_selected "OPENSSL(SSL_SESSION_set1_alpn_selected)" (
+        SSL_SESSION *s, const unsigned char *alpn, size_t len)
+    uint32_t SSL_SESSION_get_max_early_data "OPENSSL(SSL_SESSION_get_max_early_data)" (const SSL_SESSION *s)
+    int SSL_SESSION_set_max_early_data "OPENSSL(SSL_SESSION_set_max_early_data)" (
+        SSL_SESSION *s, uint32_t max_early_data)
     const unsigned char *SSL_SESSION_get0_id_context "OPENSSL(SSL_SESSION_get0_id_context)" (
         const SSL_SESSION *s, unsigned int *len)
     int SSL_SESSION_set1_id_context "OPENSSL(SSL_SESSION_set1_id_context)" (
@@ -359,6 +395,8 @@ cdef extern from "openssl_api.h" nogil:
     int i2d_SSL_SESSION "OPENSSL(i2d_SSL_SESSION)" (SSL_SESSION *in_, unsigned char **pp)
     SSL_SESSION *d2i_SSL_SESSION "OPENSSL(d2i_SSL_SESSION)" (SSL_SESSION **a, const unsigned char **pp, long length)
     const char *SSL_CIPHER_get_name "OPENSSL(SSL_CIPHER_get_name)" (const SSL_CIPHER *cipher)
+    uint16_t SSL_CIPHER_get_protocol_id "OPENSSL(SSL_CIPHER_get_protocol_id)" (const SSL_CIPHER *c)
+    const SSL_CIPHER *SSL_CIPHER_find "OPENSSL(SSL_CIPHER_find)" (SSL *ssl, const unsigned char *ptr)
     const SSL_CIPHER *sk_SSL_CIPHER_value(const STACK_OF_SSL_CIPHER *sk, int idx)
 
     int SSL_set_current_cert(SSL *ssl, long op)

@@ -17,6 +17,7 @@ cdef extern from "openssl_compat.h" nogil:
     EVP_MD *fetched_sha256 "pysidctx_fetched_sha256" ()
     EVP_CIPHER *fetched_aes128 "pysidctx_fetched_aes128" ()
     EVP_CIPHER *fetched_aes256 "pysidctx_fetched_aes256" ()
+    EVP_CIPHER *fetched_aes256_gcm "pysidctx_fetched_aes256_gcm" ()
     int EVP_PKEY_CTX_set_hkdf_md "pysidctx_EVP_PKEY_CTX_set_hkdf_md" (EVP_PKEY_CTX *ctx, const EVP_MD *md)
     int EVP_PKEY_CTX_set1_hkdf_salt "pysidctx_EVP_PKEY_CTX_set1_hkdf_salt" (
         EVP_PKEY_CTX *ctx, const unsigned char *salt, int saltlen)

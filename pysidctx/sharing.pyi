@@ -1,7 +1,8 @@
 from ssl import SSLContext
-from typing import Optional, TypeVar
+from typing import ClassVar, Optional, TypeVar, final
 
 from pysidctx._typing import Buffer
+from pysidctx.cache.session_cache import SessionCache
 from pysidctx.tickets.ticket_keys import TicketKeys
 
 _Context = TypeVar("_Context", bound=SSLContext)
@@ -10,6 +11,7 @@ def resumable(
     ctx: _Context,
     keys: TicketKeys,
     *,
+    cache: Optional[SessionCache] = None,
     id_context: Optional[Buffer] = None,  # 1 to 32 bytes, added to the context's fingerprint
     exact_id_context: Optional[Buffer] = None,  # 1 to 32 bytes, instead of the fingerprint
 ) -> _Context: ...
@@ -19,3 +21,10 @@ def checked_id_contexts(
 def connecting(ctx: SSLContext) -> SSLContext: ...
 def installed_on(ctx: SSLContext) -> tuple[bytes, int]: ...
 def use_keys_of(source: SSLContext, ctx: SSLContext) -> None: ...
+def cache_on(ctx: SSLContext) -> Optional[InstalledCache]: ...
+def use_installed_cache(ctx: SSLContext, found: Optional[InstalledCache]) -> None: ...
+
+@final
+class InstalledCache:
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+    def __eq__(self, other: object, /) -> bool: ...

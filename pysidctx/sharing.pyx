@@ -2,6 +2,7 @@
 
 cimport cython
 
+from pysidctx.cache.session_cache import SessionCache
 from pysidctx.id_contexts.derivation import derive_session_id_context
 from pysidctx.id_contexts.fingerprint import context_fingerprint
 from pysidctx.id_contexts.setters import set_session_id_context
@@ -10,6 +11,8 @@ from pysidctx.tickets.ticket_keys import TicketKeys
 from libc.stdint cimport uintptr_t
 
 from pysidctx.binding cimport bind_openssl
+from pysidctx.cache.callbacks cimport cache_of, stop_using_cache, use_cache
+from pysidctx.cache.store cimport Cache, hold_cache, release_cache
 from pysidctx.handles cimport SSL_CTX_from, server_context
 from pysidctx.handshake.inert cimport contexts_serving, warn_without_certificate
 from pysidctx.handshake.listener cimport Listener, listener_of
@@ -24,16 +27,19 @@ from pysidctx.wrapped cimport unwrapped
 bind_openssl()
 
 
-def resumable(ctx, keys, *, id_context=None, exact_id_context=None):
+def resumable(ctx, keys, *, cache=None, id_context=None, exact_id_context=None):
     """Make servers that have the same keys and equivalent contexts resume each other's sessions.
 
-    Sets the session id context of `ctx` and installs the keys on it. Returns `ctx`.
+    Sets the session id context of `ctx` and installs the keys on it, and the cache. Returns `ctx`.
 
     ctx
         An `ssl.SSLContext` of PROTOCOL_TLS_SERVER from which a server creates its connections. Configure
         its certificates, CAs and client verification first: the id context derives from them.
     keys
         A `TicketKeys`: random keys for workers that are forked later, keys from a secret for all others.
+    cache
+        A `SessionCache`, or None. If one is passed, the sessions of connections on which a client certificate is
+        requested are stored in it, and no tickets are issued there: see `SessionCache.install()`.
     id_context
         A bytes-like object of 1 to 32 bytes that names the application. Pass it if several applications
         have the same secret, the same certificates and the same client verification. The id context is then
@@ -54,14 +60,18 @@ def resumable(ctx, keys, *, id_context=None, exact_id_context=None):
     a single TLS version, if an id context is empty or too long, if both are passed, or if none can be
     derived (see `context_fingerprint()`; then pass `exact_id_context`). Then nothing is changed. Raises
     `pysidctx.Error` or MemoryError if OpenSSL fails; then no sessions are shared that were not shared
-    before. Emits a RuntimeWarning if the context has no certificate or issues no tickets.
+    before. Emits a RuntimeWarning if the context has no certificate or issues no tickets, or if there is a cache and no
+    client certificate is requested.
 
-    See `TicketKeys.install()` and `set_session_id_context()` for details.
+    See `TicketKeys.install()`, `SessionCache.install()` and `set_session_id_context()` for details.
     """
     if isinstance(ctx, TicketKeys):
         raise TypeError("the arguments are swapped: call resumable(ctx, keys)")
     used = unwrapped(ctx)
     cdef SSL_CTX *target = server_context(used, "resumable() takes")
+    if cache is not None and not isinstance(cache, SessionCache):
+        raise TypeError(f"cache must be a SessionCache, not {type(cache).__name__}: for the secret that the keys are "
+                        "derived from, pass SessionCache.from_secret_file(path, memory=\"/dev/shm/NAME\")")
     if not isinstance(keys, TicketKeys):
         raise TypeError(f"resumable() needs TicketKeys, not {type(keys).__name__}: for a secret in a file, pass "
                         "TicketKeys.from_secret_file(path)")
@@ -73,6 +83,8 @@ def resumable(ctx, keys, *, id_context=None, exact_id_context=None):
     # Before the keys: the new keys with the old id context might let sessions cross.
     set_session_id_context(used, sid_ctx)
     keys.install(used)
+    if cache is not None:
+        cache.install(used)
     return ctx
 
 
@@ -145,3 +157,45 @@ def use_keys_of(source, ctx):
                 use_keyring(target, ring)
     finally:
         release_keyring(ring)
+
+
+@cython.final
+cdef class InstalledCache:
+    """The cache of an SSLContext, and on which of its connections it is used. Equal ones have the same effect."""
+
+    cdef Cache *cache  # holds a reference, so that no other cache gets the same address
+    cdef bint always
+
+    def __dealloc__(self):
+        if self.cache is not NULL:
+            release_cache(self.cache)
+
+    def __eq__(self, other):
+        return (isinstance(other, InstalledCache) and self.cache is (<InstalledCache> other).cache
+                and self.always == (<InstalledCache> other).always)
+
+    __hash__ = None
+
+
+def cache_on(ctx):
+    """Return the InstalledCache of an SSLContext, or None."""
+    cdef SSL_CTX *target = SSL_CTX_from(ctx)
+    cdef InstalledCache made = InstalledCache.__new__(InstalledCache)
+    cdef Cache *found
+    with cython.critical_section(ctx):
+        found = cache_of(target, &made.always)
+        if found is not NULL:
+            hold_cache(found)
+            made.cache = found
+    return None if made.cache is NULL else made
+
+
+def use_installed_cache(ctx, InstalledCache found):
+    """Install the cache of another SSLContext on `ctx`; without one, uninstall the cache of `ctx`."""
+    cdef SSL_CTX *target = SSL_CTX_from(ctx)
+    cdef bint always
+    with cython.critical_section(ctx):
+        if found is not None:
+            use_cache(target, found.cache, found.always)
+        else:
+            stop_using_cache(target, cache_of(target, &always))

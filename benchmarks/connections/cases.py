@@ -12,9 +12,10 @@ class Kind(NamedTuple):
 
     key: str
     client_certificate: bool = False
+    client_key: str = ""  # where it differs
 
     def __str__(self) -> str:
-        return f"{self.key}, client" if self.client_certificate else self.key
+        return " ".join((f"{self.key}, client" if self.client_certificate else self.key, self.client_key)).rstrip()
 
 
 RSA = Kind("RSA-2048")

@@ -32,6 +32,7 @@ import uvicorn
 from rich.progress import Progress
 
 from benchmarks import ROOT, native
+from benchmarks.connections import stored
 from benchmarks.connections.cases import AGAIN, EACH, MAP, NGINX, OURS, PLAIN, RSA, Case, Kind, Rounds
 from benchmarks.connections.load import CLIENTS, Load
 from benchmarks.connections.programs.own import HOSTS
@@ -57,10 +58,12 @@ class Effort(NamedTuple):
     cost_rounds: int
     cost_seconds: float
     kinds: tuple[Kind, ...]    # measured with gunicorn, besides RSA
+    stored: tuple[str, ...]    # servers with stored sessions
+    stored_rounds: int
 
 
-FULL = Effort(SERVERS, (1, 2, 4), (0, 50, 90, 100), 3, 96, 0.12, 12, 0.12, OTHERS)
-QUICK = Effort(("uvloop",), (2,), (0, 100), 1, 16, 0, 1, 0, OTHERS[2:])
+FULL = Effort(SERVERS, (1, 2, 4), (0, 50, 90, 100), 3, 96, 0.12, 12, 0.12, OTHERS, ("uvloop", "asyncio"), 7)
+QUICK = Effort(("uvloop",), (2,), (0, 100), 1, 16, 0, 1, 0, OTHERS[2:], ("uvloop",), 1)
 
 
 class Bench:
@@ -69,10 +72,11 @@ class Bench:
     def __init__(self, folder: Path, pool: ThreadPoolExecutor, chance: random.Random, kind: Kind = RSA) -> None:
         self.folder, self.pool, self.chance, self.kind = folder, pool, chance, kind
         folder.mkdir()
-        ca = trustme.CA(key_type=CERTIFICATES[kind.key])
+        keys = kind.key, kind.client_key or kind.key
+        ca = trustme.CA(key_type=CERTIFICATES[keys[1]])
         ca.cert_pem.write_to_path(str(folder / "ca.pem"))
-        self.issued = [ca.issue_cert(name, key_type=CERTIFICATES[kind.key])
-                       for name in ("localhost", "client@localhost")]
+        self.issued = [ca.issue_cert(name, key_type=CERTIFICATES[key])
+                       for name, key in zip(("localhost", "client@localhost"), keys)]
         self.issued[0].private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
         demands = DEMANDING if kind.client_certificate else ""
         for name, text in (("app.py", APP), ("hook.py", HOOK + demands), ("none.py", demands)):
@@ -92,24 +96,33 @@ class Bench:
 
     @contextmanager
     def sides(self, server: str, workers: int, hows: dict[str, str]) -> Iterator[dict[str, Running]]:
+        with self.servers(workers, {name: (NGINX if name == NGINX else server, how) for name, how in hows.items()}
+                          ) as running:
+            yield running
+
+    @contextmanager
+    def servers(self, workers: int, wanted: dict[str, tuple[str, str]]) -> Iterator[dict[str, Running]]:
+        """By name, servers of a kind, each set up in its own way."""
         with ExitStack() as stack:
-            running = {name: stack.enter_context(started(
-                NGINX if name == NGINX else server, workers, how, self.folder)) for name, how in hows.items()}
+            running = {name: stack.enter_context(started(server, workers, how, self.folder))
+                       for name, (server, how) in wanted.items()}
             settle(list(running.values()))
             yield running
 
-    def measure(self, running: dict[str, Running], version: str, returning: int, rounds: int,
+    def measure(self, running: dict[str, Running], version: str, returning: "int | dict[str, int]", rounds: int,
                 connections: int, seconds: float, hosts: int = 0) -> Rounds:
+        """`returning`: percent of the connections, for all servers or for each by its name."""
         loads = {name: Load(self.contexts[version], server, self.pool, self.folder, hosts)
                  for name, server in running.items()}
+        shares = dict.fromkeys(loads, returning) if isinstance(returning, int) else returning
         # The first turn does what is done once, and tells how many make a turn as long as the others'.
-        counts = {name: max(connections, int(load.turn(6 * CLIENTS, returning).rate * seconds))
+        counts = {name: max(connections, int(load.turn(6 * CLIENTS, shares[name]).rate * seconds))
                   for name, load in loads.items()}
         made = []
         for _ in range(rounds):
             order = list(loads)
             self.chance.shuffle(order)
-            made.append({name: loads[name].turn(counts[name], returning) for name in order})
+            made.append({name: loads[name].turn(counts[name], shares[name]) for name in order})
         return made
 
 
@@ -126,16 +139,20 @@ def run(results: Path, quick: bool) -> Part:
         others = [Bench(Path(folder, str(kind)), pool, chance, kind) for kind in effort.kinds]
         servers = [server for server in effort.servers if server != "uvicorn" or HAS_FACTORY]
         turns = [*product([bench], servers, effort.workers), *product(others, ["gunicorn"], effort.workers)]
-        line = bar.add_task("connections", total=len(turns) + 1)
+        line = bar.add_task("connections", total=len(turns) + 2)
         for place, server, workers in turns:
             measured.update(compared(place, server, workers, effort))
             bar.advance(line)
-            write(results, measured, costs)
+            write(results, measured, costs, {})
         costs.update(chosen(bench, effort))
         bar.advance(line)
-    write(results, measured, costs)
-    tables = [drawn(measured), gains(measured), yardstick(measured), cost(costs)]
-    return Part("connections", __doc__, tables, plotted(results, measured), () if HAS_FACTORY else (OLD_UVICORN,))
+        kept = stored_sessions(Bench(Path(folder, "stored"), pool, chance, stored.KIND), effort)
+        bar.advance(line)
+    write(results, measured, costs, kept)
+    tables = [drawn(measured), gains(measured), yardstick(measured), cost(costs), stored.drawn(kept),
+              stored.ratios(kept)]
+    return Part("connections", __doc__, tables, (*plotted(results, measured), *stored.plotted(results, kept)),
+                () if HAS_FACTORY else (OLD_UVICORN,))
 
 
 def compared(bench: Bench, server: str, workers: int, effort: Effort) -> dict[Case, Rounds]:
@@ -157,11 +174,23 @@ def chosen(bench: Bench, effort: Effort) -> dict[str, Rounds]:
             for version, returning in product(VERSIONS, (0, 100))}
 
 
-def write(results: Path, measured: dict[Case, Rounds], costs: dict[str, Rounds]) -> None:
+def stored_sessions(bench: Bench, effort: Effort) -> dict[str, Rounds]:
+    """What a client with a certificate costs one worker, by where its session is kept."""
+    with bench.servers(1, stored.servers(effort.stored, NGINX_PROGRAM is not None)) as running:
+        # The same server, whose clients do not come back.
+        full = {stored.full(server): running[stored.tickets(server)] for server in effort.stored}
+        running = {**full, **running}
+        returning = {name: 0 if name in full else 100 for name in running}
+        return {version: bench.measure(running, version, returning, effort.stored_rounds, effort.connections,
+                                       effort.seconds) for version in VERSIONS}
+
+
+def write(results: Path, measured: dict[Case, Rounds], costs: dict[str, Rounds], kept: dict[str, Rounds]) -> None:
     (results / "connections.json").write_text(json.dumps({
         "servers": [{**case._asdict(), "kind": str(case.kind), "rounds": as_json(rounds)}
                     for case, rounds in measured.items()],
-        "cost": {name: as_json(rounds) for name, rounds in costs.items()}}, indent=1))
+        "cost": {name: as_json(rounds) for name, rounds in costs.items()},
+        "stored": {version: as_json(rounds) for version, rounds in kept.items()}}, indent=1))
 
 
 def as_json(rounds: Rounds) -> list[dict[str, dict[str, Any]]]:

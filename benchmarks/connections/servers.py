@@ -34,6 +34,12 @@ async def asgi(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"hello\\n"})
 """
+NGINX_TICKETS = "ssl_session_ticket_key {folder}/ticket.key;"
+NGINX_VERIFIES = "ssl_verify_client on; ssl_client_certificate {folder}/ca.pem;"
+NGINX_SETTINGS = {  # by HOW, as programs/own.py has it
+    "": NGINX_TICKETS, "tickets": NGINX_TICKETS + NGINX_VERIFIES,
+    "cache": "ssl_session_cache shared:stored:10m; ssl_session_tickets off;" + NGINX_VERIFIES,
+}
 HOOK = "from pysidctx.servers import ssl_context_factory as ssl_context\n"
 DEMANDING = "cert_reqs = 2\nca_certs = 'ca.pem'\n"
 
@@ -45,9 +51,11 @@ class Running(NamedTuple):
 
 def command(server: str, workers: int, port: int, how: str, folder: Path) -> list[str]:
     if server == NGINX:
-        host = nginx.host(port, "localhost", "server.pem", answer="hello\\n", options="backlog=1024")
-        return nginx.command(str(NGINX_PROGRAM), folder, [host], workers=workers, log_level="crit",
-                             settings="ssl_session_ticket_key ticket.key; keepalive_timeout 0;")
+        own = folder / f"nginx{how}"
+        own.mkdir(exist_ok=True)
+        host = nginx.host(port, "localhost", str(folder / "server.pem"), answer="hello\\n", options="backlog=1024")
+        return nginx.command(str(NGINX_PROGRAM), own, [host], workers=workers, log_level="crit",
+                             settings=f"keepalive_timeout 0; {NGINX_SETTINGS[how].format(folder=folder)}")
     if server == "gunicorn":
         return [sys.executable, "-m", "gunicorn", "--config", "hook.py" if how == "keys" else "none.py",
                 "--workers", str(workers), "--bind", f"127.0.0.1:{port}", "--certfile", "server.pem",

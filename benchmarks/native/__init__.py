@@ -17,6 +17,7 @@ FLAGS_OF_BINDINGS = ["-fno-plt", "-falign-functions=64", "-falign-loops=64"]
 MODULES = {"call_c": "call_c.c", "call_cython": "call_cython.pyx",
            "hostmap_cython": "hostmap_cython.pyx", "session_c": "session_c.c",
            "load_cython": "load_cython.pyx", "handshake_cython": "handshake_cython.pyx",
+           "cache_cython": "cache_cython.pyx",
            **{name: f"{name}.pyx" for name in BINDINGS}}
 
 

@@ -1,3 +1,4 @@
+from libc.stdint cimport uint64_t
 from libc.string cimport memcmp
 
 from pysidctx.handshake.client_hello cimport ServerName
@@ -37,6 +38,8 @@ cdef struct Listener:
     shared_pointer router       # a Router; NULL if all connections are served in the same way
     atomic_int left             # not 0 once a connection was switched away after its id context was chosen
     atomic_int has_ticket_keys  # not 0 if the connections that it creates use other keys than OpenSSL's own
+    shared_pointer store        # a Store; NULL if OpenSSL keeps the sessions
+    bint has_store_callbacks    # whether a Store was ever installed, so that its callbacks are in place
 
 # Stored in an SSL's ex_data when an id context is set on it or chosen for it; the SSL owns it and frees it.
 cdef struct Connection:
@@ -63,6 +66,14 @@ cdef struct Router:
                    Connection *connection, int *alert) noexcept nogil
     void (*free)(Router *router) noexcept nogil
 
+# Keeps the sessions of the connections that an SSL_CTX creates. The ClientHello callback calls it; it is freed after
+# the last of these calls.
+cdef struct Store:
+    # Called once for each connection, after its id context and its SSL_CTX were chosen.
+    void (*prepare)(Store *store, SSL *ssl) noexcept nogil
+    void (*free)(Store *store) noexcept nogil
+    uint64_t lifetime  # of its sessions, in seconds
+
 # A cache of one entry: the SSL_CTX that was looked up last, and its Listener. OpenSSL takes longer to look
 # ex_data up than to set an id context. Written under the GIL, and not used without a GIL.
 cdef struct Recent:
@@ -79,6 +90,8 @@ cdef void keep_former(Connection *connection, SSL *ssl) noexcept nogil
 cdef Connection *new_connection(SSL *ssl) noexcept nogil
 cdef Listener *listener_made(SSL_CTX *ctx) except NULL
 cdef bint set_router(Listener *listener, Router *router) noexcept nogil
+cdef bint set_store(Listener *listener, Store *store) noexcept nogil
+cdef uint64_t stored_lifetime(Listener *listener) noexcept nogil
 cdef void wait_for_callbacks() noexcept nogil
 cdef const siphash_key *host_key() noexcept nogil
 

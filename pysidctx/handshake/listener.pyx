@@ -32,7 +32,7 @@ cdef extern from "pthread.h" nogil:
                        void (*child)() noexcept nogil)
 
 
-# Counts the callbacks that are using a Router.
+# Counts the callbacks that are using a Router or a Store.
 cdef reader_gate gate
 
 # The key for the hashes of host names: without it, clients could find two names with the same hash.
@@ -121,6 +121,38 @@ cdef bint set_router(Listener *listener, Router *router) noexcept nogil:
     return True
 
 
+cdef bint set_store(Listener *listener, Store *store) noexcept nogil:
+    """Like set_router(), for a Store."""
+    cdef Store *former = <Store *> shared_exchange(&listener.store, store)
+    if former is NULL:
+        return False
+    wait_for_callbacks()
+    former.free(former)
+    return True
+
+
+cdef uint64_t stored_lifetime(Listener *listener) noexcept nogil:
+    """Return how long sessions live in the Store of `listener`, in seconds; 0 if it has none."""
+    cdef atomic_size_t *inside
+    cdef Store *store
+    cdef uint64_t lifetime
+    if listener is NULL or shared_load(&listener.store) is NULL:
+        return 0
+    inside = gate_enter(&gate)
+    store = <Store *> shared_load(&listener.store)
+    lifetime = 0 if store is NULL else store.lifetime
+    gate_leave(inside)
+    return lifetime
+
+
+cdef void prepare_store(Listener *listener, SSL *ssl) noexcept nogil:
+    cdef atomic_size_t *inside = gate_enter(&gate)
+    cdef Store *store = <Store *> shared_load(&listener.store)
+    if store is not NULL:
+        store.prepare(store, ssl)
+    gate_leave(inside)
+
+
 cdef void wait_for_callbacks() noexcept nogil:
     """Wait until every ClientHello callback that has begun has ended. Callbacks never wait for the caller."""
     gate_wait(&gate)
@@ -130,6 +162,7 @@ cdef int on_client_hello(SSL *ssl, int *alert, void *unused) noexcept nogil:
     """Set the id context of a connection: the one set on it, else its host's, else that of its SSL_CTX."""
     atomic_thread_fence(memory_order_acquire)  # pairs with the fence in new_listener()
     cdef Connection *connection = connection_kept(ssl)
+    cdef Listener *listener
     alert[0] = SSL_AD_INTERNAL_ERROR
     if connection is not NULL and connection.chosen:
         if not is_for_the_same_host(connection, ssl, alert):
@@ -141,9 +174,13 @@ cdef int on_client_hello(SSL *ssl, int *alert, void *unused) noexcept nogil:
                                  or SSL_get_pending_cipher(ssl) is not NULL):
         return SSL_CLIENT_HELLO_SUCCESS
     else:
-        connection = choose_id_context(connection, ssl, alert)
+        listener = listener_of(SSL_get_SSL_CTX(ssl))
+        connection = choose_id_context(connection, listener, ssl, alert)
         if connection is not NULL and not is_chosen_for(connection, SSL_get_SSL_CTX(ssl)):
             return SSL_CLIENT_HELLO_ERROR
+        # After a switch, which replaces the options.
+        if connection is not NULL and shared_load(&listener.store) is not NULL:
+            prepare_store(listener, ssl)
     # In every ClientHello: a switch of the SSL_CTX may have replaced the id context, but the first choice stays.
     if connection is not NULL and SSL_set_session_id_context(ssl, connection.id_context,
                                                              connection.length):
@@ -180,9 +217,8 @@ cdef bint is_for_the_same_host(Connection *connection, SSL *ssl, int *alert) noe
     return not name.malformed and memcmp(&host, &connection.host, sizeof(host)) == 0
 
 
-cdef Connection *choose_id_context(Connection *connection, SSL *ssl, int *alert) noexcept nogil:
-    """Make the first choice; `connection` may be NULL. Returns NULL to end the handshake with `alert`."""
-    cdef Listener *listener = listener_of(SSL_get_SSL_CTX(ssl))
+cdef Connection *choose_id_context(Connection *connection, Listener *listener, SSL *ssl, int *alert) noexcept nogil:
+    """Make the first choice; either pointer may be NULL. Returns NULL to end the handshake with `alert`."""
     if listener is NULL:
         return NULL
     if shared_load(&listener.router) is not NULL:
@@ -237,12 +273,16 @@ cdef void free_listener(void *ctx, void *kept, CRYPTO_EX_DATA *ad, int index, lo
                         void *argp) noexcept nogil:
     # OpenSSL calls this before it frees `ctx`, so no other SSL_CTX can have the same address yet.
     cdef Router *router
+    cdef Store *store
     if recent.ctx is ctx:
         recent.ctx = NULL
     if kept is not NULL:
         router = <Router *> shared_load(&(<Listener *> kept).router)
         if router is not NULL:
             router.free(router)
+        store = <Store *> shared_load(&(<Listener *> kept).store)
+        if store is not NULL:
+            store.free(store)
     OPENSSL_free(kept)
 
 

@@ -16,8 +16,14 @@ cdef extern from "stdatomic.h" nogil:
     size_t atomic_fetch_sub(atomic_size_t *object, size_t operand)
     size_t atomic_fetch_add_explicit(atomic_size_t *object, size_t operand, memory_order order)
     size_t atomic_load_explicit(const atomic_size_t *object, memory_order order)
+    void atomic_store_explicit(atomic_size_t *object, size_t desired, memory_order order)
 
 cdef extern from "lockfree/readers.h" nogil:
+    enum:
+        THREAD_SLOTS
+
+    unsigned int thread_slot()
+
     ctypedef struct shared_pointer:
         pass
     ctypedef struct reader_gate:

@@ -10,7 +10,7 @@ from pysidctx.hosts.hostmap import HostMap, _installed_map
 from pysidctx.id_contexts.derivation import derive_session_id_context
 from pysidctx.id_contexts.setters import set_session_id_context
 from pysidctx.servers.watched_files import CONTEXT
-from pysidctx.sharing import connecting, installed_on, use_keys_of
+from pysidctx.sharing import InstalledCache, cache_on, connecting, installed_on, use_installed_cache, use_keys_of
 
 FLAGS = ("options", "verify_flags")
 ATTRIBUTES = ("verify_mode", "post_handshake_auth", "minimum_version", "maximum_version", "num_tickets",
@@ -29,7 +29,7 @@ class HandedOut:
         self._settings = self._settings_of(ctx)
 
     def is_finished(self, ctx: ssl.SSLContext) -> None:
-        """Record the id context and the keys, which were set after the settings."""
+        """Record the id context, the keys and the cache, which were set after the settings."""
         self._installed = Installed.on(self._connecting(ctx))
         self._derived = self._installed.id_context
 
@@ -68,6 +68,8 @@ class HandedOut:
             set_session_id_context(target, self._next_id_context(now.id_context, its))
         if now.keys != before.keys:
             use_keys_of(source, target)
+        if now.cache != before.cache:
+            use_installed_cache(target, now.cache)
         if now.hosts is before.hosts:
             return
         if now.hosts is not None:
@@ -101,11 +103,12 @@ class Installed(NamedTuple):
     hosts: Optional[HostMap]
     id_context: bytes
     keys: int  # identifies the ticket keys as long as the context lives
+    cache: Optional[InstalledCache]
 
     @classmethod
     def on(cls, ctx: ssl.SSLContext) -> "Installed":
         id_context, keys = installed_on(ctx)
-        return cls(_installed_map(ctx), id_context, keys)
+        return cls(_installed_map(ctx), id_context, keys, cache_on(ctx))
 
     def is_same(self, other: "Installed") -> bool:
         return self.hosts is other.hosts and self[1:] == other[1:]

@@ -1,7 +1,8 @@
 """The hook that gunicorn and uvicorn call for a server's SSLContext: its sessions are resumed by every worker.
 
 Importing this module creates the ticket keys: from the file that the environment variable
-PYSIDCTX_SECRET_FILE names, or otherwise random keys, which workers that are forked later inherit.
+PYSIDCTX_SECRET_FILE names, or otherwise random keys, which workers that are forked later inherit. If PYSIDCTX_CACHE
+names a file, too, it also opens the session cache in that file.
 """
 
 import logging
@@ -11,11 +12,13 @@ import ssl
 import warnings
 from collections.abc import Iterable
 from functools import partial
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional, Union
 
 import pysidctx.servers.gunicorn_hook  # noqa: F401, which warns where workers do not call the hook
 from pysidctx import environment
 from pysidctx._typing import Path
+from pysidctx.cache.session_cache import SIZE, SessionCache
+from pysidctx.exceptions import Error
 from pysidctx.servers.current_context import Build, CurrentContext
 from pysidctx.servers.identity import identity
 from pysidctx.servers.process_lock import ProcessLock
@@ -46,6 +49,8 @@ class SSLContextFactory:
 
     keys
         The `TicketKeys` for all contexts.
+    cache
+        A `SessionCache` for all contexts, or None, as for `resumable()`.
     id_context, exact_id_context
         Bytes-like objects of 1 to 32 bytes, or None, as for `resumable()`; pass at most one. With
         `id_context`, or none, sessions are no longer resumed after a change of certificates, CAs or revocation
@@ -84,27 +89,27 @@ class SSLContextFactory:
     second. If they change whom the context trusts or what it requires of clients, earlier sessions are no
     longer resumed. Copied are `verify_mode`, `verify_flags`, `options`, `minimum_version`,
     `maximum_version`, `num_tickets`, `post_handshake_auth`, `keylog_filename`, `sni_callback`,
-    `sslobject_class`, `sslsocket_class`, a HostMap, TicketKeys, an id context (if certificates or trust have
-    changed, one that derives from it), and calls of the methods that load or set something. Other attributes
+    `sslobject_class`, `sslsocket_class`, a HostMap, TicketKeys, a SessionCache, an id context (if certificates or trust
+    have changed, one that derives from it), and calls of the methods that load or set something. Other attributes
     of a subclass, and settings that C code changes, are not copied: set them in `default_factory`.
 
-    A factory whose keys come from files can be pickled, as uvicorn does for its workers; the files are then
-    read again. An example is `SSLContextFactory(TicketKeys.from_secret_file())`.
+    A factory whose keys come from files, and whose cache is in a file, can be pickled, as uvicorn does for its workers;
+    the files are then read again. An example is `SSLContextFactory(TicketKeys.from_secret_file())`.
 
-    Raises TypeError if `keys` is not a TicketKeys, if an id context is not bytes-like, if `watch` is a single
-    path, or if `max_age` is not a number; ValueError if an id context is empty or longer than 32 bytes, if
-    both are passed, or if `max_age` is not positive. A call raises TypeError if `default_factory` is not
-    callable or returns None, and whatever `default_factory()` and `resumable()` raise. See
+    Raises TypeError if `keys` is not a TicketKeys, if `cache` is neither a SessionCache nor None, if an id context is
+    not bytes-like, if `watch` is a single path, or if `max_age` is not a number; ValueError if an id context is empty
+    or longer than 32 bytes, if both are passed, or if `max_age` is not positive. A call raises TypeError if
+    `default_factory` is not callable or returns None, and whatever `default_factory()` and `resumable()` raise. See
     SSL_CTX_set_session_id_context(3).
     """
 
-    def __init__(self, keys: TicketKeys, *, id_context: Optional[bytes] = None,
+    def __init__(self, keys: TicketKeys, *, cache: Optional[SessionCache] = None, id_context: Optional[bytes] = None,
                  exact_id_context: Optional[bytes] = None, watch: Iterable[Path] = (),
                  max_age: Optional[float] = MAX_AGE) -> None:
         if not isinstance(keys, TicketKeys):
             raise TypeError(f"SSLContextFactory() needs TicketKeys, not {type(keys).__name__}: for a secret in a "
                             "file, pass TicketKeys.from_secret_file(path)")
-        self._keys = keys
+        self._keys, self._cache = keys, checked_cache(cache)
         self._id_context, self._exact_id_context = checked_id_contexts(id_context, exact_id_context)
         self._watch = checked_watch(watch)
         self._max_age = checked_max_age(max_age)
@@ -115,8 +120,10 @@ class SSLContextFactory:
         if not callable(default_factory):
             raise TypeError("the hook's second argument, default_factory, must be a function that returns an "
                             f"ssl.SSLContext, not {type(default_factory).__name__}: call hook(config, default_factory)")
-        if keys_are_of_one_worker(self._keys, config):
+        if is_of_one_worker(self._keys, config):
             warn_of_own_keys(config)
+        if self._cache is not None and is_of_one_worker(self._cache, config):
+            warn_of_own_cache(config)
         settings = (type(config), identity(default_factory),
                     *(getattr(config, name, None) for name in SETTINGS))
         found = self._find(settings)
@@ -126,7 +133,7 @@ class SSLContextFactory:
         return found.get()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(SSLContextFactory, self._keys, id_context=self._id_context,
+        return partial(SSLContextFactory, self._keys, cache=self._cache, id_context=self._id_context,
                        exact_id_context=self._exact_id_context, watch=self._watch, max_age=self._max_age), ()
 
     def _find(self, settings: tuple[Any, ...]) -> Optional[CurrentContext]:
@@ -146,7 +153,15 @@ class SSLContextFactory:
         return made
 
     def _finish(self, ctx: ssl.SSLContext) -> None:
-        resumable(ctx, self._keys, id_context=self._id_context, exact_id_context=self._exact_id_context)
+        resumable(ctx, self._keys, cache=self._cache, id_context=self._id_context,
+                  exact_id_context=self._exact_id_context)
+
+
+def checked_cache(cache: Optional[SessionCache]) -> Optional[SessionCache]:
+    if cache is not None and not isinstance(cache, SessionCache):
+        raise TypeError(f"cache must be a SessionCache, not {type(cache).__name__}: for a memory in a file, pass "
+                        "SessionCache.from_secret_file(memory=\"/dev/shm/NAME\")")
+    return cache
 
 
 def checked_watch(watch: Iterable[Path]) -> tuple[Path, ...]:
@@ -168,9 +183,9 @@ def checked_max_age(max_age: Optional[float]) -> Optional[float]:
     return max_age
 
 
-def keys_are_of_one_worker(keys: TicketKeys, config: Any) -> bool:
-    """Whether the keys are random and created in this process, which seems to be one of several workers."""
-    return (keys._made_in == os.getpid() and getattr(config, "workers", None) != 1
+def is_of_one_worker(made: Union[TicketKeys, SessionCache], config: Any) -> bool:
+    """Whether its keys are random and were created in this process, which seems to be one of several workers."""
+    return (made._made_in == os.getpid() and getattr(config, "workers", None) != 1
             and (is_of_gunicorn(config) or multiprocessing.parent_process() is not None))
 
 
@@ -192,26 +207,80 @@ def warn_of_own_keys(config: Any) -> None:
         f"variable {environment.SECRET_FILE} to the path of that file", RuntimeWarning, stacklevel=4)
 
 
-class DefaultKeys:
-    """The keys that were created at import, or those of a secret file that the environment has named since."""
+def warn_of_own_cache(config: Any) -> None:
+    if is_of_gunicorn(config):
+        why, way_out = "was forked before its SessionCache was created", (
+            "Create SessionCache() at the top of gunicorn.conf.py and not in a function, or share a file")
+    else:
+        why, way_out = "was not forked but spawned", "Share a file"
+    warnings.warn(
+        f"pysidctx: this worker {why}, so the other workers cannot resume the sessions that it stores. {way_out} in "
+        "memory: SessionCache.from_secret_file(memory=\"/dev/shm/NAME\")", RuntimeWarning, stacklevel=4)
+
+
+class Environment(NamedTuple):
+    """The variables that determine the default keys and the default cache."""
+
+    secret_file: Optional[str]
+    cache: Optional[str]
+    cache_size: Optional[int]
+
+    @classmethod
+    def current(cls) -> "Environment":
+        """Raises ValueError if a variable is empty, or not a number where it must be one."""
+        return cls(environment.value(environment.SECRET_FILE), environment.value(environment.CACHE),
+                   environment.integer(environment.CACHE_SIZE))
+
+    def keys(self) -> TicketKeys:
+        return TicketKeys() if self.secret_file is None else TicketKeys.from_secret_file(self.secret_file)
+
+    def session_cache(self) -> Optional[SessionCache]:
+        """Return the cache, if one is named. If it cannot be used, emit a RuntimeWarning: tickets do, too."""
+        if self.cache is None:
+            if self.cache_size is not None:
+                warn_without_cache(f"because {environment.CACHE} is not set: "
+                                   f"{environment.VARIABLES[environment.CACHE].way_out}")
+            return None
+        if self.secret_file is None:
+            warn_without_cache(f"because {environment.SECRET_FILE} is not set, and processes that share the cache need "
+                               f"the same secret: {environment.VARIABLES[environment.SECRET_FILE].way_out}")
+            return None
+        size = SIZE if self.cache_size is None else self.cache_size
+        try:
+            return SessionCache.from_secret_file(self.secret_file, memory=self.cache, size=size)
+        except (OSError, ValueError, MemoryError, Error) as error:
+            warn_without_cache(
+                f"because {self.cache!r} cannot be used as a memory of {size} bytes: {error or 'too little memory'}. "
+                f"Set {environment.CACHE} to a path, and {environment.CACHE_SIZE} to a size, that can be used, and "
+                "restart the server")
+            return None
+
+
+def warn_without_cache(why: str) -> None:
+    warnings.warn(f"pysidctx: no sessions are stored, and clients get tickets, {why}", RuntimeWarning, stacklevel=5)
+
+
+class Default:
+    """The factory whose keys and cache were created at import, or are those that the environment has named since."""
 
     def __init__(self) -> None:
         self._reading = ProcessLock()
-        self._path, self._factory = self._made(environment.value(environment.SECRET_FILE))
+        self._environment = Environment.current()
+        self._factory = self._made(self._environment)
 
     @staticmethod
-    def _made(path: Optional[str]) -> tuple[Optional[str], SSLContextFactory]:
-        return path, SSLContextFactory(TicketKeys() if path is None else TicketKeys.from_secret_file())
+    def _made(variables: Environment) -> SSLContextFactory:
+        return SSLContextFactory(variables.keys(), cache=variables.session_cache())
 
     def current(self) -> SSLContextFactory:
-        path = environment.value(environment.SECRET_FILE)
+        variables = Environment.current()
         with self._reading.here():
-            if path != self._path:
-                self._path, self._factory = self._made(path)
+            if variables != self._environment:
+                self._factory, self._environment = self._made(variables), variables
             return self._factory
 
 
-_default = DefaultKeys()
+_default = Default()
 
 
 def ssl_context_factory(config: Any, default_factory: Build) -> ssl.SSLContext:
@@ -228,12 +297,26 @@ def ssl_context_factory(config: Any, default_factory: Build) -> ssl.SSLContext:
     itself; both emit a RuntimeWarning. Forks by other programs are not detected: import this module before
     they fork.
 
+    If PYSIDCTX_CACHE names a file, too, such as /dev/shm/NAME, the sessions of connections on which a client
+    certificate is requested are stored in it: it becomes the memory of a `SessionCache` with the same secret. It has
+    PYSIDCTX_CACHE_SIZE bytes, by default 67,108,864. If it cannot be used, a RuntimeWarning says why, and all clients
+    get tickets.
+
     Some worker classes do not call gunicorn's hook. Use the classes of `pysidctx.servers.aiohttp_worker` and
     `pysidctx.servers.uvicorn_worker` instead of those of aiohttp and uvicorn; a RuntimeWarning before gunicorn
     forks names the right one. Other classes that do not call the hook are not detected.
 
     Raises whatever `TicketKeys.from_secret_file()`, `default_factory()` and `resumable()` raise, and
-    ValueError if the environment variable is empty. Importing this module can raise the same errors for the
-    environment variable and its file.
+    ValueError if an environment variable is empty or, where it must be, not a number. Importing this module can raise
+    the same errors for the environment variables and the secret.
     """
     return _default.current()(config, default_factory)
+
+
+def session_cache() -> Optional[SessionCache]:
+    """Return the SessionCache in which `ssl_context_factory` stores sessions in this process; None if there is none.
+
+    Call its `stats()` in a worker, and `forget()` in any process that has the same environment variables. Safe in any
+    thread. Raises whatever `ssl_context_factory()` raises because of the environment.
+    """
+    return _default.current()._cache

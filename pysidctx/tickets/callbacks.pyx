@@ -13,16 +13,19 @@ from libc.string cimport memcpy
 from pysidctx.binding cimport bind_openssl
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.handshake.late_switches cimport may_resume
-from pysidctx.handshake.listener cimport Connection, Listener, connection_kept, listener_made, listener_of
+from pysidctx.handshake.listener cimport (
+    Connection, Listener, connection_kept, listener_made, listener_of, stored_lifetime,
+)
 from pysidctx.libssl cimport (
     CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_clear_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_DecryptInit_ex,
-    EVP_EncryptInit_ex, OPENSSL_cleanse, OPENSSL_free, OPENSSL_zalloc, RAND_bytes, SSL, SSL_CTX, SSL_CTX_get_ex_data,
-    SSL_CTX_get_ex_new_index, SSL_CTX_get_timeout, SSL_CTX_get_tlsext_ticket_keys, SSL_CTX_sess_set_new_cb,
-    SSL_CTX_set_ex_data, SSL_CTX_set_session_ticket_cb, SSL_CTX_set_timeout, SSL_get_ex_data, SSL_get_ex_new_index,
-    SSL_get_session, SSL_get_SSL_CTX, SSL_get_verify_mode, SSL_SESSION, SSL_SESSION_get0_peer, SSL_set_ex_data,
-    SSL_TICKET_NO_DECRYPT, SSL_TICKET_RETURN, SSL_TICKET_RETURN_IGNORE_RENEW, SSL_TICKET_RETURN_USE,
-    SSL_TICKET_RETURN_USE_RENEW, SSL_TICKET_STATUS, SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW,
-    SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_POST_HANDSHAKE, SSL_version, TLS1_3_VERSION,
+    EVP_EncryptInit_ex, OPENSSL_cleanse, OPENSSL_free, OPENSSL_zalloc, RAND_bytes, SSL, SSL_CTX,
+    SSL_CTX_get_ex_data, SSL_CTX_get_ex_new_index, SSL_CTX_get_timeout, SSL_CTX_get_tlsext_ticket_keys,
+    SSL_CTX_sess_set_new_cb, SSL_CTX_set_ex_data, SSL_CTX_set_session_ticket_cb, SSL_CTX_set_timeout,
+    SSL_get_ex_data, SSL_get_ex_new_index, SSL_get_options, SSL_get_session, SSL_get_SSL_CTX, SSL_get_verify_mode,
+    SSL_OP_NO_TICKET, SSL_SESSION, SSL_SESSION_get0_peer, SSL_set_ex_data, SSL_TICKET_NO_DECRYPT, SSL_TICKET_RETURN,
+    SSL_TICKET_RETURN_IGNORE_RENEW, SSL_TICKET_RETURN_USE, SSL_TICKET_RETURN_USE_RENEW, SSL_TICKET_STATUS,
+    SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW, SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_POST_HANDSHAKE,
+    SSL_version, TLS1_3_VERSION,
 )
 from pysidctx.lockfree.readers cimport (
     atomic_size_t, atomic_thread_fence, flag_store, memory_order_acquire, memory_order_release, shared_exchange,
@@ -96,8 +99,26 @@ cdef bint stop_using(SSL_CTX *ctx, Keyring *ring) except -1:
     return True
 
 
+cdef int write_times_of_tickets(SSL_CTX *ctx) except -1:
+    """Install the ticket callbacks, with OpenSSL's own keys, unless `ctx` has them.
+
+    Calls for one `ctx` must not overlap.
+    """
+    cdef Keyring *ring
+    if listener_keys_of(ctx) is not NULL:
+        return 0
+    listener_made(ctx)
+    ring = builtin_keyring(ctx)
+    try:
+        install_callbacks(ctx, ring)
+    except BaseException:
+        release_keyring(ring)
+        raise
+    return 0
+
+
 cdef Keyring *keyring_of(SSL_CTX *ctx) noexcept nogil:
-    """Return the Keyring that the connections of `ctx` use; NULL if it never had keys but OpenSSL's own.
+    """Return the Keyring that the connections of `ctx` use; NULL if the ticket callbacks were never installed on it.
 
     Calls for one `ctx` must not overlap.
     """
@@ -121,7 +142,8 @@ cdef ListenerKeys *install_callbacks(SSL_CTX *ctx, Keyring *ring) except NULL:
     # key callback comes last, because the ticket callback tells it which keys to use.
     atomic_thread_fence(memory_order_release)
     SSL_CTX_set_session_ticket_cb(ctx, on_ticket_made, on_ticket_read, keys)
-    SSL_CTX_sess_set_new_cb(ctx, on_session_made)
+    if not listener_of(ctx).has_store_callbacks:  # otherwise they call on_session_made()
+        SSL_CTX_sess_set_new_cb(ctx, on_session_made)
     atomic_thread_fence(memory_order_release)
     set_ticket_key_callback(ctx, on_ticket_key)
     return keys
@@ -254,18 +276,19 @@ cdef int on_ticket_made(SSL *ssl, void *argument) noexcept nogil:
     cdef ListenerKeys *keys = <ListenerKeys *> argument
     cdef atomic_size_t *inside
     cdef Keyring *ring
-    cdef uint64_t lifetime
-    cdef bint builtin
+    cdef uint64_t lifetime = 0
     if keys is NULL:  # the callbacks are being installed at this moment
         return 1
     if not note_creator(ssl, keys):
         return 0
-    inside = enter_lookup()
-    ring = ring_of(keys)
-    lifetime = ring.lifetime
-    builtin = ring.builtin
-    leave_lookup(inside)
-    return 1 if builtin else write_times(ssl, keys.ctx, SSL_get_session(ssl), lifetime)
+    if SSL_get_options(ssl) & SSL_OP_NO_TICKET:
+        lifetime = stored_lifetime(listener_of(keys.ctx))  # the ticket is the name of a stored session
+    if lifetime == 0:
+        inside = enter_lookup()
+        ring = ring_of(keys)
+        lifetime = ring.lifetime  # 0 for OpenSSL's own keys
+        leave_lookup(inside)
+    return 1 if lifetime == 0 else write_times(ssl, keys.ctx, SSL_get_session(ssl), lifetime)
 
 
 cdef SSL_TICKET_RETURN on_ticket_read(SSL *ssl, SSL_SESSION *session, const unsigned char *name,

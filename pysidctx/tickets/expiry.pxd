@@ -8,3 +8,4 @@ cdef inline uint64_t unix_time() noexcept nogil:
 
 cdef bint write_times(SSL *ssl, SSL_CTX *creator, SSL_SESSION *session, uint64_t lifetime) noexcept nogil
 cdef int on_session_made(SSL *ssl, SSL_SESSION *session) noexcept nogil
+cdef void end_at(SSL_SESSION *session, uint64_t end) noexcept nogil

@@ -4,12 +4,11 @@ cimport cython
 
 import os
 
-from pysidctx import environment, private_files
+from pysidctx import arguments, environment, private_files
 from pysidctx.tickets.stats import TicketStats
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING
-from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
 
 from pysidctx.binding cimport bind_openssl
@@ -28,16 +27,13 @@ bind_openssl()
 
 
 cdef enum:
-    MIN_SECRET = 32
-    MAX_SECRET = 1024
-    MAX_LIFETIME = 7 * 24 * 3600  # RFC 8446, section 4.6.1
-    MAX_PERIODS = 1000            # a TicketKeys holds one key for each period of the lifetime
+    RANDOM_SECRET = 32  # bytes
 
 PERIOD = 3600
 LIFETIME = 24 * 3600
 
 KEY_FILE = private_files.Content("a ticket key", ValueError, 4096, "", group_of_root=True)
-SECRET_FILE = private_files.Content("a secret", ValueError, MAX_SECRET, "", group_of_root=True,
+SECRET_FILE = private_files.Content("a secret", ValueError, arguments.MAX_SECRET, "", group_of_root=True,
                                     source=" (`python -m pysidctx secret PATH` writes one)")
 
 # The static methods pass this private token to create a TicketKeys without keys, which they then set.
@@ -100,18 +96,18 @@ cdef class TicketKeys:
     cdef object __weakref__
 
     def __cinit__(self, token=None, *, period=PERIOD, lifetime=LIFETIME):
-        cdef unsigned char secret[MIN_SECRET]
+        cdef unsigned char secret[RANDOM_SECRET]
         if token is made_here:
             return
         if token is not None:
             raise TypeError("TicketKeys() takes only the keyword arguments period and lifetime: to derive keys from a "
                             "secret, call TicketKeys.from_secret()")
-        check(RAND_bytes(secret, MIN_SECRET), b"RAND_bytes()")
+        check(RAND_bytes(secret, RANDOM_SECRET), b"RAND_bytes()")
         try:
-            derive_keys(self, secret, MIN_SECRET, period, lifetime)
+            derive_keys(self, secret, RANDOM_SECRET, period, lifetime)
             self._made_in = os.getpid()
         finally:
-            OPENSSL_cleanse(secret, MIN_SECRET)
+            OPENSSL_cleanse(secret, RANDOM_SECRET)
 
     def __dealloc__(self):
         if self.ring is not NULL:
@@ -145,7 +141,7 @@ cdef class TicketKeys:
             raise TypeError("the secret must be a contiguous bytes-like object, not "
                             f"{type(secret).__name__}") from None
         try:
-            check_secret(view.len, "the secret")
+            arguments.check_secret(view.len, "the secret")
             derive_keys(made, <const unsigned char *> view.buf, view.len, period, lifetime)
         finally:
             PyBuffer_Release(&view)
@@ -223,7 +219,7 @@ cdef class TicketKeys:
         made.hmac_first = layout == "apache"
         if not made.paths:
             raise ValueError("from_files() needs at least one key file, but the iterable of paths is empty")
-        made.ring = new_keyring(seconds_of("lifetime", lifetime, MAX_LIFETIME))
+        made.ring = new_keyring(arguments.checked_int("lifetime", lifetime, 1, arguments.MAX_LIFETIME, "seconds"))
         made.reload()
         return made
 
@@ -353,7 +349,7 @@ def _from_files(paths, lifetime, layout):
 
 cdef TicketKeys read_secret(object path, object period, object lifetime):
     with private_files.read(path, SECRET_FILE) as content:
-        check_secret(len(content), repr(os.fsdecode(path)))
+        arguments.check_secret(len(content), repr(os.fsdecode(path)))
         return TicketKeys.from_secret(content, period=period, lifetime=lifetime)
 
 
@@ -363,28 +359,9 @@ cdef str named_by(bint environment_does):
 
 cdef int derive_keys(TicketKeys made, const unsigned char *secret, Py_ssize_t length, object period,
                      object lifetime) except -1:
-    cdef uint64_t longest = seconds_of("lifetime", lifetime, MAX_LIFETIME)
-    cdef uint64_t each = seconds_of("period", period, MAX_LIFETIME)
-    if longest > MAX_PERIODS * each:
-        raise ValueError(f"a lifetime of {lifetime} seconds is more than {MAX_PERIODS} periods of {period} "
-                         "seconds: choose a longer period")
+    each, longest = arguments.checked_times(period, lifetime)
     made.ring = new_keyring(longest)
     return derive_from(made.ring, secret, length, each)
-
-
-cdef uint64_t seconds_of(str name, object seconds, uint64_t most) except 0:
-    if not isinstance(seconds, int) or isinstance(seconds, bool):
-        raise TypeError(f"{name} must be an int, in seconds, not {type(seconds).__name__}")
-    if not 1 <= seconds <= most:
-        raise ValueError(f"{name} must be 1 to {most} seconds, not {seconds}")
-    return seconds
-
-
-cdef int check_secret(Py_ssize_t length, str what) except -1:
-    if not MIN_SECRET <= length <= MAX_SECRET:
-        raise ValueError(f"{what} is {length} bytes long, but a secret has {MIN_SECRET} to {MAX_SECRET} bytes: "
-                         "write a new one with `python -m pysidctx secret PATH`")
-    return 0
 
 
 cdef int read_file(TicketKey *key, object path, bint hmac_first) except -1:

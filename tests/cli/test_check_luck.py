@@ -83,13 +83,24 @@ def evidence(**returning):
 
 @pytest.mark.parametrize("by_ticket, by_id, grade", [
     (Returning(9, 9), Returning(9, 0), "ok"), (Returning(9, 9), Returning(9, 3), "ok"),
-    (Returning(9, 8), Returning(9, 0), "note"), (None, Returning(9, 0), "note"),
-    (Returning(9, 0), Returning(9, 0), "note"),
+    (Returning(9, 8), Returning(9, 0), "note"), (Returning(9, 0), Returning(9, 0), "note"),
+    (Returning(9, 9), Returning(9, 9), "ok"), (None, Returning(9, 9), "ok"),
 ])
 def test_session_ids_where_tickets_work(by_ticket, by_id, grade):
     (finding,) = verdicts.resumption(ID, evidence(ticket=by_ticket, id=by_id))
     assert finding.grade == grade and f"{by_id.resumed} of 9" in finding.seen
     assert "without ticket support" in (finding.seen if grade == "ok" else finding.why) or by_id.resumed
+
+
+@pytest.mark.parametrize("resumed", [0, 3])
+def test_session_ids_where_there_are_no_tickets(resumed):
+    """All clients are affected."""
+    (finding,) = verdicts.resumption(ID, evidence(ticket=None, id=Returning(9, resumed)))
+    (moved,) = verdicts.moves(ID, evidence(ticket=None, id=Returning(9, 9))._replace(moves={ID: [crossing(tries=4)]}))
+    for each in (finding, moved):
+        assert each.grade == "note"
+        assert "without ticket support" not in each.why + each.do
+        assert "session cache" in each.do and "issue tickets" in each.do
 
 
 def test_session_ids_that_cross_nowhere_as_far_as_was_tried():

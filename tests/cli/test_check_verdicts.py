@@ -68,6 +68,14 @@ def test_what_tickets_mean(lifetime, fresh, grade):
     assert f"tickets of 200 bytes, valid for {lifetime} s" in finding.seen
 
 
+@pytest.mark.parametrize("version", ["TLS 1.2", "TLS 1.3"])
+@pytest.mark.parametrize("length, stored", [(16, True), (32, True), (33, False), (200, False)])
+def test_tickets_that_are_too_short_for_a_session(version, length, stored):
+    finding = verdicts.described(Way(version, True), audit.Returning(
+        9, 9, tickets=(connection.Ticket(7200, b"x" * length),), fresh=True))
+    assert ("name sessions that the server stores" in finding.seen) == stored
+
+
 def test_a_session_that_gets_past_a_demand(found, make_server_ctx):
     with tls_server(hosted(make_server_ctx(), make_server_ctx(verify=ssl.CERT_REQUIRED))) as port:
         said = found(port, *BOTH)

@@ -44,23 +44,31 @@ def shown(tmp_path_factory):
 
 def test_both_servers_are_audited(shown):
     before, _, after = shown[0].partition("pysidctx check, of the server with pysidctx")
+    after, _, cached = after.partition("pysidctx check, of the server with session cache")
     assert "fault  TLS 1.2; TLS 1.3: bank.test accepts a client without a certificate" in before
     assert "is resumed for" in before
     assert "ok     TLS 1.2; TLS 1.3: bank.test rejects clients without a certificate" in after
-    assert "9 of 9 returning connections were resumed" in after
-    assert "fault" not in after.partition("Clients that come back")[0].replace("faults: 0", "")
+    for audit in (after, cached):
+        assert "9 of 9 returning connections were resumed" in audit
+        assert "fault" not in audit.partition("Clients that come back")[0].replace("faults: 0", "")
+    assert "ok     TLS 1.2, session id; TLS 1.3: 9 of 9 returning connections were resumed" in cached
+    assert "which name sessions that the server stores" in cached
 
 
 def test_a_table_compares_them(shown):
-    rows = {line[:30].strip(): line[30:].split() for line in shown[0].splitlines()}
+    first, _, second = shown[0].partition("Clients with certificates that come back to bank.test")
+    rows = {line[:30].strip(): line[30:].split() for line in first.splitlines()}
     assert rows["resumed, on the same host"][2:] == ["100", "%"]
     assert int(rows["resumed, on the same host"][0]) < 100
     assert rows["resumed, on the wrong host"][2:] == ["0", "%"]
     assert int(rows["resumed, on the wrong host"][0]) > 0
     assert rows["let in without certificate"] == ["100", "%", "0", "%"]
+    certified = {line[:30].strip(): line[30:].split() for line in second.splitlines()}
+    assert certified["resumed, by any worker"] == ["100", "%", "100", "%"]
     for figure in demo.FIGURES:
-        plain, ours, median, *spread = rows[figure]
-        assert int(plain) > 0 and int(ours) > 0 and float(median) > 0 and len(spread) == 3
+        for table in (rows, certified):
+            former, latter, median, *spread = table[figure]
+            assert int(former) > 0 and int(latter) > 0 and float(median) > 0 and len(spread) == 3
 
 
 def test_its_last_line_says_it_all(shown):
@@ -72,12 +80,14 @@ def test_its_last_line_says_it_all(shown):
     assert resumed == returned > 0 and by_plain < 100 and crossed > 0
     # And so do the audits.
     assert [line for line in lines if line.startswith("resumes ")] == [
-        "resumes 9 of 9 (TLS 1.2 tickets, TLS 1.3); never crosses 2 names; client certificates demanded by bank.test"]
+        "resumes 9 of 9 (TLS 1.2 tickets, TLS 1.3); never crosses 2 names; client certificates demanded by bank.test",
+        "resumes 9 of 9 (TLS 1.2 tickets) on shop.test, 9 of 9 (TLS 1.2 session ids, TLS 1.3); never crosses 2 names; "
+        "client certificates demanded by bank.test"]
     assert any(line.startswith("fault: bank.test accepts a client without a certificate") for line in lines)
 
 
 def test_it_is_short(shown):
-    assert len(shown[0].splitlines()) < 50
+    assert len(shown[0].splitlines()) < 70
 
 
 def test_it_leaves_the_picture_alone_behind(shown):
@@ -96,12 +106,14 @@ def test_it_prints_json():
     ran = run("--json", code=shortened())
     assert (ran.returncode, ran.stderr) == (0, "")
     sides = json.loads(ran.stdout)
-    assert list(sides) == ["plain ssl", "pysidctx"]
-    assert sides["plain ssl"]["faults"] and not sides["pysidctx"]["faults"]
-    for side in sides.values():
-        assert set(side["shares"]) == {"resumed, on the same host", "resumed, on the wrong host",
-                                       "let in without certificate"}
-        assert len(side["turns"]) == demo.ROUNDS
+    assert list(sides) == ["plain ssl", "pysidctx", "session cache"]
+    assert sides["plain ssl"]["faults"] and not sides["pysidctx"]["faults"] and not sides["session cache"]["faults"]
+    for name, side in sides.items():
+        of_all = demo.ROUNDS * (name != "session cache"), demo.ROUNDS * (name != "plain ssl")
+        assert (len(side["turns"]), len(side["turns with client certificates"])) == of_all
+        if side["turns"]:
+            assert set(side["shares"]) == {"resumed, on the same host", "resumed, on the wrong host",
+                                           "let in without certificate"}
         assert {finding["grade"] for finding in side["findings"]} <= {"ok", "info", "note", "fault"}
 
 
@@ -109,7 +121,7 @@ def test_a_fault_with_pysidctx_ends_in_1():
     """The second server is made a plain one for this."""
     ran = run(code=shortened("plain"))
     assert ran.returncode == 1
-    assert "FAULT with pysidctx: " in ran.stdout
+    assert "FAULT with pysidctx: " in ran.stdout and "FAULT with session cache" not in ran.stdout
     assert ran.stdout.splitlines()[-1].startswith(
         "fault with pysidctx: bank.test accepts a client without a certificate, in a full handshake; and ")
     assert "were accepted without a certificate" in ran.stdout
@@ -124,7 +136,7 @@ def test_its_servers_end_with_it(tmp_path, when):
                                env=dict(os.environ, TMPDIR=str(tmp_path)))
     wait_until(lambda: servers(tmp_path))
     if when == "when they serve":
-        wait_until(lambda: len(servers(tmp_path)) == 2 * (1 + demo.WORKERS))
+        wait_until(lambda: len(servers(tmp_path)) == len(demo.KINDS) * (1 + demo.WORKERS))
     process.kill()
     process.communicate()
     wait_until(lambda: not servers(tmp_path))
@@ -136,7 +148,7 @@ def test_it_is_stopped_without_a_trace(tmp_path, number):
                                env=dict(os.environ, TMPDIR=str(tmp_path)),
                                # What was started in the background of a shell ignores it.
                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-    wait_until(lambda: len(servers(tmp_path)) == 2 * (1 + demo.WORKERS))
+    wait_until(lambda: len(servers(tmp_path)) == len(demo.KINDS) * (1 + demo.WORKERS))
     process.send_signal(number)
     said = process.communicate(timeout=200)
     assert process.returncode == 128 + number

@@ -154,7 +154,7 @@ def test_no_other_variable_is_taken_for_it(variable):
 @pytest.mark.parametrize("name, meant", [
     ("PYSIDCTX_SECRET_FLIE", SECRET_FILE), ("PYSIDCTX_SECRETFILE", SECRET_FILE), ("pysidctx_secret_file", SECRET_FILE),
     ("PYSIDCTX_OPENSSL", "PYSIDCTX_OPENSSL_DIR"), ("PYSIDCTX_SECRET", SECRET_FILE),
-    ("PYSIDCTX_BIND", "PYSIDCTX_BINDING"),
+    ("PYSIDCTX_BIND", "PYSIDCTX_BINDING"), ("PYSIDCTX_CACHES", "PYSIDCTX_CACHE"),
 ])
 def test_a_misspelt_variable(name, meant):
     ran = subprocess.run([sys.executable, "-c", "import pysidctx"], env={**os.environ, name: "x"},
@@ -169,7 +169,8 @@ def test_every_variable_is_known():
     for path in [*(ROOT / "pysidctx").rglob("*.py*"), *(ROOT / "tests").rglob("*.py"), ROOT / "setup.py",
                  *ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "Makefile", *(ROOT / ".ci").iterdir()]:
         if path.suffix != ".pyc" and path.name != Path(__file__).name:
-            found |= set(re.findall(r"\bPYSIDCTX_(?:[A-Z]+_)*(?:FILE|DIR|SEED|BINDING)\b", path.read_text()))
+            found |= set(re.findall(r"\bPYSIDCTX_(?:[A-Z]+_)*(?:FILE|DIR|SEED|BINDING|CACHE|CACHE_SIZE)\b",
+                                    path.read_text()))
     assert found == set(environment.VARIABLES)
 
 
@@ -178,4 +179,5 @@ def test_every_variable_that_is_read_is_known():
                                     for path in (ROOT / folder).rglob("*.py"))]
     read = {name for path in sources
             for name in re.findall(r"environ\S*?[(\[]\"(PYSIDCTX_\w+)\"", path.read_text())}
-    assert read | {SECRET_FILE} == VARIABLES.keys()  # that one is read by value() and needed()
+    # Those are read by value(), integer() and needed().
+    assert read | {SECRET_FILE, environment.CACHE, environment.CACHE_SIZE} == VARIABLES.keys()

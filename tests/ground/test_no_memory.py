@@ -5,6 +5,7 @@ import sys
 
 import libssl
 import pytest
+from consumers import build
 from machine import ROOT, SUPPORT, program
 
 pytestmark = pytest.mark.skipif(not libssl.shared(), reason="this Python's OpenSSL takes no other memory functions")
@@ -21,7 +22,7 @@ def scarce_memory(tmp_path):
 # Run in a process of its own, because OpenSSL takes memory functions only before its first use.
 PREPARED = """
 import ctypes, sys
-libcrypto, library, certificate, ca, tests = sys.argv[1:]
+libcrypto, library, certificate, ca, tests, *folders = sys.argv[1:]
 memory = ctypes.CDLL(library)
 assert ctypes.CDLL(libcrypto).CRYPTO_set_mem_functions(
     memory.scarce_malloc, memory.scarce_realloc, memory.scarce_free)
@@ -129,11 +130,50 @@ fails(MemoryError, keys.uninstall, server_ctx, file=b"keyring.c")
 assert tickets.visit(server_ctx, client_ctx, session)[0]
 """
 
+# templates.c is ours; the others OpenSSL's, for encoding, for digests, and for copies.
+STORED_SESSIONS = """
+from pathlib import Path
+from consumers import load
+cache = load(Path(folders[0]), "from_cache")
+server = handshakes.shake(handshakes.pair(server_ctx, client_ctx)).server
+session, connection = libssl.SSL_get_session(libssl.pointer(server)), libssl.pointer(server)
+key, der = cache.describe(session)
+record = cache.record_of(session, key, 1, 2, 1 << 33)
+empty, table = cache.Table(1), cache.Table(1)
+assert table.add(key, der)
+copy, _ = table.duplicate(key)
 
-def run(script, memory, pem_files):
+fails(MemoryError, cache.Table, 100, file=b"cache/templates.c")
+for file, function, *arguments in (
+    (b"cache/templates.c", cache.describe, session),
+    (b"tasn_enc.c", cache.describe, session),
+    (b"digest.c", cache.describe, session),
+    (b"cache/templates.c", empty.add, key, der),
+    (b"digest.c", empty.add, key, der),
+    (b"tasn_new.c", empty.add, key, der),
+    (b"ssl_sess.c", empty.add, key, der),
+    (b"ssl_sess.c", table.duplicate, key),
+    (b"ssl_sess.c", cache.apply, connection, copy, bytes(32), record),
+):
+    scarce_for.value = file
+    result = function(*arguments)
+    scarce_for.value = b""
+    assert not result, (file, function)
+    assert libssl.ERR_peek_error() == 0
+    assert empty.duplicate(key) is None
+
+assert cache.describe(session) == (key, der) and empty.add(key, der)
+again, _ = empty.duplicate(key)
+assert cache.apply(connection, again, bytes(32), record)
+libssl.SSL_SESSION_free(again)
+libssl.SSL_SESSION_free(copy)
+"""
+
+
+def run(script, memory, pem_files, *folders):
     ran = subprocess.run(
         [sys.executable, "-c", PREPARED + script, libssl.file_of("libcrypto"), memory, *pem_files,
-         SUPPORT],
+         SUPPORT, *folders],
         capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout.splitlines()
@@ -153,3 +193,8 @@ def test_sessions_are_as_they_were(scarce_memory, pem_files):
 def test_ticket_keys_are_as_they_were(scarce_memory, pem_files):
     *_, server, _ = run(TICKETS, scarce_memory, pem_files)
     assert "CALLBACK_FAILED" in server.upper()
+
+
+def test_sessions_are_not_stored_or_not_found(scarce_memory, pem_files, tmp_path):
+    build(tmp_path, "from_cache.pyx")
+    run(STORED_SESSIONS, scarce_memory, pem_files, tmp_path)

@@ -9,6 +9,7 @@ import time
 
 import libssl
 import pytest
+from consumers import build
 from handshakes import connect
 from machine import SUPPORT
 from tickets import key_of_period
@@ -117,3 +118,17 @@ def test_nothing_of_ticket_keys_is_left_in_memory(watched, pem_files, tmp_path):
     assert [watched.count(part) for part in parts] == [1] * len(parts)
     watched.run("del keys")
     assert [watched.count(part) for part in parts] == [0] * len(parts)
+
+
+def test_a_template_leaves_nothing_of_its_session_in_memory(watched, pem_files, tmp_path):
+    build(tmp_path, "from_cache.pyx")
+    certificate, ca = map(str, pem_files)
+    watched.run(f"exec({HANDSHAKES.format(tests=str(SUPPORT), certificate=certificate, ca=ca)!r})")
+    watched.run("from pathlib import Path; import libssl; from consumers import load; "
+                "client_ctx.maximum_version = ssl.TLSVersion.TLSv1_2; server_ctx.options |= ssl.OP_NO_TICKET")
+    watched.run(f"cache = load(Path({str(tmp_path)!r}), 'from_cache'); ends = connect(server_ctx, client_ctx)")
+    watched.run(f"pysidctx.Session.of(ends.client).save({str(tmp_path / 'session.pem')!r})")
+    key = libssl.master_key(Session.load(tmp_path / "session.pem", id_context=None).to_der())
+    before = watched.count(key)
+    watched.run("described = [cache.describe(libssl.SSL_get_session(libssl.pointer(ends.server))) for _ in range(3)]")
+    assert watched.count(key) == before > 0

@@ -12,10 +12,13 @@ from machine import COMPILING, ROOT, program
 
 from benchmarks import native
 from benchmarks.__main__ import PARTS, report
+from benchmarks.cache import handshakes
+from benchmarks.cache.sides import CACHE, FULL, KEYS, MEASURES, NEW, OWN_CACHE, OWN_TICKETS, RESUMED, SIDES, Measure
 from benchmarks.calls import bindings
-from benchmarks.connections import cases, tables
+from benchmarks.connections import cases, stored, tables
 from benchmarks.handshakes import callgrind
 from benchmarks.handshakes.callgrind import Count
+from benchmarks.handshakes.server_time import VERSIONS
 from benchmarks.report import Part, markdown, table
 
 pytestmark = pytest.mark.timeout(900)  # whole builds
@@ -145,10 +148,30 @@ def test_the_tables_of_handshakes_have_all_sides(measured, results):
         assert 0 < instructions[side, True] < instructions[side, False]
 
 
+def test_the_tables_of_stored_sessions_have_all_sides(measured, results):
+    for text in ("SessionCache, resumed", "SessionCache, full, new client", "OpenSSL's own cache, resumed",
+                 "at most 1.03", "get among 10,000, without the seal", "seal alone", "d2i_SSL_SESSION()",
+                 "find_session()", "duplicate a template, apply a record"):
+        assert text in measured.stdout, text
+    found = json.loads((results / "cache.json").read_text())
+    for version in ("TLS 1.2", "TLS 1.3"):
+        assert len(found["time"][version]) == len(MEASURES) == 10
+        instructions = {Measure(side, kind): values[0] for side, kind, values in found["instructions"][version]}
+        resumed = {side: instructions[side, RESUMED] for side in SIDES}
+        # A certificate is decoded where tickets are, and nowhere else.
+        assert resumed[OWN_CACHE] < resumed[CACHE] < 1.2 * resumed[OWN_CACHE] < resumed[KEYS]
+        assert all(resumed[side] < instructions[side, FULL] for side in SIDES)
+        assert instructions[CACHE, NEW] < instructions[OWN_TICKETS, NEW]
+    session, template, record = found["lengths"]
+    assert 0 < record < template < session
+    assert all(values[0] > 0 for part in ("entries", "sessions") for values in found[part].values())
+
+
 def test_the_tables_of_connections_have_all_sides(measured, results):
     for text in ("uvloop, 2, TLS 1.2", "uvloop, 2, TLS 1.3", "gunicorn, 2, TLS 1.2, ECDSA P-256, client",
                  "plain / pysidctx / nginx", "p99, ms", "clients' share of CPU", "at least 0.75", "at most 1.33",
-                 "HostMap of a million", "at least 0.99", "the noise", "cannot be told here"):
+                 "HostMap of a million", "at least 0.99", "the noise", "cannot be told here",
+                 "ECDSA P-256, client RSA-2048", "nginx, shared cache", "uvloop, SessionCache"):
         assert text in measured.stdout, text
     found = json.loads((results / "connections.json").read_text())
     assert len(found["servers"]) == 6 and len(found["cost"]) == 4
@@ -164,8 +187,15 @@ def test_the_tables_of_connections_have_all_sides(measured, results):
             assert sides.keys() == {"plain", cases.AGAIN, cases.EACH, cases.MAP}
             assert all(turn["resumed"] == turn["offered"] == (16 if "100 %" in name else 0)
                        for turn in sides.values())
-    assert "![connections](connections.svg)" in (results / "report.md").read_text()
-    assert (results / "connections.svg").read_text().startswith("<?xml")
+    for rounds in found["stored"].values():
+        for sides in rounds:
+            assert sides.keys() == {"uvloop, full", "uvloop, tickets", "uvloop, SessionCache", "nginx, tickets",
+                                    "nginx, shared cache"}
+            for side, turn in sides.items():
+                assert turn["resumed"] == turn["offered"] == (0 if side == "uvloop, full" else 16)
+    for picture in ("connections", "stored"):
+        assert f"![connections]({picture}.svg)" in (results / "report.md").read_text()
+        assert (results / f"{picture}.svg").read_text().startswith("<?xml")
 
 
 def test_the_table_of_peers_names_all(measured):
@@ -180,7 +210,11 @@ def test_what_is_missing_on_the_machine_is_said():
     turn = cases.Turn(100.0, 10.0, 0.5, 0, 0, [1.0, 2.0])
     rounds = {cases.Case("uvloop", 2, "TLS 1.2", 0): [{"plain": turn, "pysidctx": turn}]}
     tables.drawn(rounds), tables.gains(rounds)
-    for table_, program_ in (*((each, "valgrind") for each in counted), (tables.yardstick(rounds), "nginx")):
+    counted += [handshakes.drawn(dict.fromkeys(VERSIONS), "Instructions", ".0f"),
+                handshakes.ratios(dict.fromkeys(VERSIONS), "Instructions", True)]
+    kept = {"TLS 1.2": [dict.fromkeys(("uvloop, SessionCache", "uvloop, tickets", "uvloop, full"), turn)]}
+    for table_, program_ in (*((each, "valgrind") for each in counted), (tables.yardstick(rounds), "nginx"),
+                             (stored.ratios(kept), "nginx")):
         assert f"{program_} is missing: apt-get install" in markdown(Part("part", "", [table_]))
 
 
@@ -214,4 +248,4 @@ def test_help_names_the_parts():
     ran = subprocess.run([sys.executable, "-m", "benchmarks", "--help"], cwd=ROOT,
                          capture_output=True, text=True)
     assert ran.returncode == 0
-    assert "{call,connections,handshake,hostmap,peers,session}" in ran.stdout
+    assert "{cache,call,connections,handshake,hostmap,peers,session}" in ran.stdout

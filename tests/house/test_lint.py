@@ -23,7 +23,7 @@ def test_the_python_code_and_a_user_s_code_pass_mypy(tmp_path):
 import ssl
 from typing import Optional
 import pysidctx
-from pysidctx.servers import SSLContextFactory, ssl_context_factory
+from pysidctx.servers import SSLContextFactory, session_cache, ssl_context_factory
 
 ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 hosts = pysidctx.HostMap({"a.example": ctx, "b.example": b"bank"})
@@ -65,6 +65,15 @@ seconds: Optional[int] = keys.period
 pysidctx.resumable(ctx, b"secret")  # type: ignore[arg-type]
 built: ssl.SSLContext = ssl_context_factory(object(), lambda: ctx)
 SSLContextFactory(keys, id_context=b"shop")(object(), lambda: ctx).load_default_certs()
+cache = pysidctx.SessionCache.from_secret_file("secret", memory="/dev/shm/shop", size=1 << 20)
+cache.install(kept, when="always")
+cache.install(kept, "sometimes")  # type: ignore[arg-type]
+cache.forget(peer=b"")
+hits: int = cache.stats().hits
+kept = pysidctx.resumable(ctx, keys, cache=cache)
+SSLContextFactory(keys, cache=cache)
+SSLContextFactory(keys, cache="/dev/shm/shop")  # type: ignore[arg-type]
+found: Optional[pysidctx.SessionCache] = session_cache()
 """)
     ran = subprocess.run(
         [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), str(user), "pysidctx"],

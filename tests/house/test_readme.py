@@ -10,7 +10,7 @@ import pytest
 from consumers import build
 from machine import ROOT, SUPPORT
 from readme import BLOCKS, EXAMPLES, FIRST_STEPS, INSTALLING, PAGES, blocks, commands
-from server_programs import PROGRAMS
+from server_programs import CACHED_PROGRAMS, PROGRAMS
 
 from pysidctx.__main__ import COMMANDS, main
 
@@ -27,7 +27,8 @@ def test_all_blocks_are_run_below():
 
 def test_examples_are_those_that_servers_are_started_with():
     """By the integration tests."""
-    started = {code for program in PROGRAMS.values() for code in program.files.values()}
+    started = {code for program in (*PROGRAMS.values(), *CACHED_PROGRAMS.values())
+               for code in program.files.values()}
     assert started | {EXAMPLES["app.py"]} == set(EXAMPLES.values())
 
 
@@ -66,6 +67,7 @@ AUDITING = [code for code in blocks("sh") if "shop.example" in code]
 
 @pytest.mark.parametrize("code", [code for code in blocks("sh") if code not in (*INSTALLING, *AUDITING)])
 def test_commands(code, tmp_path):
+    code = code.replace("/dev/shm", str(tmp_path))  # where files would remain
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     subprocess.run(["sh", "-ec", code], cwd=tmp_path, env=dict(os.environ, PATH=path), check=True)
 

@@ -10,6 +10,7 @@ from machine import COMPILER, COMPILING, ROOT, program
 pytestmark = pytest.mark.timeout(900)  # a whole build
 
 TESTS = (
+    "cache/test_corruption.py", "cache/test_records.py", "cache/test_store.py", "cache/test_templates.py",
     "handshake/test_hostile_names.py",
     "hosts/test_hostmap.py", "hosts/test_hostmap_routing.py", "hosts/test_hostmap_threads.py",
     "hosts/test_hostmap_tls.py", "hosts/test_switch.py",

@@ -35,10 +35,12 @@ def start(tmp_path, certificate, files_of_hosts):
     """A server by the name of its example, as a context manager; two workers are enough where others are beside it."""
     numbers = count()
 
-    def starting(name, *, certificate=certificate, two_workers=False, **options):
+    def starting(name, *, found=None, certificate=certificate, two_workers=False, **options):
         if "uvicorn" in name:
             needs_the_hook()
-        program = PROGRAMS[name].with_two_workers() if two_workers else PROGRAMS[name]
+        program = found or PROGRAMS[name]
+        if two_workers:
+            program = program.with_two_workers()
         return Running(program, tmp_path / f"{name} {next(numbers)}", certificate=certificate,
                        pem_files=files_of_hosts, **options)
 

@@ -326,7 +326,7 @@ def test_when_a_worker_warns(method, before, workers, secret, warned, pem_files,
 
 def test_a_secret_file_that_is_named_later(config, default_factory, monkeypatch, tmp_path, client_ctx):
     monkeypatch.delenv(SECRET_FILE, raising=False)
-    monkeypatch.setattr(servers, "_default", servers.DefaultKeys())
+    monkeypatch.setattr(servers, "_default", servers.Default())
     first = servers.ssl_context_factory(config, default_factory)
     assert servers.ssl_context_factory(config, default_factory) is first
     path = tmp_path / "secret"
@@ -336,20 +336,20 @@ def test_a_secret_file_that_is_named_later(config, default_factory, monkeypatch,
     second = servers.ssl_context_factory(config, default_factory)
     session = connect(second, client_ctx).client.session
     assert not connect(first, client_ctx, session=session).server.session_reused
-    monkeypatch.setattr(servers, "_default", servers.DefaultKeys())
+    monkeypatch.setattr(servers, "_default", servers.Default())
     third = servers.ssl_context_factory(config, default_factory)
     assert third is not second
     assert connect(third, client_ctx, session=session).server.session_reused
     path.chmod(0o644)
     with pytest.raises(ValueError, match="secret' has mode 0644"):
-        servers.DefaultKeys()
+        servers.Default()
 
 
 def test_a_secret_file_that_cannot_be_read_is_told_each_time(
     config, default_factory, monkeypatch, tmp_path
 ):
     monkeypatch.delenv(SECRET_FILE, raising=False)
-    monkeypatch.setattr(servers, "_default", servers.DefaultKeys())
+    monkeypatch.setattr(servers, "_default", servers.Default())
     first = servers.ssl_context_factory(config, default_factory)
     monkeypatch.setenv(SECRET_FILE, str(tmp_path / "missing"))
     for _ in range(2):

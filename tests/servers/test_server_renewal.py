@@ -1,6 +1,5 @@
 """What a server's context is built from changes while it serves: certificates, CAs, revocation lists."""
 
-import datetime
 import os
 import shutil
 import ssl
@@ -8,29 +7,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from authorities import revocation_list
 from handshakes import VERSIONS
 from tickets import visit
 from trustme import CA, KeyType
 
-from pysidctx import TicketKeys
+from pysidctx import SessionCache, TicketKeys
 from pysidctx.servers import SSLContextFactory
-
-DAY = datetime.timedelta(days=1)
-
-
-def revocation_list(ca, *certificates):
-    """In PEM: these certificates of `ca` are revoked."""
-    key = serialization.load_pem_private_key(ca.private_key_pem.bytes(), None)
-    issuer = x509.load_pem_x509_certificate(ca.cert_pem.bytes())
-    now = datetime.datetime(2020, 1, 1)
-    made = x509.CertificateRevocationListBuilder(issuer.subject, now, now + 100 * 365 * DAY)
-    for certificate in certificates:
-        number = x509.load_pem_x509_certificate(certificate.cert_chain_pems[0].bytes()).serial_number
-        made = made.add_revoked_certificate(
-            x509.RevokedCertificateBuilder().serial_number(number).revocation_date(now).build())
-    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 @pytest.fixture
@@ -94,11 +77,13 @@ CHANGES = [append_revocation, replace_revocations, replace_ca, renew_certificate
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("options", [{}, {"id_context": b"shop"}], ids=["derived", "named"])
+@pytest.mark.parametrize("stored", [False, True], ids=["tickets", "cache"])
 def test_no_session_outlives_a_change_of_trust(
-    options, change, version, config, build, revocations, ca, client_certificate, make_client_ctx, client_ctx
+    options, stored, change, version, config, build, revocations, ca, client_certificate, make_client_ctx, client_ctx
 ):
     """An application's name is added to what its context authenticates by."""
-    ctx = SSLContextFactory(TicketKeys(), **options)(config, build)
+    cache = SessionCache(size=1 << 20) if stored else None
+    ctx = SSLContextFactory(TicketKeys(), cache=cache, **options)(config, build)
     client_ctx = make_client_ctx(version)
     sessions = [visit(ctx, client_ctx)[1] for _ in range(3)]
     assert all(lets_in(ctx, client_ctx, session) for session in sessions)

@@ -3,6 +3,7 @@
 import datetime
 from typing import Optional
 
+import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -51,3 +52,17 @@ class Authority(Certificate):
                 None, None, only_contains_user_certs=True, only_contains_ca_certs=False, only_some_reasons=None,
                 indirect_crl=False, only_contains_attribute_certs=False), critical=True)
         return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def revocation_list(ca: trustme.CA, *certificates: trustme.LeafCert) -> bytes:
+    """In PEM: these certificates of `ca` are revoked."""
+    key = serialization.load_pem_private_key(ca.private_key_pem.bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    issuer = x509.load_pem_x509_certificate(ca.cert_pem.bytes())
+    now = datetime.datetime(2020, 1, 1)
+    made = x509.CertificateRevocationListBuilder(issuer.subject, now, now + datetime.timedelta(days=36500))
+    for certificate in certificates:
+        number = x509.load_pem_x509_certificate(certificate.cert_chain_pems[0].bytes()).serial_number
+        made = made.add_revoked_certificate(
+            x509.RevokedCertificateBuilder().serial_number(number).revocation_date(now).build())
+    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

@@ -17,24 +17,30 @@ from pathlib import Path
 import pysidctx
 from Cython.Build import cythonize
 from setuptools import Extension, setup
-sources = sys.argv[1:]
+*inner, sources = sys.argv[1:]
+sources = sources.split()
 sys.argv[1:] = ["build_ext", "--inplace"]
 # Told by hand because an editable installation hides its .pxd files from Cython.
 editable = not Path(pysidctx.get_include()).is_relative_to(Path(pysidctx.__file__).parent)
 setup(name="consumers", py_modules=[], ext_modules=cythonize(
-    [Extension(source.rsplit(".", 1)[0], [source], include_dirs=[pysidctx.get_include()],
+    [Extension(source.rsplit(".", 1)[0], [source], include_dirs=[pysidctx.get_include(), *inner],
                extra_compile_args=["-g0", "-Werror", "-Wno-unused-function"]) for source in sources],
     include_path=[str(Path(pysidctx.__file__).parent.parent)] if editable else [],
     compiler_directives={"language_level": 3, "freethreading_compatible": True}))
 """
 
 
-def build(folder: Path, *sources: str, python: "Path | str" = sys.executable) -> None:
-    """Build source files, of this folder or else already in `folder`, into modules in `folder`."""
+def build(folder: Path, *sources: str, python: "Path | str" = sys.executable, inner: bool = False) -> None:
+    """Build source files, of this folder or else already in `folder`, into modules in `folder`.
+
+    `inner`: with the library's own headers, which its users do not have.
+    """
     for source in sources:
         if (SOURCES / source).exists():
             shutil.copy(SOURCES / source, folder)
-    ran = subprocess.run([python, "-c", SETUP, *sources], cwd=folder, env=UNOPTIMIZED, capture_output=True, text=True)
+    headers = [str(ROOT / "pysidctx")] if inner else []
+    ran = subprocess.run([python, "-c", SETUP, *headers, " ".join(sources)], cwd=folder, env=UNOPTIMIZED,
+                         capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 

@@ -16,6 +16,7 @@ FLOORS = (
     ("handshake",),
     ("id_contexts",),
     ("hosts", "tickets", "sessions"),
+    ("cache",),
     ("sharing",),
     ("servers",),
     ("face",),
@@ -25,8 +26,9 @@ FLOORS = (
 # Wings of what is in no folder of its own; a folder is a wing of its name.
 AT_THE_TOP = {
     **dict.fromkeys(("include", "libssl", "openssl_compat", "elf_objects", "binding", "exceptions", "errors", "der",
-                     "handles", "wrapped", "private_files", "environment", "_typing"), "ground"),
+                     "handles", "wrapped", "private_files", "environment", "arguments", "_typing"), "ground"),
     "sharing": "sharing",
+    "valkey": "cache",
     "__init__": "face",
     "__main__": "cli",
 }

@@ -20,6 +20,8 @@ SSL_R_SSL_SESSION_ID_CONTEXT_TOO_LONG = 273
 SSL_CTRL_SET_TLSEXT_HOSTNAME = 55
 SSL_CTRL_SET_SESS_CACHE_MODE = 44
 SSL_SESS_CACHE_OFF = 0
+SSL_SESS_CACHE_SERVER_ALONE = 0x300 | 2  # neither looked up nor stored in the internal cache
+SSL_OP_NO_EXTENDED_MASTER_SECRET = 1  # from OpenSSL 3.0 on
 SSL_OP_ALLOW_CLIENT_RENEGOTIATION = 1 << 8  # from OpenSSL 3.0 on
 SSL_CTRL_GET_TLSEXT_TICKET_KEYS = 58
 SSL_CTRL_SET_TLSEXT_TICKET_KEYS = 59
@@ -102,6 +104,7 @@ SSL_CTX_remove_session = _function(
 SSL_set_session = _function("SSL_set_session", ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 SSL_SESSION_set_protocol_version = _function(
     "SSL_SESSION_set_protocol_version", ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
+SSL_SESSION_new = _function("SSL_SESSION_new", ctypes.c_void_p)
 SSL_SESSION_free = _function("SSL_SESSION_free", None, ctypes.c_void_p)
 SSL_SESSION_set_time = _function(
     "SSL_SESSION_set_time", ctypes.c_long, ctypes.c_void_p, ctypes.c_long)
@@ -126,6 +129,15 @@ SSL_SESSION_get0_ticket_appdata = _function(
 SSL_SESSION_set1_ticket_appdata = _function(
     "SSL_SESSION_set1_ticket_appdata",
     ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t)
+NEW_SESSION = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+GET_SESSION = ctypes.CFUNCTYPE(
+    ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_ubyte), ctypes.c_int, ctypes.POINTER(ctypes.c_int))
+SSL_CTX_sess_set_new_cb = _function("SSL_CTX_sess_set_new_cb", None, ctypes.c_void_p, NEW_SESSION)
+SSL_CTX_sess_set_get_cb = _function("SSL_CTX_sess_set_get_cb", None, ctypes.c_void_p, GET_SESSION)
+SSL_SESSION_get_id = _function(
+    "SSL_SESSION_get_id", ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint))
+SSL_SESSION_get_time = _function("SSL_SESSION_get_time", ctypes.c_long, ctypes.c_void_p)
+SSL_SESSION_get_timeout = _function("SSL_SESSION_get_timeout", ctypes.c_long, ctypes.c_void_p)
 SSL_CTX_get_timeout = _function("SSL_CTX_get_timeout", ctypes.c_long, ctypes.c_void_p)
 SSL_CTX_set_timeout = _function(
     "SSL_CTX_set_timeout", ctypes.c_long, ctypes.c_void_p, ctypes.c_long)
@@ -201,6 +213,12 @@ def session_from(der: bytes) -> Iterator[int]:
         yield session
     finally:
         SSL_SESSION_free(session)
+
+
+def session_id(session: int) -> bytes:
+    length = ctypes.c_uint()
+    data = SSL_SESSION_get_id(session, length)
+    return ctypes.string_at(data, length.value)
 
 
 def der_of(session: int) -> bytes:

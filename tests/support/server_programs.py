@@ -93,20 +93,31 @@ PROGRAMS = {
     "threads": separate("serve_threads.py"),
 }
 
+# Those that demand client certificates and store sessions. Their workers are forked, or else need the secret.
+CACHED_PROGRAMS = {
+    "gunicorn": of_gunicorn(EXAMPLES["gunicorn_cache.conf.py"]),
+    "gunicorn aiohttp": of_gunicorn(EXAMPLES["gunicorn_aiohttp_cache.conf.py"], app="app:web"),
+    "uvicorn": of_script("serve_uvicorn_cache.py", ours=r",\s+ssl_context_factory=\w+", needs_secret=True,
+                         reloads=True),
+    "hypercorn": of_script("serve_hypercorn.py", "serve_hypercorn_cache.py", ours=r"ssl_context_factory\(self, (.*)\)",
+                           plain=r"\1()", needs_secret=True),
+}
+
 
 class Running:
     """A server that answers on a port: a context manager, whose processes have groups of their own."""
 
     def __init__(self, found: Program, folder: Path, *, plain: bool = False, arguments: Optional[Sequence[str]] = None,
                  files: Optional[dict[str, str]] = None, secret: Union[Path, str, None] = None,
-                 certificate: trustme.LeafCert, pem_files: Optional[dict[str, str]] = None, tls: bool = True) -> None:
+                 environment: Optional[dict[str, str]] = None, certificate: trustme.LeafCert,
+                 pem_files: Optional[dict[str, str]] = None, tls: bool = True) -> None:
         self.found, self.folder, self.port = found, folder, free_port()
         self.arguments = arguments or (found.plain_arguments if plain else found.arguments)
         self.files = {**(files or (found.plain_files if plain else found.files)), **(pem_files or {})}
         self.certificate, self.tls = certificate, tls
         self.environment = {name: value for name, value in os.environ.items()
-                            if name not in ("CI", "PYSIDCTX_SECRET_FILE")}
-        self.environment.update(PORT=str(self.port), PYTHONPATH=str(folder))
+                            if name not in ("CI", "PYSIDCTX_SECRET_FILE", "PYSIDCTX_CACHE", "PYSIDCTX_CACHE_SIZE")}
+        self.environment.update(environment or {}, PORT=str(self.port), PYTHONPATH=str(folder))
         if secret is not None:
             self.environment["PYSIDCTX_SECRET_FILE"] = str(secret)
         self.log = folder / "log"
@@ -165,6 +176,7 @@ def ask(port: int) -> bytes:
 
 class Client(Protocol):
     visits: int  # as many as show whether every worker resumes
+    said: bytes  # what the server has said in the last visit
 
     def visit(self, port: int) -> tuple[bool, int]:
         """Return whether it was resumed, and the process id. Raises ConnectionError if the process ends meanwhile."""
@@ -176,8 +188,9 @@ class PythonClient:
     visits = VISITS
 
     def __init__(self, ca_file: Path, version: ssl.TLSVersion, chain: Optional[Path] = None, *,
-                 name: str = "a.test") -> None:
-        self.name = name
+                 name: str = "a.test", closes: bool = True) -> None:
+        """`closes`: whether it sends a close_notify."""
+        self.name, self.closes, self.said = name, closes, b""
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.context.load_verify_locations(ca_file)
         self.context.minimum_version = self.context.maximum_version = version
@@ -193,11 +206,12 @@ class PythonClient:
             with self.context.wrap_socket(plain, server_hostname=self.name,
                                           session=self.session) as client:
                 client.sendall(REQUEST)
-                said = b"".join(iter(lambda: client.recv(4096), b""))
+                self.said = b"".join(iter(lambda: client.recv(4096), b""))
                 self.session, resumed = client.session, bool(client.session_reused)
-                with suppress(OSError):
-                    client.unwrap()
-                return resumed, process_in(said)
+                if self.closes:
+                    with suppress(OSError):
+                        client.unwrap()
+                return resumed, process_in(self.said)
 
 
 class ProgramClient:
@@ -205,14 +219,17 @@ class ProgramClient:
 
     visits = VISITS_OF_PROGRAMS
 
-    def __init__(self, ca_file: Path, version: ssl.TLSVersion, folder: Path) -> None:
+    def __init__(self, ca_file: Path, version: ssl.TLSVersion, folder: Path, chain: Optional[Path] = None) -> None:
         self.options = ["-CAfile", str(ca_file), FLAGS[version]]
+        if chain is not None:
+            self.options += ["-cert", str(chain), "-key", str(chain)]
         self.file = folder / f"{version.name}.session"
+        self.said = b""
 
     def visit(self, port: int) -> tuple[bool, int]:
         offered = ["-sess_in", str(self.file)] if self.file.exists() else []
-        kind, said = connection_of_s_client(port, "a.test", *self.options, *offered, "-sess_out", self.file)
-        return kind == "Reused", process_in(said)
+        kind, self.said = connection_of_s_client(port, "a.test", *self.options, *offered, "-sess_out", self.file)
+        return kind == "Reused", process_in(self.said)
 
 
 def connection_of_s_client(port: int, name: str, *options: Union[str, Path]) -> tuple[str, bytes]:

@@ -2,7 +2,8 @@
 
 `python -m benchmarks.connections.programs.own KIND WORKERS PORT HOW` runs in a folder with server.pem.
 KIND is threads (one for each connection), asyncio or uvloop. HOW is plain, or keys: resumable(); each: an id
-context set on each connection; map: a HostMap of a million. Each worker makes its own context, as those of
+context set on each connection; map: a HostMap of a million; tickets: keys, with client certificates, whose CA is in
+ca.pem; cache: a SessionCache, too. Each worker makes its own context, as those of
 gunicorn, uvicorn and hypercorn do; one that is made before the fork would share its ticket keys.
 """
 
@@ -15,7 +16,7 @@ import threading
 from contextlib import suppress
 from typing import cast
 
-from pysidctx import HostMap, TicketKeys, resumable, set_session_id_context
+from pysidctx import HostMap, SessionCache, TicketKeys, resumable, set_session_id_context
 
 ANSWER = b"HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nhello\n"
 HOSTS = 1_000_000
@@ -24,8 +25,12 @@ HOSTS = 1_000_000
 def context(how: str) -> ssl.SSLContext:
     ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ctx.load_cert_chain("server.pem")
-    if how == "keys":
-        resumable(ctx, TicketKeys.from_secret_file(os.environ["PYSIDCTX_SECRET_FILE"]))
+    if how in ("tickets", "cache"):
+        ctx.load_verify_locations("ca.pem")
+        ctx.verify_mode = ssl.CERT_REQUIRED
+    if how in ("keys", "tickets", "cache"):
+        resumable(ctx, TicketKeys.from_secret_file(os.environ["PYSIDCTX_SECRET_FILE"]),
+                  cache=SessionCache() if how == "cache" else None)
     elif how == "map":
         HostMap({"localhost": b"benchmark",
                  **{f"host{number}.example.org": b"benchmark" for number in range(HOSTS)}}).install(ctx)

@@ -10,6 +10,7 @@ OK, NOTE, FAULT = "ok", "note", "fault"
 INFO = "info"  # no verdict: of what the server does not offer, or nobody uses
 
 WEEK = 7 * 24 * 3600  # RFC 8446, section 4.6.1
+MOST_NAME = 32  # bytes: no ticket of this size holds a secret and what proves that it is genuine
 
 APART = ("make the server choose the session id context, or the ticket keys and the cache, by host name before it "
          "decides on resumption (in Python: pysidctx.HostMap)")
@@ -144,7 +145,8 @@ def resumption(way: Way, evidence: Evidence) -> Iterator[Finding]:
         name = asked_for(key)
         if found is not None:
             spared = way.tickets is False and all_resume(evidence, Way(way.version, True), key)
-            yield returned(way, found, spared)._replace(name=name, resumed=found.resumed, tried=found.visits)
+            yield returned(way, found, spared, is_only_way(evidence, way, key))._replace(
+                name=name, resumed=found.resumed, tried=found.visits)
         elif has_sessions(evidence, way.version, key):
             yield Finding("resumption", way, INFO, "not offered", name=name)
         elif way.tickets and all(  # report it once for each version
@@ -152,12 +154,19 @@ def resumption(way: Way, evidence: Evidence) -> Iterator[Finding]:
             yield Finding(
                 "resumption", Way(way.version), NOTE, "no session can be resumed: none is offered",
                 "every connection needs a full handshake", LATE_TICKETS if way.version == "TLS 1.3"
-                else "enable session tickets with keys that all workers share, or a session cache", name=name)
+                else "enable session tickets with keys that all workers share, or a session cache (in Python: "
+                "pysidctx.TicketKeys, pysidctx.SessionCache)", name=name)
 
 
 def all_resume(evidence: Evidence, way: Way, key: str) -> bool:
     found = evidence.returning.get(way, {}).get(key)
     return found is not None and 0 < found.visits == found.resumed
+
+
+def is_only_way(evidence: Evidence, way: Way, key: str) -> bool:
+    """Whether this is by session id, and the server offers no tickets in its place."""
+    by_ticket = evidence.returning.get(Way(way.version, True), {})
+    return way.tickets is False and key in by_ticket and by_ticket[key] is None
 
 
 def asked_for(key: str) -> Optional[str]:
@@ -175,8 +184,12 @@ LATE_TICKETS = ("enable session tickets, with keys that all workers share. If th
                 "them only with its first response, as servers with BoringSSL do: try --request")
 
 
-def returned(way: Way, found: Returning, spared: bool = False) -> Finding:
-    """Judge how many connections were resumed. If `spared`, all those with tickets were: few clients are affected."""
+def returned(way: Way, found: Returning, spared: bool = False, alone: bool = False) -> Finding:
+    """Judge how many connections were resumed.
+
+    If `spared`, all those with tickets were: few clients are affected. If `alone`, there are no tickets: all of them
+    are affected.
+    """
     if found.ended:
         return Finding(
             "resumption", way, NOTE, f"no session had come when {found.ended}",
@@ -197,13 +210,14 @@ def returned(way: Way, found: Returning, spared: bool = False) -> Finding:
     if found.resumed == 0:
         return Finding(
             "resumption", way, NOTE, seen,
-            f"every returning client {'' if way.tickets else 'without ticket support '}needs a full handshake",
+            f"every returning client {'' if way.tickets or alone else 'without ticket support '}needs a full handshake",
             "check whether the server creates new ticket keys for each connection, worker or restart, or "
-            "refuses sessions because of their id context" if way.tickets else CACHE)
+            "refuses sessions because of their id context" if way.tickets else CACHE_ALONE if alone else CACHE)
     return Finding(
         "resumption", way, NOTE, seen,
         "workers or machines behind this address do not share " + ("ticket keys" if way.tickets else "a session cache"),
-        "give all of them the same ticket keys (in Python: pysidctx.TicketKeys)" if way.tickets else CACHE)
+        "give all of them the same ticket keys (in Python: pysidctx.TicketKeys)" if way.tickets
+        else CACHE_ALONE if alone else CACHE)
 
 
 def refusing(way: Way, found: Returning) -> Finding:
@@ -219,8 +233,9 @@ def refusing(way: Way, found: Returning) -> Finding:
                    "try again with a longer --delay, and read the server's log")
 
 
-CACHE = ("share a session cache among all workers, or rely on tickets: only clients without ticket support are "
-         "affected")
+SHARE_CACHE = "share a session cache among all workers (in Python: pysidctx.SessionCache), or "
+CACHE = f"{SHARE_CACHE}rely on tickets: only clients without ticket support are affected"
+CACHE_ALONE = f"{SHARE_CACHE}issue tickets with keys that all of them share (in Python: pysidctx.TicketKeys)"
 
 
 def tickets(way: Way, evidence: Evidence) -> Iterator[Finding]:
@@ -236,7 +251,8 @@ def described(way: Way, returning: Returning) -> Finding:
     ticket = returning.tickets[0]
     lifetime = (f"{ticket.lifetime} s" if ticket.lifetime or way.version == "TLS 1.3"
                 else "as long as the server likes")
-    seen = f"tickets of {len(ticket.data)} bytes, valid for {lifetime}"
+    names = ", which name sessions that the server stores," if len(ticket.data) <= MOST_NAME else ","
+    seen = f"tickets of {len(ticket.data)} bytes{names} valid for {lifetime}"
     if returning.fresh is not None:
         seen += "; a fresh one on resumption" if returning.fresh else "; the same again on resumption"
     if way.version == "TLS 1.3" and not ticket.lifetime:
@@ -371,12 +387,12 @@ def moves(way: Way, evidence: Evidence) -> Iterator[Finding]:
         spared = way.tickets is False and any(
             each.seen is not None and (each.made, each.offered) == (move.made, move.offered)
             for each in evidence.moves.get(Way(way.version, True), []))
-        yield moved(way, move, spared)._replace(
+        yield moved(way, move, spared, is_only_way(evidence, way, move.made))._replace(
             name=asked_for(move.made), resumed=int(move.seen is not None), tried=move.tries)
 
 
-def moved(way: Way, move: Crossing, spared: bool) -> Finding:
-    """Judge a session that was offered on another address; `spared` as for returned()."""
+def moved(way: Way, move: Crossing, spared: bool, alone: bool = False) -> Finding:
+    """Judge a session that was offered on another address; `spared` and `alone` as for returned()."""
     if move.seen is not None:
         return Finding("address", way, OK, f"a session is resumed on {move.offered}, too")
     if move.problem:
@@ -388,9 +404,14 @@ def moved(way: Way, move: Crossing, spared: bool) -> Finding:
     return Finding(
         "address", way, NOTE,
         f"{seen}, {by_luck(move)}" if move.at_home and move.luck >= SURE else f"{seen} (tries: {move.tries})",
-        f"clients {'' if way.tickets else 'without ticket support '}that return to another machine need a full "
-        "handshake",
-        "give all machines the same ticket keys (in Python: TicketKeys.from_secret())" if way.tickets else CACHE)
+        f"clients {'' if way.tickets or alone else 'without ticket support '}that return to another machine need a "
+        "full handshake",
+        MACHINES if way.tickets else f"{MACHINES_CACHE}issue tickets: {MACHINES}" if alone
+        else f"{MACHINES_CACHE}rely on tickets: only clients without ticket support are affected")
+
+
+MACHINES = "give all machines the same ticket keys (in Python: TicketKeys.from_secret())"
+MACHINES_CACHE = "share a session cache among all machines, or "
 
 
 def limits(evidence: Evidence, options: Options) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple, Optional
 
 from pysidctx.cli.cpu_time import cpu_time
@@ -44,13 +45,19 @@ class Counts:
 
 
 class Visitor:
-    """A client that keeps its last session with the shop, and has no certificate for the bank."""
+    """A client that keeps its last session with one host.
 
-    def __init__(self, port: int, version: ssl.TLSVersion) -> None:
+    Without a certificate, that is the shop, and sometimes it goes astray to the bank. With one, it is the bank.
+    """
+
+    def __init__(self, port: int, version: ssl.TLSVersion, certificate: Optional[Path] = None) -> None:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         # It is the servers that are to work here.
         self.context.check_hostname, self.context.verify_mode = False, ssl.CERT_NONE
         self.context.minimum_version = self.context.maximum_version = version
+        self.host, self.strays = (SHOP, True) if certificate is None else (BANK, False)
+        if certificate is not None:
+            self.context.load_cert_chain(certificate)
         self.tls13 = version == ssl.TLSVersion.TLSv1_3
         self.port = port
         self.session: Optional[ssl.SSLSession] = None
@@ -66,7 +73,7 @@ class Visitor:
                 if b"200 OK" not in said:
                     raise ConnectionError("no answer")
                 resumed = bool(connection.session_reused)
-                if name == SHOP and (not resumed or self.tls13):
+                if name == self.host and (not resumed or self.tls13):
                     self.session = connection.session
                 with suppress(OSError):
                     connection.unwrap()
@@ -74,9 +81,9 @@ class Visitor:
 
     def go_on(self, counts: Counts) -> None:
         self.visits += 1
-        if self.visits % ASTRAY:
+        if self.visits % ASTRAY or not self.strays:
             counts.returned += 1
-            counts.resumed += self.visit(SHOP)
+            counts.resumed += self.visit(self.host)
             return
         counts.astray += 1
         with suppress(OSError):
@@ -87,13 +94,13 @@ class Visitor:
 class Crowd:
     """The visitors of one server: half of them with TLS 1.2, half with TLS 1.3."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, certificate: Optional[Path] = None) -> None:
         self.leader = server.leader
         self.visitors = [
-            Visitor(server.port, (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)[number % 2])
+            Visitor(server.port, (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)[number % 2], certificate)
             for number in range(CLIENTS)]
         for visitor in self.visitors:
-            visitor.visit(SHOP)
+            visitor.visit(visitor.host)
 
     def turn(self, seconds: float, tell: Callable[[Counts], None]) -> Counts:
         """Visits in threads, for so long, each to both hosts at least; OSError for a server that fails."""

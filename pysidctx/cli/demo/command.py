@@ -1,4 +1,4 @@
-"""`demo`: two HTTPS servers with two hosts each, plain ssl and pysidctx, audited and under load."""
+"""`demo`: HTTPS servers with two hosts each, plain ssl, pysidctx and its session cache, audited and under load."""
 
 import argparse
 import json
@@ -30,8 +30,8 @@ from pysidctx.cli.demo.clients import Counts, Crowd, Server
 from pysidctx.cli.demo.server import BANK, SHOP
 from pysidctx.cli.screen import Screen, progress
 
-PLAIN, OURS = "plain ssl", "pysidctx"
-KINDS = {PLAIN: "plain", OURS: "pysidctx"}
+PLAIN, OURS, CACHE = "plain ssl", "pysidctx", "session cache"
+KINDS = {PLAIN: "plain", OURS: "pysidctx", CACHE: "cache"}
 WORKERS = 4
 ROUNDS = 3
 SECONDS = 1.5  # length of a turn
@@ -43,18 +43,23 @@ FIGURES: dict[str, Callable[[Counts], float]] = {
 }
 
 
+def total(turns: list[Counts]) -> Counts:
+    made = Counts()
+    for turn in turns:
+        made.add(turn)
+    return made
+
+
 class Side(NamedTuple):
-    """The results of one server."""
+    """The results of one server; `certified` are those of clients with certificates."""
 
     report: Report
     turns: list[Counts]
+    certified: list[Counts]
 
     @property
     def counts(self) -> Counts:
-        made = Counts()
-        for turn in self.turns:
-            made.add(turn)
-        return made
+        return total(self.turns)
 
     @property
     def shares(self) -> dict[str, float]:
@@ -70,8 +75,9 @@ class Side(NamedTuple):
         made = [finding.seen for finding in self.report.findings if finding.grade == FAULT]
         if self.report.evidence.unfinished:
             made.append(f"the audit ended early, after {self.report.evidence.unfinished}")
-        if counts.resumed < counts.returned:
-            made.append(f"{counts.returned - counts.resumed} returning connections were not resumed")
+        missed = sum(turn.returned - turn.resumed for turn in (*self.turns, *self.certified))
+        if missed:
+            made.append(f"{missed} returning connections were not resumed")
         if counts.crossed:
             made.append(f"{counts.crossed} sessions were resumed on the other host")
         if counts.let_in:
@@ -80,14 +86,14 @@ class Side(NamedTuple):
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run both servers and print the results. Returns 1 if the server with pysidctx shows a fault."""
+    """Run the servers and print the results. Returns 1 if a server with pysidctx shows a fault."""
     console = Screen(highlight=False, soft_wrap=True, quiet=arguments.json)
     if arguments.plot is not None and not can_plot(arguments.plot):
         return 2
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, frame: sys.exit(128 + received))
     hang(console, Text(), Text(
-        f"Two HTTPS servers on loopback, {WORKERS} worker processes each, RSA-2048, Python "
+        f"Three HTTPS servers on loopback, {WORKERS} worker processes each, RSA-2048, Python "
         f"{sys.version.split()[0]}, {ssl.OPENSSL_VERSION}. "
         f"Hosts: {SHOP} is open to all clients, {BANK} requires a client certificate."))
     console.print()
@@ -96,33 +102,41 @@ def run(arguments: argparse.Namespace) -> int:
         servers = {name: stack.enter_context(serving(kind, Path(folder))) for name, kind in KINDS.items()}
         audits = {name: audited(console, name, server.port, Path(folder))
                   for name, server in servers.items()}
-        turns = driven(console, servers)
-    sides = {name: Side(audits[name], turns[name]) for name in KINDS}
+        turns = driven(console, {name: Crowd(servers[name]) for name in (PLAIN, OURS)})
+        certified = driven(console, {name: Crowd(servers[name], Path(folder, "client.pem")) for name in (OURS, CACHE)})
+    sides = {name: Side(audits[name], turns.get(name, []), certified.get(name, [])) for name in KINDS}
     if arguments.json:
         print(json.dumps({name: as_json(side) for name, side in sides.items()}, indent=1))
     console.width = max(console.width, 80)  # rich would truncate the figures otherwise
-    console.print(drawn(sides))
+    compared = {name: sides[name] for name in (PLAIN, OURS)}
+    console.print(drawn(compared))
+    console.print(drawn_certified(sides[OURS].certified, sides[CACHE].certified))
     if arguments.plot is not None:
         from pysidctx.cli.demo import plot
-        plot.draw(arguments.plot, {name: side.shares for name, side in sides.items()},
-                  {name: [turn.rate for turn in side.turns] for name, side in sides.items()})
-    faults = sides[OURS].faults
+        plot.draw(arguments.plot, {name: side.shares for name, side in compared.items()},
+                  {name: [turn.rate for turn in side.turns] for name, side in compared.items()})
+    faults = faults_of_ours(sides)
     for fault in faults:
-        console.print(f"FAULT with pysidctx: {fault}", style="bold red", markup=False)
+        console.print(f"FAULT with {fault}", style="bold red", markup=False)
     hang(console, Text(), Text(last_line(sides), style="bold red" if faults else "green"))
     return int(bool(faults))
 
 
 def last_line(sides: dict[str, Side]) -> str:
-    """Summarize both servers in one line, or return the first fault with pysidctx."""
+    """Summarize the servers in one line, or return the first fault with pysidctx."""
     ours, theirs = sides[OURS], sides[PLAIN]
-    if ours.faults:
-        more = f"; and {len(ours.faults) - 1} more" if len(ours.faults) > 1 else ""
-        return f"fault with {OURS}: {ours.faults[0]}{more}"
+    faults = faults_of_ours(sides)
+    if faults:
+        more = f"; and {len(faults) - 1} more" if len(faults) > 1 else ""
+        return f"fault with {faults[0]}{more}"
     resumed, crossed, let_in = (f"{100 * share:.0f} %" for share in theirs.shares.values())
     return (f"{OURS} resumes {ours.counts.resumed} of {ours.counts.returned}; never crosses 2 names; client "
             f"certificates demanded by {BANK}. {PLAIN} resumes {resumed}; crosses in {crossed}; lets in {let_in} "
             "without a certificate.")
+
+
+def faults_of_ours(sides: dict[str, Side]) -> list[str]:
+    return [f"{name}: {fault}" for name in (OURS, CACHE) for fault in sides[name].faults]
 
 
 def can_plot(path: str) -> bool:
@@ -178,9 +192,8 @@ def audited(console: Console, name: str, port: int, folder: Path) -> Report:
     return report
 
 
-def driven(console: Console, servers: dict[str, Server]) -> dict[str, list[Counts]]:
+def driven(console: Console, crowds: dict[str, Crowd]) -> dict[str, list[Counts]]:
     """Let clients return to both servers, in turns, so that other load on the machine slows both equally."""
-    crowds = {name: Crowd(server) for name, server in servers.items()}
     turns: dict[str, list[Counts]] = {name: [] for name in crowds}
     with Progress(TextColumn("{task.description}"), console=console, transient=True) as bar:
         line = bar.add_task("")
@@ -202,15 +215,32 @@ def drawn(sides: dict[str, Side]) -> Table:
         made.add_column(name, justify="right", no_wrap=True)
     for share in sides[PLAIN].shares:
         made.add_row(share, *(f"{100 * side.shares[share]:.0f} %" for side in sides.values()))
-    for heading, figure in FIGURES.items():
-        ratios = [figure(ours) / figure(plain)
-                  for plain, ours in zip(sides[PLAIN].turns, sides[OURS].turns)]
-        made.add_row(heading, *(f"{figure(side.counts):.0f}" for side in sides.values()),
-                     f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+    add_figures(made, sides[PLAIN].turns, sides[OURS].turns)
     return made
 
 
+def drawn_certified(tickets: list[Counts], cache: list[Counts]) -> Table:
+    made = Table(box=box.SIMPLE, title=f"Clients with certificates that come back to {BANK}, with pysidctx")
+    made.add_column("", no_wrap=True)
+    for name in ("tickets", CACHE, "ratio, by turns"):
+        made.add_column(name, justify="right", no_wrap=True)
+    made.add_row("resumed, by any worker", *(f"{100 * counts.resumed / counts.returned:.0f} %"
+                                             for counts in map(total, (tickets, cache))))
+    add_figures(made, tickets, cache)
+    return made
+
+
+def add_figures(table: Table, former: list[Counts], latter: list[Counts]) -> None:
+    for heading, figure in FIGURES.items():
+        ratios = [figure(after) / figure(before) for before, after in zip(former, latter)]
+        table.add_row(heading, *(f"{figure(total(turns)):.0f}" for turns in (former, latter)),
+                      f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+
+
 def as_json(side: Side) -> dict[str, object]:
-    return {"findings": [finding.as_json() for finding in side.report.findings], "faults": side.faults,
-            "shares": side.shares, "turns": [vars(turn) for turn in side.turns],
-            **{heading: figure(side.counts) for heading, figure in FIGURES.items()}}
+    made: dict[str, object] = {"findings": [finding.as_json() for finding in side.report.findings],
+                               "faults": side.faults, "turns": [vars(turn) for turn in side.turns],
+                               "turns with client certificates": [vars(turn) for turn in side.certified]}
+    if side.turns:
+        made.update(shares=side.shares, **{heading: figure(side.counts) for heading, figure in FIGURES.items()})
+    return made

@@ -1,6 +1,6 @@
 """The servers of the demo: HTTPS with two hosts, served by worker processes, plain or with pysidctx.
 
-`python -m pysidctx.cli.demo.server plain|pysidctx FOLDER WORKERS` prints its port, and ends with its
+`python -m pysidctx.cli.demo.server plain|pysidctx|cache FOLDER WORKERS` prints its port, and ends with its
 standard input. The folder has the PEM files that demo.py writes.
 """
 
@@ -11,11 +11,13 @@ import ssl
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Optional
 
 import pysidctx
 
 SHOP, BANK = "shop.test", "bank.test"
 TIMEOUT = 5  # seconds, for each step of a connection
+CACHE_SIZE = 8 << 20  # bytes: enough for all sessions of the demo
 
 
 def host_context(folder: Path, name: str) -> ssl.SSLContext:
@@ -39,12 +41,14 @@ def plain(folder: Path) -> ssl.SSLContext:
     return shop
 
 
-def with_pysidctx(folder: Path, keys: pysidctx.TicketKeys) -> ssl.SSLContext:
+def with_pysidctx(folder: Path, keys: pysidctx.TicketKeys, cache: Optional[pysidctx.SessionCache]) -> ssl.SSLContext:
     listener = host_context(folder, SHOP)
     hosts = pysidctx.HostMap({name: host_context(folder, name) for name in (SHOP, BANK)})
     hosts.unmatched = "reject"
     hosts.install(listener)
     keys.install(listener)
+    if cache is not None:
+        cache.install(listener)
     return listener
 
 
@@ -71,6 +75,7 @@ def answer(connection: ssl.SSLSocket) -> None:
 
 def main(kind: str, folder: Path, workers: int) -> None:
     keys = pysidctx.TicketKeys()  # the workers inherit them
+    cache = pysidctx.SessionCache(size=CACHE_SIZE) if kind == "cache" else None
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as accepting:
         children = []
         for _ in range(workers):
@@ -78,7 +83,7 @@ def main(kind: str, folder: Path, workers: int) -> None:
             if child == 0:
                 try:
                     # Each makes its own, as the workers of Python's servers do.
-                    serve(accepting, plain(folder) if kind == "plain" else with_pysidctx(folder, keys))
+                    serve(accepting, plain(folder) if kind == "plain" else with_pysidctx(folder, keys, cache))
                 finally:
                     os._exit(1)
             children.append(child)

@@ -1,0 +1,3 @@
+from pysidctx._typing import Path
+
+def contents(path: Path) -> dict[str, int]: ...

@@ -1,0 +1,95 @@
+"""Clients of other TLS implementations that return with a certificate: Node, and GnuTLS's program."""
+
+import json
+import ssl
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+from machine import program
+from server_programs import REQUEST, process_in
+from servers import TIMEOUT
+
+# Connects once for each line, which is a port, and prints a line of what came of it.
+NODE = """
+const fs = require("fs"), tls = require("tls");
+const [ca, chain, version, closes, request] = process.argv.slice(2);
+const pem = fs.readFileSync(chain), options = {
+    host: "127.0.0.1", servername: "a.test", ca: fs.readFileSync(ca), cert: pem, key: pem,
+    minVersion: version, maxVersion: version};
+let session;
+
+function visit(port) {
+    let said = "", resumed = false, told = false;
+    const socket = tls.connect({...options, port, session});
+    const tell = (error) => {
+        if (!told)
+            console.log(JSON.stringify({resumed, said, error: String(error || "")}));
+        told = true;
+    };
+    socket.on("session", (made) => { session = made; });
+    socket.once("secureConnect", () => { resumed = socket.isSessionReused(); socket.write(request); });
+    socket.on("data", (data) => {
+        said += data;
+        if (closes === "0" && /^counts .*\\n/m.test(said))
+            socket.destroy();
+    });
+    socket.on("error", tell);
+    socket.on("close", () => tell());
+}
+
+require("readline").createInterface({input: process.stdin}).on("line", (line) => visit(Number(line)));
+"""
+
+NODE_VERSIONS = {ssl.TLSVersion.TLSv1_2: "TLSv1.2", ssl.TLSVersion.TLSv1_3: "TLSv1.3"}
+PRIORITIES = {ssl.TLSVersion.TLSv1_2: "NORMAL:-VERS-ALL:+VERS-TLS1.2",
+              ssl.TLSVersion.TLSv1_3: "NORMAL:-VERS-ALL:+VERS-TLS1.3"}
+
+
+class NodeClient:
+    """A client that returns with the last session that it received. Call stop() in the end."""
+
+    def __init__(self, ca_file: Path, version: ssl.TLSVersion, folder: Path, chain: Path, *,
+                 closes: bool = True) -> None:
+        script = folder / "client.js"
+        script.write_text(NODE)
+        self.said = b""
+        self.process: "subprocess.Popen[str]" = subprocess.Popen(
+            [program("node", "nodejs"), script, ca_file, chain, NODE_VERSIONS[version], str(int(closes)),
+             REQUEST.decode()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def visit(self, port: int) -> tuple[bool, int]:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(f"{port}\n")
+        self.process.stdin.flush()
+        seen: dict[str, Any] = json.loads(self.process.stdout.readline())
+        self.said = seen["said"].encode()
+        if not self.said:
+            raise ConnectionError(seen["error"])
+        return seen["resumed"], process_in(self.said)
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def resumed_by_gnutls(port: int, ca_file: Path, version: ssl.TLSVersion, chain: Path) -> tuple[bool, bytes]:
+    """Connect twice with `gnutls-cli`: whether the second connection was resumed, and all that it printed."""
+    with subprocess.Popen(
+        [program("gnutls-cli", "gnutls-bin"), "--resume", "--waitresumption", "--priority", PRIORITIES[version],
+         "--x509cafile", ca_file, "--x509certfile", chain, "--x509keyfile", chain, "--sni-hostname", "a.test",
+         "--verify-hostname", "a.test", "--port", str(port), "127.0.0.1"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as client:
+        assert client.stdin is not None and client.stdout is not None
+        ending = threading.Timer(TIMEOUT, client.kill)
+        ending.start()
+        try:
+            client.stdin.write(REQUEST)
+            client.stdin.flush()  # at the end of its input it would close the connection before the answer
+            said = client.stdout.read()
+        finally:
+            ending.cancel()
+            client.kill()
+    return b"*** This is a resumed session" in said, said
