@@ -37,10 +37,10 @@ class Server:
         self.command = shutil.which("valkey-server") or program("redis-server", "redis-server")
         self.process = None
 
-    def start(self):
+    def start(self, *options):
         self.process = subprocess.Popen(
             [self.command, "--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no",
-             "--requirepass", PASSWORD, "--dir", str(self.folder)], stdout=subprocess.DEVNULL)
+             "--requirepass", PASSWORD, "--dir", str(self.folder), *map(str, options)], stdout=subprocess.DEVNULL)
         until(self.answers)
 
     def answers(self):
@@ -198,6 +198,25 @@ def test_a_wrong_password(make_machine, server, client_ctx):
     assert "a-wrong-one" not in repr(machine.replication) + machine.replication.error
     _, session = visit(machine.ctx, client_ctx)
     assert visit(machine.ctx, client_ctx, session)[0]
+
+
+def test_tls_with_a_client_certificate(make_machine, tmp_path, ca, certificate, client_certificate, client_ctx):
+    """All by the URL."""
+    server, port = Server(tmp_path), free_port()
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    for name, issued in (("server", certificate), ("client", client_certificate)):
+        issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / f"{name}.pem")
+    try:
+        server.start("--tls-port", port, "--tls-cert-file", tmp_path / "server.pem", "--tls-key-file",
+                     tmp_path / "server.pem", "--tls-ca-cert-file", tmp_path / "ca.pem")
+        url = f"valkeys://:{PASSWORD}@localhost:{port}/0?ssl_ca_certs={tmp_path}/ca.pem"
+        machines = [make_machine(f"{url}&ssl_certfile={tmp_path}/client.pem&ssl_keyfile={tmp_path}/client.pem")
+                    for _ in range(2)]
+        until(lambda: travels(*machines, client_ctx))
+        stranger = make_machine(url)
+        until(lambda: stranger.replication.error)
+    finally:
+        server.stop()
 
 
 def test_fleets_that_share_a_server(make_machine, server, client_ctx):
