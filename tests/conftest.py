@@ -33,6 +33,10 @@ SLOW = ("test_sanitizer.py", "test_packaging.py", "test_rolling_restarts.py", "t
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: SLOW.index(item.path.name) if item.path.name in SLOW else -1)
+    if not (ROOT / "pysidctx").exists():
+        for item in items:
+            if item.get_closest_marker("source") or {"copy_source", "tracked_files"} & set(item.fixturenames):
+                item.add_marker(pytest.mark.skip(reason="it reads the sources, and an installed package is tested"))
 
 
 @pytest.fixture(autouse=True)

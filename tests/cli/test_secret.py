@@ -163,6 +163,7 @@ def test_a_misspelt_variable(name, meant):
     assert f"RuntimeWarning: unknown environment variable {name}: did you mean {meant}?" in ran.stderr
 
 
+@pytest.mark.source
 def test_every_variable_is_known():
     """Those that the code and the documentation speak of; and they are all that is known."""
     found = set()
@@ -173,6 +174,7 @@ def test_every_variable_is_known():
     assert found == set(environment.VARIABLES)
 
 
+@pytest.mark.source
 def test_every_variable_that_is_read_is_known():
     sources = [ROOT / "setup.py", *(path for folder in ("pysidctx", "tests", "benchmarks")
                                     for path in (ROOT / folder).rglob("*.py"))]

@@ -18,7 +18,7 @@ from benchmarks.handshakes import callgrind
 from benchmarks.handshakes.callgrind import Count
 from benchmarks.report import Part, markdown, table
 
-pytestmark = pytest.mark.timeout(900)  # whole builds
+pytestmark = [pytest.mark.timeout(900), pytest.mark.source]  # whole builds
 
 
 @pytest.fixture(scope="module")

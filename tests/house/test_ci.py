@@ -7,6 +7,8 @@ import subprocess
 import pytest
 from machine import ROOT
 
+pytestmark = pytest.mark.source
+
 
 @pytest.fixture
 def programs(tmp_path):

@@ -12,7 +12,7 @@ from consumers import build
 from machine import ROOT, UNOPTIMIZED, program
 from readme import INSTALLING
 
-pytestmark = pytest.mark.timeout(900)  # whole builds
+pytestmark = [pytest.mark.timeout(900), pytest.mark.source]  # whole builds
 
 
 def run(*command, **options):

@@ -13,7 +13,7 @@ import pytest
 import setuptools
 from machine import COMPILER, ROOT, UNOPTIMIZED
 
-pytestmark = pytest.mark.timeout(900)  # whole builds
+pytestmark = [pytest.mark.timeout(900), pytest.mark.source]  # whole builds
 
 
 def setup(*arguments, **options):

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from machine import ROOT, lack, module, program
 
+pytestmark = pytest.mark.source
+
 WHEEL = "pysidctx-0.1.0-cp313-cp313-manylinux_2_17_x86_64.whl"
 HARMLESS = "extern void *PyLong_FromLong(long); void *f(void) { return PyLong_FromLong(1); }"
 MODULES = [str(path.relative_to(ROOT).with_suffix("")) for path in sorted((ROOT / "pysidctx").rglob("*.pyx"))]
