@@ -1,4 +1,4 @@
-"""trustme for a Python that cryptography cannot be installed for: another Python, TRUSTME_PYTHON, makes certificates."""
+"""trustme for a Python that cryptography cannot be installed for: that named TRUSTME_PYTHON makes the certificates."""
 
 import atexit
 import contextlib
@@ -14,7 +14,9 @@ import json, sys, trustme
 authorities = []
 for line in sys.stdin:
     asked = json.loads(line)
-    options = {name: trustme.KeyType[value] if name == "key_type" else value for name, value in asked["options"].items()}
+    options = asked["options"]
+    if "key_type" in options:
+        options["key_type"] = trustme.KeyType[options["key_type"]]
     if asked["authority"] is None:
         made = trustme.CA(**options)
         authorities.append(made)
