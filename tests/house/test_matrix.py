@@ -127,6 +127,15 @@ def test_a_row_that_fails(attempt, changed, code, said):
     assert trouble and said in summary
 
 
+def test_another_package_s_fault_is_named_and_no_trouble(attempt, matrix):
+    ((failure, (where, why)),) = matrix.FAULTS.items()
+    changed = {**REPORT, "interpreter": f"{where}.2, x86_64", "failed": 1, "failures": [failure]}
+    summary, trouble = attempt(f"report: {json.dumps(changed)}", 1)
+    assert not trouble and f"- row: failed {failure}: {why}" in summary
+    changed["interpreter"] = "CPython 3.13.0, x86_64"
+    assert attempt(f"report: {json.dumps(changed)}", 1)[1]
+
+
 def test_a_row_that_reports_nothing(attempt):
     summary, trouble = attempt("first\npip failed\n")
     assert trouble and "- row: trouble: no report: pip failed" in summary
