@@ -31,12 +31,16 @@ SLOW = ("test_sanitizer.py", "test_packaging.py", "test_rolling_restarts.py", "t
         "test_host_table.py", "test_errors.py", "test_no_memory.py", "test_sid_slot.py")
 
 
+SOURCES = ROOT / "pysidctx"
+WITHOUT_SOURCES = "it reads the sources, and an installed package is tested"
+
+
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: SLOW.index(item.path.name) if item.path.name in SLOW else -1)
-    if not (ROOT / "pysidctx").exists():
+    if not SOURCES.exists():
         for item in items:
-            if item.get_closest_marker("source") or {"copy_source", "tracked_files"} & set(item.fixturenames):
-                item.add_marker(pytest.mark.skip(reason="it reads the sources, and an installed package is tested"))
+            if item.get_closest_marker("source"):
+                item.add_marker(pytest.mark.skip(reason=WITHOUT_SOURCES))
 
 
 @pytest.fixture(autouse=True)
@@ -167,6 +171,8 @@ def rng():
 @pytest.fixture(scope="session")
 def tracked_files():
     """The names of the files that git tracks."""
+    if not SOURCES.exists():
+        pytest.skip(WITHOUT_SOURCES)
     command = [program("git", "git"), "ls-files", "-z"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
