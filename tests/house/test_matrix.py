@@ -3,6 +3,7 @@
 import importlib.machinery
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 
@@ -67,6 +68,14 @@ def test_the_rows_are_listed(matrix):
 def test_an_unknown_row():
     ran = run("3.8")
     assert (ran.returncode, ran.stderr) == (1, "there is no row 3.8: --list names them\n")
+
+
+def test_what_is_named_was_tried(matrix):
+    """By the classifiers: the CPythons of the table in the documentation, which has rows that there are."""
+    classified = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', (ROOT / "pyproject.toml").read_text())
+    table = dict(re.findall(r"^\| (\S+) \| CPython (3\.\d+)", (ROOT / "docs/install.md").read_text(), re.MULTILINE))
+    assert set(classified) == set(table.values())
+    assert table.keys() <= {row.name for row in matrix.rows()}
 
 
 def test_results_are_counted(trial, tmp_path):
