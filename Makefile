@@ -3,7 +3,7 @@
 #   make demo      see plain ssl and pysidctx side by side
 #   make test      run the tests
 #   make lint      look for mistakes, misspellings and wrong types without running anything
-#   make matrix    run the tests on every CPython from 3.9 to 3.15 that is found
+#   make matrix    try the checkout and its wheels on every Python that can be had here
 #   make wheels    make the wheels that run without a compiler, in dist, and check them
 #                  (ARGS=--musl: those for musl instead of glibc, which are untried)
 #   make bench     measure
@@ -34,8 +34,8 @@ test: $(VENV)/.test
 lint: $(VENV)/.test
 	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/lint
 
-matrix: $(VENV)/.nox
-	$(BIN)/nox $(ARGS)
+matrix: .venv/wheels/.made
+	.venv/wheels/bin/python .ci/matrix $(ARGS)
 
 wheels: .venv/wheels/.made
 	.venv/wheels/bin/python .ci/wheels $(ARGS)
@@ -76,10 +76,6 @@ $(VENV)/.m2crypto: $(VENV)/.bench
 	&& PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) --no-build-isolation M2Crypto && touch $@; } \
 	|| echo 'M2Crypto cannot be built here: it is left out' >&2
 
-$(VENV)/.nox: $(VENV)/.built
-	@$(PIP) nox
-	@touch $@
-
 clean:
-	rm -rf .venv .nox build dist *.egg-info
+	rm -rf .venv build dist *.egg-info
 	find pysidctx -name '*.so' -delete

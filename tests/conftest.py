@@ -32,8 +32,16 @@ SLOW = ("test_sanitizer.py", "test_packaging.py", "test_benchmarks.py", "test_ro
         "test_sid_slot.py")
 
 
+SOURCES = ROOT / "pysidctx"
+WITHOUT_SOURCES = "it reads the sources, and an installed package is tested"
+
+
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: SLOW.index(item.path.name) if item.path.name in SLOW else -1)
+    if not SOURCES.exists():
+        for item in items:
+            if item.get_closest_marker("source"):
+                item.add_marker(pytest.mark.skip(reason=WITHOUT_SOURCES))
 
 
 def pytest_collection_finish():
@@ -170,6 +178,8 @@ def rng():
 @pytest.fixture(scope="session")
 def tracked_files():
     """The names of the files that git tracks."""
+    if not SOURCES.exists():
+        pytest.skip(WITHOUT_SOURCES)
     command = [program("git", "git"), "ls-files", "-z"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:

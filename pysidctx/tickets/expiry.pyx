@@ -17,7 +17,8 @@ cdef bint write_times(SSL *ssl, SSL_CTX *creator, SSL_SESSION *session, uint64_t
     """Write Times into `session` and set its timeout accordingly. `creator` is the SSL_CTX that created `ssl`."""
     cdef bint apart = may_resume(ssl, creator)
     cdef Times times
-    times.full = unix_time()
+    # Not the time now, which is later if the client was slow: the client would be told a longer lifetime.
+    times.full = <uint64_t> SSL_SESSION_get_time(session)
     times.until = verified_until(ssl)
     if SSL_session_reused(ssl):
         if SSL_version(ssl) != TLS1_3_VERSION:

@@ -16,7 +16,7 @@ from pysidctx.cli.check import arguments as check_arguments
 from pysidctx.cli.check import report_metrics
 from pysidctx.cli.check.verdicts import Finding
 
-pytestmark = pytest.mark.one_python
+pytestmark = [pytest.mark.one_python, pytest.mark.source]
 
 TEXT = (ROOT / "docs" / "check.md").read_text()
 SCHEMA = json.loads((ROOT / "docs" / "check-report.schema.json").read_text())["$defs"]

@@ -163,6 +163,7 @@ def test_a_misspelt_variable(name, meant):
     assert f"RuntimeWarning: unknown environment variable {name}: did you mean {meant}?" in ran.stderr
 
 
+@pytest.mark.source
 def test_every_variable_is_known():
     """The variables in the code and in the documentation are those that pysidctx accepts, and no others."""
     found = set()
@@ -174,6 +175,7 @@ def test_every_variable_is_known():
     assert found == set(environment.VARIABLES)
 
 
+@pytest.mark.source
 def test_every_variable_that_is_read_is_known():
     sources = [ROOT / "setup.py", *(path for folder in ("pysidctx", "tests", "benchmarks")
                                     for path in (ROOT / folder).rglob("*.py"))]

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from machine import COMPILER, ROOT, lack
 
-pytestmark = pytest.mark.one_python
+pytestmark = [pytest.mark.one_python, pytest.mark.source]
 
 
 def version_of_headers():

@@ -6,6 +6,8 @@ import subprocess
 import pytest
 from machine import COMPILER, ROOT, program
 
+pytestmark = pytest.mark.source
+
 NOT_LOADED = "the file is not the one that was loaded"
 REMOVED = "its symbol table was removed"
 UNREADABLE = "its symbol table cannot be read"

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from machine import ROOT, program
 
-pytestmark = pytest.mark.one_python
+pytestmark = [pytest.mark.one_python, pytest.mark.source]
 
 SOURCE = ROOT / "tests" / "consumers" / "table_stress.c"
 HEADERS = ("hosts/table.h", "lockfree/id_context_slot.h", "lockfree/readers.h", "handshake/siphash.h")

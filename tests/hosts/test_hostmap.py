@@ -9,6 +9,7 @@ import warnings
 import weakref
 
 import pytest
+from handshakes import FIXED
 
 from pysidctx import Host, HostMap
 
@@ -122,9 +123,9 @@ class TestMapping:
     def test_contexts_that_cannot_serve_are_refused(self, client_ctx):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            fixed = ssl.SSLContext(ssl.PROTOCOL_TLSv1_2)
+            fixed = [(ssl.SSLContext(protocol), "one version of TLS") for protocol in FIXED]
             both = ssl.SSLContext(ssl.PROTOCOL_TLS)
-        for value, why in ((client_ctx, "for clients"), (fixed, "one version of TLS")):
+        for value, why in ((client_ctx, "for clients"), *fixed):
             with pytest.raises(ValueError, match=why):
                 HostMap()["a.test"] = value
             with pytest.raises(ValueError, match=why):

@@ -7,7 +7,7 @@ from floors import House, wing_of
 from machine import ROOT
 from readme import PAGES, blocks
 
-pytestmark = pytest.mark.one_python
+pytestmark = [pytest.mark.one_python, pytest.mark.source]
 
 PAGE = PAGES["docs/architecture.md"]
 FILE = re.compile(r"[\w./]+\.(?:pyx|pxd|py|h)")

@@ -21,7 +21,7 @@ from benchmarks.handshakes.callgrind import Count
 from benchmarks.handshakes.server_time import VERSIONS
 from benchmarks.report import Part, markdown, table
 
-pytestmark = pytest.mark.timeout(900)  # whole builds
+pytestmark = [pytest.mark.timeout(900), pytest.mark.source]  # whole builds
 
 
 @pytest.fixture(scope="module")

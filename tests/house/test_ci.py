@@ -7,6 +7,8 @@ import subprocess
 import pytest
 from machine import ROOT
 
+pytestmark = pytest.mark.source
+
 
 @pytest.fixture
 def programs(tmp_path):
@@ -49,9 +51,10 @@ def lines(ran, word):
 def test_the_suite_runs_on_three_pythons_without_python_s_own_variables(run):
     ran = run()
     assert (ran.returncode, ran.stderr) == (0, "")
-    first, second = lines(ran, "make ")
+    first, second, wheel = lines(ran, "make ")
     assert first.startswith("make test PYTHON=") and first.endswith("python3.12 ARGS=-m 'not one_python' 0")
     assert second.endswith("python3.13 0")
+    assert wheel.startswith("make matrix ARGS=sid-3.15 -- ") and wheel.endswith(" 0")
     (newest,) = lines(ran, "debian ")
     assert newest.startswith("debian sid ") and "make test PYTHON=$PYTHON" in newest
 
@@ -61,7 +64,7 @@ def test_one_that_fails_keeps_none_of_the_others_from_running(run, options):
     ran = run(**options)
     assert ran.returncode == 1
     assert "== failed: CPython 3.12\n" in ran.stderr
-    assert len(lines(ran, "make ")) == 2 - ("missing" in options)
+    assert len(lines(ran, "make ")) == 3 - ("missing" in options)
     assert lines(ran, "debian ")
 
 

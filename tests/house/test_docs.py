@@ -10,7 +10,7 @@ from readme import PAGES
 from pysidctx.cli.demo.clients import Counts
 from pysidctx.cli.demo.command import Side
 
-pytestmark = pytest.mark.one_python
+pytestmark = [pytest.mark.one_python, pytest.mark.source]
 
 README = PAGES["README.md"]
 

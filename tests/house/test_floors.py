@@ -7,7 +7,7 @@ import pytest
 from floors import House, wing_of
 from machine import ROOT, SUPPORT
 
-pytestmark = pytest.mark.one_python
+pytestmark = [pytest.mark.one_python, pytest.mark.source]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from consumers import build
 from machine import ROOT, UNOPTIMIZED, compiler_without_openssl, program
 from readme import INSTALLING
 
-pytestmark = pytest.mark.timeout(900)  # whole builds
+pytestmark = [pytest.mark.timeout(900), pytest.mark.source]  # whole builds
 
 # Python itself compiles the modules that are imported. What is translated by a Cython in a folder that pip makes for it
 # is of no use to another.

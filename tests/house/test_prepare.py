@@ -7,6 +7,8 @@ import sys
 import pytest
 from machine import ROOT
 
+pytestmark = pytest.mark.source
+
 PACKAGES = "gcc libc6-dev git openssl libssl-dev"
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 from machine import COMPILER, COMPILING, ROOT, program
 
-pytestmark = pytest.mark.timeout(900)  # a whole build
+pytestmark = [pytest.mark.timeout(900), pytest.mark.source]  # a whole build
 
 TESTS = (
     "cache/test_corruption.py", "cache/test_records.py", "cache/test_store.py", "cache/test_templates.py",

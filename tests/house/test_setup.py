@@ -16,7 +16,7 @@ import setuptools
 from builds import keep_modules
 from machine import ROOT, UNOPTIMIZED, compiler_without_openssl
 
-pytestmark = pytest.mark.timeout(900)  # whole builds
+pytestmark = [pytest.mark.timeout(900), pytest.mark.source]  # whole builds
 
 
 def setup(*arguments, **options):

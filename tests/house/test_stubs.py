@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
+import pytest
 from machine import ROOT
+
+pytestmark = pytest.mark.source
 
 # Modules that are Python themselves, and those of Cython that none of Python uses.
 WITHOUT_STUB = "|".join(

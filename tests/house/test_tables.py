@@ -7,7 +7,7 @@ import pytest
 from floors import TEXTS
 from machine import ROOT
 
-pytestmark = pytest.mark.one_python
+pytestmark = [pytest.mark.one_python, pytest.mark.source]
 
 DECLARING = ("pysidctx.libssl", "pysidctx.openssl_compat")
 CIMPORT = re.compile(r"^from ([\w.]+) cimport (\([^)]*\)|.*)$", re.MULTILINE)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from machine import ROOT, lack, module, program
 
+pytestmark = pytest.mark.source
+
 WHEEL = "pysidctx-0.1.0-cp313-cp313-manylinux_2_17_x86_64.whl"
 MUSL_WHEEL = "pysidctx-0.1.0-cp313-cp313-musllinux_1_2_x86_64.whl"
 SUFFIX = ".cpython-313-x86_64-linux-gnu.so"

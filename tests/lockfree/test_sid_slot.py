@@ -5,7 +5,7 @@ import subprocess
 import pytest
 from machine import ROOT, program
 
-pytestmark = pytest.mark.one_python
+pytestmark = [pytest.mark.one_python, pytest.mark.source]
 
 HEADER = ROOT / "pysidctx" / "lockfree" / "id_context_slot.h"
 RETRY = "while (atomic_load_explicit(&slot->generation, memory_order_relaxed) != seen)"

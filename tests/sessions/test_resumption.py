@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import libssl
 import pytest
-from handshakes import close, connect, id_context, pair, shake
+from handshakes import FIXED, close, connect, id_context, pair, shake
 
 from pysidctx import Session, SessionError, set_session_id_context
 
@@ -377,7 +377,7 @@ def test_a_protocol_that_the_connection_excludes(
 
 
 @pytest.mark.parametrize("version", [TLS_1_2, TLS_1_3], ids=str)
-@pytest.mark.parametrize("protocol", [ssl.PROTOCOL_TLS, ssl.PROTOCOL_TLSv1_2], ids=str)
+@pytest.mark.parametrize("protocol", [ssl.PROTOCOL_TLS, *FIXED], ids=str)
 @pytest.mark.filterwarnings("ignore:ssl.PROTOCOL_TLS")
 def test_contexts_of_every_method(server_ctx, make_client_ctx, ca, version, protocol):
     ctx = ssl.SSLContext(protocol)

@@ -7,6 +7,8 @@ from typing import NamedTuple, Optional
 import libssl
 
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
+# Of contexts that speak one version alone. OpenSSL 4.0 has none.
+FIXED = (ssl.PROTOCOL_TLSv1_2,) if ssl.OPENSSL_VERSION_INFO < (4,) else ()
 
 
 class Pair(NamedTuple):

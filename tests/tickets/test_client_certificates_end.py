@@ -95,6 +95,16 @@ def test_without_one_nothing_ends_it_but_the_lifetime(server_ctx, client_ctx, ke
     assert session.ticket_lifetime_hint == DAY
 
 
+def test_a_slow_client_is_told_no_longer_lifetime(server_ctx, client_ctx, keys):
+    keys.install(server_ctx)
+    ends = pair(server_ctx, client_ctx)
+    for end in ends.client, ends.server:
+        with pytest.raises(ssl.SSLWantReadError):
+            end.do_handshake()
+    time.sleep(1.1)
+    assert Session.of(shake(ends).client).ticket_lifetime_hint == DAY
+
+
 def test_one_that_was_asked_for_and_not_shown(servers, client_ctx, data, in_seconds):
     ctx = servers(Authority(ends=in_seconds(100)))
     ctx.verify_mode = ssl.CERT_OPTIONAL
