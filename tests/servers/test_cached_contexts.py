@@ -160,6 +160,22 @@ def free_of(ctx):
     return ctx
 
 
+def test_one_that_the_function_installs_is_kept(keys, cache, config, build, renew, client_ctx):
+    """For all connections, which the factory does not offer."""
+    def building():
+        ctx = free_of(build())
+        cache.install(ctx, "always")
+        return ctx
+
+    kept = SSLContextFactory(keys)(config, building)
+    _, session = visit(kept, client_ctx)
+    for _ in range(2):
+        renew(kept)
+        resumed, session = by_cache(cache, kept, client_ctx, session)
+        assert resumed
+    assert keys.stats().issued == 0
+
+
 def test_one_that_is_uninstalled_is_not_used_again(keys, cache, config, build, renew, client_ctx):
     kept = SSLContextFactory(keys, cache=cache)(config, build)
     cache.uninstall(kept)
