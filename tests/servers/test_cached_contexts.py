@@ -12,6 +12,8 @@ from tickets import visit
 
 from pysidctx import SessionCache, TicketKeys
 from pysidctx.servers import SSLContextFactory
+from pysidctx.servers.carried_settings import HandedOut
+from pysidctx.sharing import cache_on
 
 SECRET = bytes(range(32))
 
@@ -160,6 +162,22 @@ def free_of(ctx):
     return ctx
 
 
+def test_one_that_the_function_installs_is_kept(keys, cache, config, build, renew, client_ctx):
+    """For all connections, which the factory does not offer."""
+    def building():
+        ctx = free_of(build())
+        cache.install(ctx, "always")
+        return ctx
+
+    kept = SSLContextFactory(keys)(config, building)
+    _, session = visit(kept, client_ctx)
+    for _ in range(2):
+        renew(kept)
+        resumed, session = by_cache(cache, kept, client_ctx, session)
+        assert resumed
+    assert keys.stats().issued == 0
+
+
 def test_one_that_is_uninstalled_is_not_used_again(keys, cache, config, build, renew, client_ctx):
     kept = SSLContextFactory(keys, cache=cache)(config, build)
     cache.uninstall(kept)
@@ -168,6 +186,49 @@ def test_one_that_is_uninstalled_is_not_used_again(keys, cache, config, build, r
         visit(kept, client_ctx)
     assert cache.stats().stored == 0
     assert keys.stats().issued > 0
+
+
+@pytest.mark.parametrize("asked_by", ["connection", "call"])
+def test_what_is_changed_on_an_earlier_context_counts_at_once(
+    keys, cache, config, build, renew, client_ctx, asked_by
+):
+    """Also that the same cache is now for other connections. Nothing is renewed after the change."""
+    factory = SSLContextFactory(keys)
+    kept = factory(config, build)
+    renew(kept)
+
+    def stores():
+        stored = cache.stats().stored
+        visit(kept if asked_by == "connection" else factory(config, build), client_ctx)
+        return cache.stats().stored > stored
+
+    assert not stores()
+    cache.install(kept)
+    assert stores()
+    kept.verify_mode = ssl.CERT_NONE
+    with pytest.warns(RuntimeWarning, match="almost no effect"):
+        cache.install(kept)
+    assert not stores()
+    cache.install(kept, "always")
+    assert stores()
+    cache.uninstall(kept)
+    assert not stores()
+
+
+def test_each_change_is_noticed_and_copied_once(cache, make_server_ctx):
+    """As it must be where a renewal comes between the choice of the context and the change of it."""
+    source, target = (make_server_ctx(verify=ssl.CERT_REQUIRED) for _ in range(2))
+    handed_out, its = HandedOut(source), HandedOut(target)
+    for change in (cache.install, lambda ctx: cache.install(ctx, "always"), SessionCache(size=1 << 20).install):
+        assert not handed_out.has_changed(source)
+        change(source)
+        assert handed_out.has_changed(source)
+        assert cache_on(target) != cache_on(source)
+        handed_out.carry(source, target, its)
+        assert cache_on(target) == cache_on(source)
+        change(source)
+        assert not handed_out.has_changed(source)
+    assert cache_on(make_server_ctx()) is None
 
 
 def test_two_caches_of_one_address_are_told_apart(keys, config, build, renew, client_ctx):
