@@ -389,8 +389,8 @@ cdef int forget_in(SessionCache made, bytes named) except -1:
     cdef Cache *cache = made.cache
     cdef int file = made.file
     if not is_memory_of(made, made.file):
-        raise OSError(EBADF, "nothing was forgotten, because the program has closed the descriptor of the cache's memory: "
-                      "create the SessionCache after what closes all descriptors")
+        raise OSError(EBADF, "nothing was forgotten, because the program has closed the descriptor of the cache's "
+                      "memory: create the SessionCache after what closes all descriptors")
     if named is not None:
         name = named
     with nogil:

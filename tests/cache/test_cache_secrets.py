@@ -34,7 +34,8 @@ def watched():
 
 # The master keys are told as their ones' complements, so that nothing that is left of that is what is searched for.
 HANDSHAKES = """
-import ctypes, ssl, sys; sys.path.append({tests!r}); import libssl, pysidctx; from handshakes import connect; from tickets import visit
+import ctypes, ssl, sys; sys.path.append({tests!r})
+import libssl, pysidctx; from handshakes import connect; from tickets import visit
 server_ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); server_ctx.load_cert_chain({certificate!r})
 server_ctx.load_verify_locations({ca!r}); server_ctx.verify_mode = ssl.CERT_REQUIRED
 client_ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT); client_ctx.load_verify_locations({ca!r})
@@ -82,7 +83,8 @@ def test_nothing_of_its_own_keys_is_left_in_memory(serving, tmp_path):
     # That of the period, and what a context of OpenSSL's has expanded it to, which begins with the key.
     assert sum(watched.count(key[:16]) for key in keys) >= 1
     watched.run("cache.forget_all(); cache.uninstall(server_ctx); del cache, server_ctx")
-    assert [watched.count(part) for part in (secret, *(key[:16] for key in keys), *(key[16:] for key in keys))] == [0] * 7
+    parts = [secret, *(key[:16] for key in keys), *(key[16:] for key in keys)]
+    assert [watched.count(part) for part in parts] == [0] * 7
 
 
 def test_nothing_of_sessions_is_left_in_memory(serving):

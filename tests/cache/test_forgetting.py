@@ -1,4 +1,4 @@
-"""forget() and forget_all() from Python: which sessions are resumed afterwards, in which process, and what is refused."""
+"""forget() and forget_all(): which sessions are resumed afterwards, in which process, and what is refused."""
 
 import fcntl
 import gc
@@ -144,7 +144,7 @@ def test_more_than_the_list_can_hold(workers, peer):
     ({"id_context": "shop"}, TypeError), ({"id_context": 1}, TypeError), ({"peer": b""}, ValueError),
     ({"peer": b"x" * 500}, ValueError), ({"peer": b"-----BEGIN CERTIFICATE-----"}, ValueError),
     ({"id_context": bytes(33)}, ValueError), ({"id_context": memoryview(bytes(8))[::2]}, TypeError),
-], ids=str)
+], ids=lambda value: "")
 def test_bad_arguments_change_nothing(in_file, path, arguments, error):
     cache = in_file()
     before = path.read_bytes()
