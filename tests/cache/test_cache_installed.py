@@ -169,8 +169,7 @@ def test_a_client_without_tickets(make_server_ctx, make_client_ctx, cache, recwa
     assert cache.stats().hits == 1
 
 
-def test_tickets_from_before_are_not_accepted_where_sessions_are_stored(make_server_ctx, make_client_ctx, cache,
-                                                                        version):
+def test_tickets_from_before_are_not_accepted_any_more(make_server_ctx, make_client_ctx, cache, version):
     ctx, keys = make_server_ctx(verify=ssl.CERT_REQUIRED), TicketKeys()
     keys.install(ctx)
     client_ctx = make_client_ctx(version)
@@ -293,8 +292,9 @@ def large(ca, tmp_path):
 
 
 @pytest.mark.parametrize("names, depth", [(100, 0), (400, 0), (900, 0), (0, 6), (200, 3)], ids=str)
-def test_large_certificates_are_stored_in_pieces(tmp_path, make_server_ctx, make_client_ctx, large, version, names,
-                                                 depth):
+def test_large_certificates_are_stored_in_pieces(
+    tmp_path, make_server_ctx, make_client_ctx, large, version, names, depth
+):
     """Another process resumes them, and decodes them once."""
     caches = [SessionCache.from_secret(bytes(32), memory=tmp_path / "memory", size=SIZE) for _ in range(2)]
     workers = [make_server_ctx(verify=ssl.CERT_REQUIRED) for _ in caches]

@@ -18,9 +18,9 @@ KILLS = int(os.environ.get("KILLS", 30))
 
 @pytest.mark.timeout(0 if "KILLS" in os.environ else 300)
 def test_workers_that_are_killed_or_stopped_at_any_moment(pem_files, rng):
-    ran = subprocess.run(
-        [sys.executable, SCRIPT, *pem_files, "--kills", str(KILLS), "--seed", str(rng.getrandbits(32))],
-        capture_output=True, text=True)
+    seed = rng.getrandbits(32)
+    ran = subprocess.run([sys.executable, SCRIPT, *pem_files, "--kills", str(KILLS), "--seed", str(seed)],
+                         capture_output=True, text=True)
     print(ran.stdout)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert ran.stdout.endswith("0 with another client's certificate\n")

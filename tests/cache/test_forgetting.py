@@ -1,4 +1,4 @@
-"""forget() and forget_all() from Python: which sessions are resumed afterwards, in which process, what is refused."""
+"""forget() and forget_all(): which sessions are resumed afterwards, in which process, and what is refused."""
 
 import fcntl
 import gc

@@ -1,4 +1,4 @@
-"""Kill and stop workers that share a SessionCache, at any moment: the others go on with the right sessions.
+"""Kill and stop workers that share a SessionCache, at any moment, and see that the others go on, without a mistake.
 
     python tests/support/cache_soak.py CERTIFICATE CA [--kills N] [--seed N]
 

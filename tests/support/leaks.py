@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import cache_leaks
 import handshakes
 import session_leaks
 import ticket_leaks
@@ -121,6 +122,7 @@ def main(case: str, certificate: str, ca: str, *flags: str) -> bool:
         "call": call, "refused": refused, "new objects": new_objects, "connections": connections,
         "fingerprints": fingerprints, "lookups": lookups, "changes": changes, "routed connections": routed_connections,
         **session_leaks.cases(server_ctx, client_ctx),
+        **cache_leaks.cases(certificate, ca),
         **ticket_leaks.cases(server_ctx, client_ctx, certificate, ca),
     }[case]
     for number in range(ROUNDS // 4):  # until caches and allocators have their size
