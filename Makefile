@@ -6,7 +6,7 @@
 #   make matrix    run the tests on every CPython from 3.9 to 3.15 that is found
 #   make wheels    make the wheels that run without a compiler, in dist, and check them
 #   make bench     measure
-#   make soak      fork 20,000 times while other threads serve
+#   make soak      fork 20,000 times while other threads serve, and kill 1,000 workers that share sessions
 #
 # PYTHON names the interpreter: make test PYTHON=python3.13
 
@@ -43,7 +43,8 @@ bench: $(VENV)/.bench $(VENV)/.m2crypto
 	$(BIN)/python -m benchmarks $(ARGS)
 
 soak: $(VENV)/.test
-	FORKS=20000 $(BIN)/pytest --capture=no $(ARGS) tests/house/test_forks.py
+	FORKS=20000 KILLS=1000 $(BIN)/pytest --capture=no $(ARGS) tests/house/test_forks.py \
+		tests/cache/test_cache_processes.py
 
 $(VENV)/.built: $(SOURCES) .ci/prepare .ci/install
 	@sh .ci/prepare $(PYTHON)

@@ -5,8 +5,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +16,10 @@
 #define FORGOTTEN_MOST 4000 /* entries of a list */
 #define FORGOTTEN_NAME_LENGTH 16
 #define FORGOTTEN_SEAL_LENGTH 32
+
+#ifndef F_OFD_SETLK /* <fcntl.h> has it with _GNU_SOURCE alone, which Python.h defines */
+#define F_OFD_SETLK 37
+#endif
 
 typedef struct {
     unsigned char name[FORGOTTEN_NAME_LENGTH];
@@ -71,29 +77,78 @@ static inline void forgotten_write(forgotten_memory *memory, uint64_t generation
     atomic_store_explicit(&memory->generation, generation, memory_order_release);
 }
 
-/* Keeps other processes from writing.  The kernel frees the lock when this process ends, however it does; a child does
- * not inherit it.  Returns 0 if another process has had it for `seconds`. */
-static inline int forgotten_lock(int file, int seconds)
+/* Who writes in this process: one thread at a time. */
+typedef struct {
+    pthread_mutex_t mutex;
+    int file; /* which holds the lock; -1: none does */
+} forgotten_writer;
+
+/* At first, and in a forked child, which lacks the thread that wrote. */
+static inline void forgotten_init(forgotten_writer *writer)
+{
+    pthread_mutex_init(&writer->mutex, NULL);
+    /* A child shares the parent's lock: it would outlive a parent that is killed. */
+    if (writer->file >= 0)
+        close(writer->file);
+    writer->file = -1;
+}
+
+/* Opens the file again: a lock of the file that the process has open (F_SETLK) would end as soon as the process closes
+ * any descriptor of the same file, such as that of a second SessionCache. */
+static inline int forgotten_open(int file, int *command)
+{
+    char path[32];
+    int opened;
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+    opened = open(path, O_RDWR | O_CLOEXEC);
+    *command = F_OFD_SETLK;
+    if (opened < 0) {
+        /* No /proc, or the process has become another user. */
+        opened = fcntl(file, F_DUPFD_CLOEXEC, 0);
+        *command = F_SETLK;
+    }
+    return opened;
+}
+
+/* Keeps other threads and processes from writing.  The kernel frees the lock when this process ends, however it does.
+ * Returns 0, or ETIMEDOUT if others have had the lock for `seconds`, or another value of errno. */
+static inline int forgotten_lock(forgotten_writer *writer, int file, int seconds)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
     struct timespec pause = {0, 1000000};
-    int tries;
+    struct timespec begun, present;
+    int command, failure;
 
-    for (tries = 0; tries <= 1000 * seconds; tries++) {
-        if (fcntl(file, F_SETLK, &lock) == 0)
-            return 1;
-        if (errno != EACCES && errno != EAGAIN && errno != EINTR)
-            return 0;
+    clock_gettime(CLOCK_MONOTONIC, &begun);
+    do {
+        if (pthread_mutex_trylock(&writer->mutex) == 0) {
+            writer->file = forgotten_open(file, &command);
+            if (writer->file >= 0 && fcntl(writer->file, command, &lock) == 0)
+                return 0;
+            failure = errno;
+            if (writer->file >= 0)
+                close(writer->file);
+            writer->file = -1;
+            pthread_mutex_unlock(&writer->mutex);
+            if (failure != EACCES && failure != EAGAIN && failure != EINTR)
+                return failure;
+        }
         nanosleep(&pause, NULL);
-    }
-    return 0;
+        clock_gettime(CLOCK_MONOTONIC, &present);
+    } while (present.tv_sec - begun.tv_sec <= seconds);
+    return ETIMEDOUT;
 }
 
-static inline void forgotten_unlock(int file)
+static inline void forgotten_unlock(forgotten_writer *writer)
 {
     struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
 
-    fcntl(file, F_SETLK, &lock);
+    /* At once, also if a child has been forked that has not closed it yet. */
+    fcntl(writer->file, F_OFD_SETLK, &lock);
+    close(writer->file);
+    writer->file = -1;
+    pthread_mutex_unlock(&writer->mutex);
 }
 
 #endif

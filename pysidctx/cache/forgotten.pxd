@@ -28,8 +28,13 @@ cdef extern from "cache/forgotten.h" nogil:
     uint64_t forgotten_generation(const forgotten_memory *memory)
     void forgotten_read(const forgotten_memory *memory, uint64_t generation, forgotten_copy *copy)
     void forgotten_write(forgotten_memory *memory, uint64_t generation, const forgotten_copy *copy)
-    bint forgotten_lock(int file, int seconds)
-    void forgotten_unlock(int file)
+
+    ctypedef struct forgotten_writer:
+        int file
+
+    void forgotten_init(forgotten_writer *writer)
+    int forgotten_lock(forgotten_writer *writer, int file, int seconds)
+    void forgotten_unlock(forgotten_writer *writer)
 
 # What of a cache's sessions was forgotten, as this process knows it.
 cdef struct Forgotten:
@@ -37,14 +42,10 @@ cdef struct Forgotten:
     SealKeys *keys
     shared_pointer known      # a KnownList; NULL before the first look
 
-cdef enum Outcome:
-    FORGOT
-    LOCKED       # another process has held the lock for too long
-    NOT_SEALED   # OpenSSL failed, or memory ran out
-
 cdef bytes first_list(SealKeys *keys)
 cdef bint is_forgotten(Forgotten *forgotten, const unsigned char *peer, const unsigned char *sid_ctx,
                        unsigned int sid_ctx_length, uint64_t full, uint64_t now) noexcept nogil
-cdef Outcome forget_name(Forgotten *forgotten, int file, const unsigned char *name, uint64_t now) noexcept nogil
+cdef bint is_readable(Forgotten *forgotten, uint64_t now) noexcept nogil
+cdef int forget_name(Forgotten *forgotten, int file, const unsigned char *name, uint64_t now) noexcept nogil
 cdef void release_known(Forgotten *forgotten) noexcept nogil
 cdef bint name_id_context(const unsigned char *sid_ctx, size_t length, unsigned char *name) noexcept nogil

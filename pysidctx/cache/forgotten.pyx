@@ -4,6 +4,7 @@ The list lies in the shared memory. A process reads it again when its generation
 costs one load. The list is sealed: where it cannot be read, all sessions made until then count as forgotten.
 """
 
+from libc.errno cimport ENOMEM, EPROTO
 from libc.stdint cimport UINT64_MAX, uint32_t, uint64_t
 from libc.stdlib cimport bsearch, free, malloc, qsort
 from libc.string cimport memcmp, memcpy, memset
@@ -22,13 +23,8 @@ from pysidctx.lockfree.readers cimport (
 bind_openssl()
 
 cdef extern from "pthread.h" nogil:
-    ctypedef struct pthread_mutex_t:
-        pass
     int pthread_atfork(void (*prepare)() noexcept nogil, void (*parent)() noexcept nogil,
                        void (*child)() noexcept nogil)
-    int pthread_mutex_init(pthread_mutex_t *mutex, const void *attributes)
-    int pthread_mutex_lock(pthread_mutex_t *mutex)
-    int pthread_mutex_unlock(pthread_mutex_t *mutex)
 
 cdef enum:
     LOCK_TIMEOUT = 5              # seconds
@@ -46,8 +42,9 @@ cdef struct KnownList:
 cdef reader_gate gate
 # KnownLists that were replaced, and are freed when no look-up can use them any more.
 cdef shared_pointer retired
-# Keeps the other threads of this process from writing a list.
-cdef pthread_mutex_t writing
+# Keeps others from writing a list.
+cdef forgotten_writer writer
+writer.file = -1
 
 # The name under which all sessions are forgotten.
 cdef unsigned char everything[FORGOTTEN_NAME_LENGTH]
@@ -102,6 +99,16 @@ cdef bint is_forgotten(Forgotten *forgotten, const unsigned char *peer, const un
     return found
 
 
+cdef bint is_readable(Forgotten *forgotten, uint64_t now) noexcept nogil:
+    """Read the list, if memory suffices. Returns False if its seal does not open, so that all is forgotten."""
+    cdef atomic_size_t *inside = gate_enter(&gate)
+    cdef KnownList *known = read_again(forgotten, <KnownList *> shared_load(&forgotten.known), now)
+    cdef bint readable = known is NULL or not known.all_since
+    gate_leave(inside)
+    free_retired()
+    return readable
+
+
 cdef bint is_listed(KnownList *known, const unsigned char *peer, const unsigned char *sid_ctx,
                     unsigned int sid_ctx_length, uint64_t full) noexcept nogil:
     cdef unsigned char id_context[FORGOTTEN_NAME_LENGTH]
@@ -119,6 +126,11 @@ cdef int by_name(const void *one, const void *other) noexcept nogil:
     return memcmp(one, other, FORGOTTEN_NAME_LENGTH)  # a forgotten_entry begins with its name
 
 
+cdef bint is_later(uint64_t generation, uint64_t than) noexcept nogil:
+    """Compare generations as RFC 1982 does, because after the memory was overwritten the next one may be 0."""
+    return 0 < generation - than < <uint64_t> 1 << 63
+
+
 cdef KnownList *read_again(Forgotten *forgotten, KnownList *former, uint64_t now) noexcept nogil:
     """Read the list of the present generation. Returns NULL if memory runs out. Only inside the gate."""
     cdef uint64_t generation = forgotten_generation(forgotten.memory)
@@ -133,7 +145,7 @@ cdef KnownList *read_again(Forgotten *forgotten, KnownList *former, uint64_t now
         known = read_list(forgotten, generation)
     if known is NULL:
         return NULL
-    if known.all_since or (former is not NULL and generation < former.generation):
+    if known.all_since or (former is not NULL and is_later(former.generation, generation)):
         known.all_since = now
     if former is not NULL:
         # What was noticed once stays, until the next list is written.
@@ -165,18 +177,20 @@ cdef KnownList *read_list(Forgotten *forgotten, uint64_t generation) noexcept no
     return known
 
 
-cdef Outcome forget_name(Forgotten *forgotten, int file, const unsigned char *name, uint64_t now) noexcept nogil:
-    """Forget what has this name, made until now; NULL: everything. Effective in all processes when it returns."""
-    cdef Outcome outcome = LOCKED
-    pthread_mutex_lock(&writing)
-    if forgotten_lock(file, LOCK_TIMEOUT):
-        outcome = write_list(forgotten, name, now)
-        forgotten_unlock(file)
-    pthread_mutex_unlock(&writing)
-    return outcome
+cdef int forget_name(Forgotten *forgotten, int file, const unsigned char *name, uint64_t now) noexcept nogil:
+    """Forget what has this name, made until now; NULL: everything. Effective in all processes when it returns 0.
+
+    Otherwise it returns ETIMEDOUT if other processes have held the lock for too long, EPROTO if OpenSSL fails, whose
+    queue then says why, ENOMEM, or why the file cannot be locked.
+    """
+    cdef int failure = forgotten_lock(&writer, file, LOCK_TIMEOUT)
+    if failure == 0:
+        failure = write_list(forgotten, name, now)
+        forgotten_unlock(&writer)
+    return failure
 
 
-cdef Outcome write_list(Forgotten *forgotten, const unsigned char *name, uint64_t now) noexcept nogil:
+cdef int write_list(Forgotten *forgotten, const unsigned char *name, uint64_t now) noexcept nogil:
     cdef forgotten_copy *copy = <forgotten_copy *> malloc(sizeof(forgotten_copy))
     cdef uint64_t generation = forgotten_generation(forgotten.memory)
     cdef uint64_t former = generation
@@ -184,7 +198,7 @@ cdef Outcome write_list(Forgotten *forgotten, const unsigned char *name, uint64_
     cdef atomic_size_t *inside
     cdef bint written
     if copy is NULL:
-        return NOT_SEALED
+        return ENOMEM
     forgotten_read(forgotten.memory, generation, copy)
     if not open_list(forgotten.keys, generation, copy):
         # Nobody knows what was in it, so all is forgotten. A generation that nobody has seen.
@@ -194,8 +208,8 @@ cdef Outcome write_list(Forgotten *forgotten, const unsigned char *name, uint64_
     known = <KnownList *> shared_load(&forgotten.known)
     if known is not NULL and known.all_since:
         list_entry(&copy.list, everything, known.all_since)
-    if known is not NULL:
-        former = max(former, known.generation)
+    if known is not NULL and is_later(known.generation, former):
+        former = known.generation
     gate_leave(inside)
     drop_ended(&copy.list, now)
     if name is NULL:
@@ -209,7 +223,7 @@ cdef Outcome write_list(Forgotten *forgotten, const unsigned char *name, uint64_
     if written:
         forgotten_write(forgotten.memory, generation, copy)
     free(copy)
-    return FORGOT if written else NOT_SEALED
+    return 0 if written else EPROTO
 
 
 cdef void list_entry(forgotten_list *entries, const unsigned char *name, uint64_t since) noexcept nogil:
@@ -272,7 +286,7 @@ cdef void free_retired() noexcept nogil:
 cdef void renew_locks() noexcept nogil:
     """Initialize the locks, at import and again in a forked child, which lacks the threads that held them."""
     gate_init(&gate)
-    pthread_mutex_init(&writing, NULL)
+    forgotten_init(&writer)
 
 
 renew_locks()

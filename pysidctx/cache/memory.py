@@ -19,9 +19,10 @@ HEADER_LENGTH = 4096
 
 MIN_SIZE = 1 << 20   # bytes
 MAX_SIZE = 1 << 40
+PART = 4 << 20      # what is allocated at once
 
-ADVICE = ("choose another path, or remove the file once no process uses it: a new one is made, and the sessions in this "
-          "one are lost")
+ADVICE = ("choose another path, or remove the file once no process uses it: a new one is made, and the sessions in "
+          "this one are lost")
 
 NOT_REGULAR = "{!r} is not a regular file: pass the path of one, or of none yet, such as /dev/shm/NAME"
 
@@ -36,6 +37,10 @@ class Identity(NamedTuple):
 
 def anonymous(identity: Identity, first: bytes) -> int:
     """Return the descriptor of new memory that only this process and those that it forks have. Raises OSError."""
+    available = available_memory()
+    if identity.size > available:  # nothing else limits it: the kernel would end processes until it fits
+        raise OSError(errno.ENOMEM, f"{identity.size} bytes of memory are needed, and {available} are available: pass a "
+                      "smaller size")
     if hasattr(os, "memfd_create"):
         file = os.memfd_create("pysidctx cache", os.MFD_CLOEXEC)
     else:
@@ -47,6 +52,15 @@ def anonymous(identity: Identity, first: bytes) -> int:
         os.close(file)
         raise
     return file
+
+
+def available_memory() -> int:
+    """Return how much memory programs can have without swapping, or if that is not told, how much there is."""
+    with suppress(OSError), open("/proc/meminfo", encoding="ascii") as told:
+        for line in told:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def shared(path: Path, identity: Identity, first: bytes) -> int:
@@ -66,8 +80,8 @@ def opened(path: str, identity: Identity) -> int:
         file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise ValueError(f"{path!r} is a symbolic link, which another user may have put there: pass the path of the "
-                             "file itself") from None
+            raise ValueError(f"{path!r} is a symbolic link, which another user may have put there: pass the path of "
+                             "the file itself") from None
         if error.errno in (errno.EISDIR, errno.ENXIO):
             raise ValueError(NOT_REGULAR.format(path)) from None
         raise
@@ -86,8 +100,8 @@ def make(path: str, identity: Identity, first: bytes) -> None:
     """Make the file, unless another process has made it meanwhile."""
     with new_file(os.path.dirname(path) or os.curdir) as (file, source):
         fill(file, path, identity, first)
-        # Nobody finds it by its name before it is complete. With a descriptor of a folder, which an absolute path has no
-        # use for, os.link() follows the link in /proc.
+        # Nobody finds it by its name before it is complete. With a descriptor of a folder, for which an absolute path
+        # has no use, os.link() follows the link in /proc.
         with suppress(FileExistsError):
             os.link(source, path, src_dir_fd=file, follow_symlinks=True)
 
@@ -124,9 +138,11 @@ def fill(file: int, path: Optional[str], identity: Identity, first: bytes) -> No
 
 
 def allocate(file: int, path: Optional[str], size: int) -> None:
-    # Not ftruncate(): if the disk were full, the first write to the memory would kill the process (SIGBUS).
+    # Not ftruncate(): if the disk were full, the first write to the memory would kill the process (SIGBUS). In parts,
+    # because up to Linux 6.9 each signal has tmpfs begin anew: a profiler's timer would never let it finish.
     try:
-        os.posix_fallocate(file, 0, size)
+        for begin in range(0, size, PART):
+            os.posix_fallocate(file, begin, min(PART, size - begin))
     except OSError as error:
         raise OSError(error.errno, f"{os.strerror(error.errno or 0)}, for the {size} bytes of a SessionCache's memory: "
                       "make room, or pass a smaller size in all processes", path) from None
@@ -139,18 +155,21 @@ def check(path: str, file: int, identity: Identity) -> None:
     header = os.pread(file, HEADER.size, 0)
     # First of all: the advice to remove the file is for this library's own.
     if len(header) < HEADER.size or not header.startswith(MAGIC):
-        raise ValueError(f"{path!r} is not the memory of a SessionCache: pass the path of a file that does not exist yet")
+        raise ValueError(f"{path!r} is not the memory of a SessionCache: pass the path of a file that does not exist "
+                         "yet")
     refuse_others(path, status)
     _, version, size, period, secret = HEADER.unpack(header)
     if version != VERSION:
-        raise ValueError(f"{path!r} was made by another version of pysidctx (layout {version}, not {VERSION}): {ADVICE}")
+        raise ValueError(f"{path!r} was made by another version of pysidctx (layout {version}, not {VERSION}): "
+                         f"{ADVICE}")
     if status.st_size != size:
         raise ValueError(f"{path!r} was truncated or extended: {ADVICE}")
     if size != identity.size:
-        raise ValueError(f"{path!r} has {size} bytes, not {identity.size}: pass size={size} in all processes, or {ADVICE}")
+        raise ValueError(f"{path!r} has {size} bytes, not {identity.size}: pass size={size} in all processes, or "
+                         f"{ADVICE}")
     if period != identity.period:
-        raise ValueError(f"{path!r} was made with a period of {period} seconds, not {identity.period}: pass period={period} "
-                         f"in all processes, or {ADVICE}")
+        raise ValueError(f"{path!r} was made with a period of {period} seconds, not {identity.period}: pass "
+                         f"period={period} in all processes, or {ADVICE}")
     if secret != identity.check:
         raise ValueError(f"{path!r} was made with another secret: {ADVICE}")
 
@@ -159,8 +178,8 @@ def refuse_others(path: str, status: os.stat_result) -> None:
     if status.st_uid != os.geteuid():
         raise ValueError(f"{path!r} belongs to user {status.st_uid}, who could change what is in it: {ADVICE}")
     if stat.S_IMODE(status.st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ValueError(f"{path!r} has mode {stat.S_IMODE(status.st_mode):04o}, so other users could change what is in "
-                         f"it: {ADVICE}")
+        raise ValueError(f"{path!r} has mode {stat.S_IMODE(status.st_mode):04o}, so other users could change what is "
+                         f"in it: {ADVICE}")
 
 
 def read_identity(path: Path) -> Identity:

@@ -11,7 +11,8 @@ from libc.string cimport memcpy, memset, strlen
 
 from pysidctx.binding cimport bind_openssl
 from pysidctx.cache.slab cimport (
-    SLAB_NAME_LENGTH, SLAB_NONCE_LENGTH, SLAB_SEAL_LENGTH, SLAB_TAG_LENGTH, SLAB_WORD, slab_entry, slab_packed, slab_words,
+    SLAB_NAME_LENGTH, SLAB_NONCE_LENGTH, SLAB_SEAL_LENGTH, SLAB_TAG_LENGTH, SLAB_WORD, slab_entry, slab_packed,
+    slab_words,
 )
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.libssl cimport (

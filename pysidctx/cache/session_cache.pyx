@@ -5,6 +5,7 @@ cimport cython
 import hashlib
 import os
 import warnings
+from contextlib import suppress
 
 from pysidctx import arguments, environment, private_files
 from pysidctx.cache import memory as shared_memory
@@ -12,12 +13,13 @@ from pysidctx.cache.stats import CacheStats
 from pysidctx.tickets import ticket_keys
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.errno cimport EBADF, ENOMEM, EPROTO, ETIMEDOUT
 from libc.stdint cimport uint64_t
 
 from pysidctx.binding cimport bind_openssl
 from pysidctx.cache.callbacks cimport stop_using_cache, use_cache
 from pysidctx.cache.forgotten cimport (
-    FORGOT, FORGOTTEN_NAME_LENGTH, LOCKED, Outcome, first_list, forget_name, name_id_context,
+    FORGOTTEN_NAME_LENGTH, first_list, forget_name, is_readable, name_id_context,
 )
 from pysidctx.cache.seal cimport SealKeys, derive_labelled, free_seal_keys
 from pysidctx.cache.slab cimport slab_count
@@ -103,6 +105,8 @@ cdef class SessionCache:
 
     cdef Cache *cache
     cdef int file              # the descriptor of the memory, for the lock of what was forgotten; -1: none
+    cdef uint64_t device       # and the inode, of that file
+    cdef uint64_t inode
     cdef object path           # of the memory, absolute; None if it is anonymous
     cdef object secret_path    # the absolute path that from_secret_file() has read; otherwise None
     cdef object peers
@@ -127,7 +131,7 @@ cdef class SessionCache:
     def __dealloc__(self):
         if self.cache is not NULL:
             release_cache(self.cache)
-        if self.file >= 0:
+        if self.file >= 0 and is_memory_of(self, self.file):
             os.close(self.file)
 
     @staticmethod
@@ -217,7 +221,8 @@ cdef class SessionCache:
 
         Raises TypeError if `ctx` is not an `ssl.SSLContext`; ValueError if it is a context for clients or for a single
         TLS version, or if `when` is neither word; and `pysidctx.Error` or MemoryError if OpenSSL fails. Then nothing is
-        changed. Emits a RuntimeWarning if `when` is "client-certificates" and no context that serves requests one.
+        changed. Emits a RuntimeWarning if `when` is "client-certificates" and no context that serves requests one yet:
+        set `verify_mode`, and install a `HostMap`, before.
 
         Safe in any thread, while handshakes run in others. Replaces the context's callbacks for sessions and tickets,
         and its session cache mode: see SSL_CTX_sess_set_get_cb(3) and SSL_CTX_set_session_cache_mode(3).
@@ -264,8 +269,10 @@ cdef class SessionCache:
 
         Raises TypeError if not exactly one argument is passed, or if it is not a contiguous bytes-like object;
         ValueError if `peer` is not a certificate in DER or `id_context` is too long; TimeoutError if another process
-        has not finished its own call for 5 seconds; and `pysidctx.Error` if OpenSSL fails or memory runs out. Then
-        nothing is forgotten. Safe in any thread.
+        has not finished its own call for 5 seconds; OSError if the memory cannot be locked, for example because the
+        program has closed all descriptors; MemoryError; and `pysidctx.Error` if OpenSSL fails. Then nothing is
+        forgotten. Emits a RuntimeWarning if the file of the memory was removed or replaced: processes that were started
+        since use other memory, in which nothing was forgotten. Safe in any thread.
         """
         cdef unsigned char name[FORGOTTEN_NAME_LENGTH]
         cdef bytes told
@@ -285,7 +292,7 @@ cdef class SessionCache:
     def forget_all(self):
         """Forget all stored sessions that were made until now, in all processes that share the memory.
 
-        Takes effect as `forget()` does, and raises TimeoutError and `pysidctx.Error` as it does. Safe in any thread.
+        Takes effect as `forget()` does, and raises and warns as it does. Safe in any thread.
         """
         forget_in(self, None)
 
@@ -362,29 +369,57 @@ cdef int fill(SessionCache made, const unsigned char *secret, Py_ssize_t length,
         else:
             made.file = shared_memory.shared(path, identity, first)
             made.path = os.path.abspath(os.fsdecode(path))
+        status = os.fstat(made.file)
+        made.device, made.inode = status.st_dev, status.st_ino
         made.cache = new_cache(keys, made.file, size, longest, made.peers)
     except BaseException:
         free_seal_keys(keys)
         raise
+    if not is_readable(&made.cache.forgotten, unix_time()):
+        # Otherwise every process that is started later would take all sessions made until then for forgotten.
+        with suppress(TimeoutError):
+            forget_in(made, None)
     return 0
 
 
 cdef int forget_in(SessionCache made, bytes named) except -1:
     cdef const unsigned char *name = NULL
     cdef uint64_t now = unix_time()
-    cdef Outcome outcome
+    cdef int failure
     cdef Cache *cache = made.cache
     cdef int file = made.file
+    if not is_memory_of(made, made.file):
+        raise OSError(EBADF, "nothing was forgotten, because the program has closed the descriptor of the cache's "
+                      "memory: create the SessionCache after what closes all descriptors")
     if named is not None:
         name = named
     with nogil:
-        outcome = forget_name(&cache.forgotten, file, name, now)
-    if outcome == LOCKED:
+        failure = forget_name(&cache.forgotten, file, name, now)
+    if failure == ETIMEDOUT:
         raise TimeoutError("nothing was forgotten, because another process has been changing the list of what was "
                            "forgotten for 5 seconds: if it is stopped, let it go on or end it, and try again")
-    if outcome != FORGOT:
+    if failure == EPROTO:
         raise_queued(b"EVP_EncryptUpdate()")
+    if failure == ENOMEM:
+        raise MemoryError("nothing was forgotten, because memory ran out")
+    if failure != 0:
+        raise OSError(failure, "nothing was forgotten, because the cache's memory cannot be locked: "
+                      f"{os.strerror(failure)}")
+    if made.path is not None and not is_memory_of(made, made.path):
+        warnings.warn(
+            f"{made.path!r} was removed or replaced while this process used it: processes that were started since use "
+            "other memory, in which nothing was forgotten. Restart this process, and do the same in one of the others",
+            RuntimeWarning)
     return 0
+
+
+cdef bint is_memory_of(SessionCache made, object file) except -1:
+    """Whether a path or a descriptor is that of the memory: the program may have removed or closed it."""
+    try:
+        status = os.stat(file)
+    except OSError:
+        return False
+    return status.st_dev == made.device and status.st_ino == made.inode
 
 
 cdef bytes copied(object data, str name):

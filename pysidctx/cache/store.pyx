@@ -94,7 +94,8 @@ cdef uint64_t slack(uint64_t lifetime) noexcept nogil:
     return lifetime // 8 + 1
 
 
-cdef SealKeys *new_store_keys(const unsigned char *secret, size_t length, uint64_t period, uint64_t lifetime) except NULL:
+cdef SealKeys *new_store_keys(const unsigned char *secret, size_t length, uint64_t period,
+                              uint64_t lifetime) except NULL:
     """Return the keys for new_cache(). Raises what new_seal_keys() raises."""
     return new_seal_keys(secret, length, period, lifetime + slack(lifetime))
 

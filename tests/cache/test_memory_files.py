@@ -205,6 +205,19 @@ def test_without_memfd(shares, monkeypatch, client_ctx):
     assert not {name for name in set(os.listdir("/dev/shm")) - before if "pysidctx" in name}
 
 
+def test_more_anonymous_memory_than_there_is(monkeypatch):
+    """The kernel would end processes for it."""
+    with pytest.raises(OSError, match="pass a smaller size") as refused:
+        SessionCache(size=1 << 40)
+    assert refused.value.errno == errno.ENOMEM
+    real = open
+    monkeypatch.setattr("builtins.open", lambda name, *arguments, **options: real(
+        os.devnull if name == "/proc/meminfo" else name, *arguments, **options))
+    with pytest.raises(OSError, match="pass a smaller size"):
+        SessionCache(size=1 << 40)
+    assert SessionCache(size=SIZE).size == SIZE
+
+
 FULL = """
 import errno, os, shutil, sys
 from pysidctx import SessionCache

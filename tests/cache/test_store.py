@@ -1,6 +1,5 @@
 """What is stored of a session is found again, by any process, for as long as it is to be."""
 
-import os
 
 import libssl
 import pytest

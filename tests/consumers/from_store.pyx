@@ -2,7 +2,7 @@
 # cython: cdivision=True
 """The slab, the seals and the store, for tests: pointers of OpenSSL's are numbers here, and so is the time."""
 
-from libc.stdint cimport uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 import os
@@ -10,11 +10,12 @@ import os
 from pysidctx.cache.forgotten cimport first_list
 from pysidctx.cache.seal cimport SealKeys, free_seal_keys, new_seal_keys, open_entry, seal_entry
 from pysidctx.cache.slab cimport (
-    SLAB_MOST_DATA, SLAB_NAME_LENGTH, SLAB_NONCE_LENGTH, SLAB_TAG_LENGTH, slab_count, slab_end_of, slab_entry,
+    SLAB_MOST_DATA, SLAB_NAME_LENGTH, SLAB_NONCE_LENGTH, slab_count, slab_end_of, slab_entry,
     slab_read, slab_region, slab_set_size, slab_write,
 )
 from pysidctx.cache.store cimport (
-    COUNTERS, Cache, Counter, counted, end_session, find_session, new_cache, new_store_keys, release_cache, store_session,
+    COUNTERS, Cache, Counter, counted, end_session, find_session, new_cache, new_store_keys, release_cache,
+    store_session,
 )
 from pysidctx.libssl cimport SSL, SSL_SESSION
 from pysidctx.tickets.times cimport Times
@@ -71,7 +72,6 @@ cdef class Region:
     def write(self, Keys keys, bytes name, bytes data, uint64_t end, uint64_t now):
         """Seal and write an entry: 0 if it was added, 1 replaced, 2 in the place of another one."""
         cdef slab_entry entry
-        cdef int outcome
         memset(&entry, 0xEE, sizeof(entry))
         entry.end = end
         entry.length = len(data)
@@ -89,11 +89,11 @@ cdef class Region:
         cdef unsigned char *all
         cdef const unsigned char *name
         cdef bytes joined = b"".join(names)
-        cdef uint64_t i, j, count = len(names), wrong = 0, torn = 0, found = 0
+        cdef uint64_t _, j, count = len(names), wrong = 0, torn = 0, found = 0
         cdef int cursor
         all = joined
         with nogil:
-            for i in range(rounds):
+            for _ in range(rounds):
                 seed = seed * 6364136223846793005ULL + 1442695040888963407ULL
                 name = all + ((seed >> 33) % count) * SLAB_NAME_LENGTH
                 if seed >> 32 & 1:
@@ -124,7 +124,7 @@ cdef class Region:
         while slab_read(&self.region, name, &cursor, &entry):
             found.append((entry.end, entry.data[:entry.length]
                           if open_entry(keys.keys, name, &entry, now) else None))
-        return found
+        return list(dict.fromkeys(found))  # a name's two sets may be the same
 
     def nonces(self, bytes name):
         cdef slab_entry entry

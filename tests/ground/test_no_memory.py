@@ -169,6 +169,60 @@ libssl.SSL_SESSION_free(again)
 libssl.SSL_SESSION_free(copy)
 """
 
+# All are ours. What cannot be stored or found is a full handshake, and nothing else.
+SESSION_CACHE = """
+import os, tempfile, tickets
+from concurrent.futures import ThreadPoolExecutor
+def files():
+    return len(os.listdir("/proc/self/fd"))
+
+SessionCache, open_files = pysidctx.SessionCache, files()
+for file in (b"cache/seal.c", b"cache/store.c", b"cache/templates.c"):
+    fails(MemoryError, lambda: SessionCache(size=1 << 20), file=file)
+    assert files() == open_files
+cache = SessionCache(size=1 << 20)
+_, ticket = tickets.visit(server_ctx, client_ctx)
+for file in (b"listener.c", b"cache/callbacks.c"):
+    fails((MemoryError, pysidctx.Error), lambda: cache.install(server_ctx, when="always"), file=file)
+    assert tickets.visit(server_ctx, client_ctx, ticket)[0]
+cache.install(server_ctx, when="always")
+
+def visit(file, session=None):
+    # In a thread that has no Sealer yet.
+    scarce_for.value = file
+    try:
+        with ThreadPoolExecutor(1) as threads:
+            return threads.submit(tickets.visit, server_ctx, client_ctx, session).result()
+    finally:
+        scarce_for.value = b""
+
+for version in handshakes.VERSIONS:
+    client_ctx.minimum_version, client_ctx.maximum_version = handshakes.VERSIONS[0], version
+    fresh = SessionCache(size=1 << 20)
+    fresh.install(server_ctx, when="always")
+    _, ticket = visit(b"cache/callbacks.c")  # it has no place on its connection, and tickets
+    assert not fresh.stats().stored and tickets.visit(server_ctx, client_ctx, ticket)[0] is False
+    for file in (b"cache/seal.c", b"cache/templates.c"):
+        before = fresh.stats().stored
+        _, lost = visit(file)
+        assert fresh.stats().stored == before
+        assert not tickets.visit(server_ctx, client_ctx, lost)[0]
+        _, kept = tickets.visit(server_ctx, client_ctx)
+        assert fresh.stats().stored > before
+        assert not visit(b"cache/seal.c", kept)[0]
+        assert tickets.visit(server_ctx, client_ctx, kept)[0]
+
+# By a process that has decoded nothing yet.
+with tempfile.TemporaryDirectory() as folder:
+    caches = [SessionCache.from_secret(bytes(32), memory=folder + "/memory", size=1 << 20) for _ in range(2)]
+    caches[0].install(server_ctx, when="always")
+    _, kept = tickets.visit(server_ctx, client_ctx)
+    caches[1].install(server_ctx, when="always")
+    assert not visit(b"cache/templates.c", kept)[0]
+    assert caches[1].stats().peers_missing == 1
+    assert tickets.visit(server_ctx, client_ctx, kept)[0]
+"""
+
 
 def run(script, memory, pem_files, *folders):
     ran = subprocess.run(
@@ -193,6 +247,10 @@ def test_sessions_are_as_they_were(scarce_memory, pem_files):
 def test_ticket_keys_are_as_they_were(scarce_memory, pem_files):
     *_, server, _ = run(TICKETS, scarce_memory, pem_files)
     assert "CALLBACK_FAILED" in server.upper()
+
+
+def test_a_session_cache_serves_on(scarce_memory, pem_files):
+    run(SESSION_CACHE, scarce_memory, pem_files)
 
 
 def test_sessions_are_not_stored_or_not_found(scarce_memory, pem_files, tmp_path):

@@ -1,10 +1,6 @@
 """Secrets of sessions and ticket keys are wiped: a process's memory is searched from outside of it."""
 
-import os
-import re
 import secrets
-import subprocess
-import sys
 import time
 
 import libssl
@@ -12,37 +8,9 @@ import pytest
 from handshakes import connect
 from machine import SUPPORT
 from tickets import key_of_period
+from watched import Watched
 
 from pysidctx import Session
-
-
-class Watched:
-    """A process that runs lines of code."""
-
-    CODE = "import sys\nfor line in sys.stdin:\n    exec(line)\n    print(flush=True)"
-
-    def __init__(self):
-        # Bound lazily, the first call of a function leaves registers, with data, on the stack.
-        self.process = subprocess.Popen([sys.executable, "-c", self.CODE], text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        env=dict(os.environ, LD_BIND_NOW="1"))
-
-    def run(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        assert self.process.stdout.readline() == "\n"
-
-    def count(self, secret):
-        """How often `secret` is in what the process can write to."""
-        found = 0
-        with open(f"/proc/{self.process.pid}/maps") as maps, \
-                open(f"/proc/{self.process.pid}/mem", "rb", buffering=0) as memory:
-            for line in maps:
-                start, end, access = re.match("(.*?)-(.*?) (....)", line).groups()
-                if access.startswith("rw"):
-                    memory.seek(int(start, 16))
-                    found += memory.read(int(end, 16) - int(start, 16)).count(secret)
-        return found
 
 
 @pytest.fixture

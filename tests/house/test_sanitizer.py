@@ -10,6 +10,7 @@ from machine import COMPILER, COMPILING, ROOT, program
 pytestmark = pytest.mark.timeout(900)  # a whole build
 
 TESTS = (
+    "cache/test_corruption.py", "cache/test_records.py", "cache/test_store.py", "cache/test_templates.py",
     "handshake/test_hostile_names.py",
     "hosts/test_hostmap.py", "hosts/test_hostmap_routing.py", "hosts/test_hostmap_threads.py",
     "hosts/test_hostmap_tls.py", "hosts/test_switch.py",
@@ -33,7 +34,7 @@ def environment(tmp_path_factory, copy_source):
                            capture_output=True, text=True, check=True)
     # What Python itself keeps until it ends is no leak of ours; its own allocator hides errors.
     return dict(os.environ, LD_PRELOAD=found.stdout.strip(), PYTHONPATH=str(folder),
-                PYTHONMALLOC="malloc", ASAN_OPTIONS="detect_leaks=0", CHANGES="20000")
+                PYTHONMALLOC="malloc", ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1", CHANGES="20000")
 
 
 def python(environment, code):

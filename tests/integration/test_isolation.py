@@ -1,5 +1,6 @@
 """Sessions stay with their hosts, whatever way these are served: a matrix of real handshakes."""
 
+import itertools
 import ssl
 from contextlib import ExitStack
 from functools import lru_cache
@@ -8,7 +9,7 @@ import pytest
 import trustme
 from servers import WAYS
 
-from pysidctx import HostMap
+from pysidctx import HostMap, SessionCache
 
 TLSv1_2, TLSv1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
@@ -27,17 +28,39 @@ SERVED_BY = {
     "unknown.test": LISTENER, None: LISTENER,
 }
 CLIENT = ["client@a.test"]
+KEPT = {True: "tickets", False: "no tickets"}
 IGNORE_UNEXPECTED_EOF = 1 << 7  # SSL_OP_IGNORE_UNEXPECTED_EOF
 # What a client without a certificate is told.
 ALERTS = {TLSv1_2: "SSLV3_ALERT_HANDSHAKE_FAILURE", TLSv1_3: "TLSV13_ALERT_CERTIFICATE_REQUIRED"}
 
+# What keeps the sessions: clients, OpenSSL's own cache, or a SessionCache, which is told what to keep.
+PLAIN = list(itertools.product(WAYS, [True, False]))
+SERVED = [*PLAIN, ("memory BIO", "always"), ("memory BIO", "client-certificates"), ("asyncio", "always")]
+
+
+def name_of(served):
+    way, kept = served
+    return f"{way}-{KEPT.get(kept, kept)}"
+
+
 each_pair = pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+without_cache = pytest.mark.parametrize("served", PLAIN, ids=name_of)
 each_name = pytest.mark.parametrize("name", SERVED_BY, ids=str)
 
 
-@pytest.fixture(params=WAYS)
-def way(request):
+@pytest.fixture(params=SERVED, ids=name_of)
+def served(request):
     return request.param
+
+
+@pytest.fixture
+def way(served):
+    return served[0]
+
+
+@pytest.fixture
+def tickets(served):
+    return served[1]
 
 
 @pytest.fixture(params=[ssl.CERT_NONE, ssl.CERT_OPTIONAL, ssl.CERT_REQUIRED],
@@ -85,6 +108,8 @@ def serving(make_contexts):
             listener = contexts[LISTENER]
             hosts = {name: ctx for name, ctx in contexts.items() if ctx is not listener}
             HostMap(hosts).install(listener)
+            if isinstance(tickets, str):
+                SessionCache(size=1 << 20).install(listener, when=tickets)
             return running.enter_context(WAYS[way](listener, contexts))
 
         yield start
@@ -188,6 +213,7 @@ def switching(make_contexts, way, tickets):
         yield visit
 
 
+@without_cache
 @each_pair
 def test_recorded_counter_example_sni_callback_has_sessions_cross(
     switching, make_client, version, pair
@@ -205,6 +231,7 @@ def test_recorded_counter_example_sni_callback_has_sessions_cross(
     assert crossed.served_by == SERVED_BY[told]
 
 
+@without_cache
 def test_recorded_counter_example_sni_callback_demands_no_client_certificate(
     switching, make_client
 ):

@@ -39,7 +39,8 @@ def build(folder: Path, *sources: str, python: "Path | str" = sys.executable, in
         if (SOURCES / source).exists():
             shutil.copy(SOURCES / source, folder)
     headers = [str(ROOT / "pysidctx")] if inner else []
-    ran = subprocess.run([python, "-c", SETUP, *headers, " ".join(sources)], cwd=folder, env=UNOPTIMIZED, capture_output=True, text=True)
+    ran = subprocess.run([python, "-c", SETUP, *headers, " ".join(sources)],
+                         cwd=folder, env=UNOPTIMIZED, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import cache_leaks
 import handshakes
 import session_leaks
 import ticket_leaks
@@ -103,6 +104,7 @@ def main(case: str, certificate: str, ca: str, *flags: str) -> bool:
         "fingerprints": (fingerprints, MANY), "lookups": (lookups, MANY),
         "changes": (changes, 3_000), "routed connections": (routed_connections, 4_000),
         **session_leaks.cases(server_ctx, client_ctx),
+        **cache_leaks.cases(certificate, ca),
         **ticket_leaks.cases(server_ctx, client_ctx, certificate, ca),
     }[case]
     for number in range(rounds // 4):  # until caches and allocators have their size
