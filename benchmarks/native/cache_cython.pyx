@@ -11,7 +11,7 @@ from pysidctx.cache.forgotten cimport first_list
 from pysidctx.cache.record cimport MOST_RECORD, Record, apply_record, read_record, write_record
 from pysidctx.cache.seal cimport SealKeys, free_seal_keys, new_seal_keys, open_entry, seal_entry
 from pysidctx.cache.slab cimport (
-    SLAB_NAME_LENGTH, SLAB_WAYS, slab_entry, slab_expect, slab_read, slab_region, slab_set_size, slab_write,
+    SLAB_NAME_LENGTH, SLAB_WAYS, slab_entry, slab_read, slab_region, slab_set_size, slab_write,
 )
 from pysidctx.cache.store cimport Cache, find_session, new_cache, release_cache, store_session
 from pysidctx.cache.templates cimport (
@@ -90,7 +90,6 @@ cdef class Slab:
                 # Those that were added before the latest `entries` have ended by then.
                 now = self.added - self.entries if self.added > self.entries else 0
                 name_of(self.added, name)
-                slab_expect(&self.region, name)  # as store_session() does
                 entry.end = self.added + 1
                 entry.length = self.length
                 if sealed and not seal_entry(self.keys, name, &entry, now):

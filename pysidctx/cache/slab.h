@@ -108,7 +108,7 @@ static inline size_t slab_words(uint64_t length)
     return (SLAB_SEAL_LENGTH + length + SLAB_WORD - 1) / SLAB_WORD;
 }
 
-/* Has the processor fetch both sets of a name, which are far apart in memory, while it does other things. */
+/* Fetches both sets of a name, which are far apart in memory, at once. */
 static inline void slab_expect(const slab_region *region, const unsigned char *name)
 {
     int second;

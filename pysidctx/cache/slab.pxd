@@ -29,7 +29,6 @@ cdef extern from "cache/slab.h" nogil:
     size_t slab_set_size(size_t most)
     size_t slab_words(uint64_t length)
     uint64_t slab_packed(const slab_entry *entry)
-    void slab_expect(const slab_region *region, const unsigned char *name)
     int slab_write(const slab_region *region, const unsigned char *name, const slab_entry *entry, uint64_t now)
     int slab_read(const slab_region *region, const unsigned char *name, int *cursor, slab_entry *entry)
     uint64_t slab_end_of(const slab_region *region, const unsigned char *name)

@@ -14,8 +14,8 @@ from pysidctx.cache.forgotten cimport forgotten_memory, is_forgotten, release_kn
 from pysidctx.cache.record cimport MOST_RECORD, Record, apply_record, read_record, write_record
 from pysidctx.cache.seal cimport SealKeys, free_seal_keys, new_seal_keys, open_entry, seal_entry
 from pysidctx.cache.slab cimport (
-    SLAB_EVICTED, SLAB_MOST_DATA, SLAB_NAME_LENGTH, slab_end_of, slab_entry, slab_expect, slab_read,
-    slab_set_size, slab_write,
+    SLAB_EVICTED, SLAB_MOST_DATA, SLAB_NAME_LENGTH, slab_end_of, slab_entry, slab_read, slab_set_size,
+    slab_write,
 )
 from pysidctx.cache.templates cimport (
     MOST_TEMPLATE, TEMPLATE_KEY_LENGTH, add_template, describe_peer, duplicate_template, free_templates,
@@ -142,7 +142,6 @@ cdef bint store_session(Cache *cache, SSL_SESSION *session, const Times *times, 
     cdef slab_entry entry
     if length != SSL_MAX_SSL_SESSION_ID_LENGTH or end <= now:
         return False
-    slab_expect(&cache.sessions, id)
     if not store_peer(cache, session, end, now, key, key_known):
         return False
     entry.end = end
