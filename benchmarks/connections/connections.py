@@ -8,7 +8,8 @@ Where the clients take a large share of the processors, the server could do more
 how much. threads, asyncio and uvloop answer any request with the same bytes, without parsing it, and make their
 contexts in each worker, as frameworks do; plain, one that is made before the fork shares its ticket keys.
 uvicorn has uvloop and h11 here, hypercorn asyncio. gunicorn makes a context for each connection, and with
-pysidctx's hook one for all: it gains where nobody comes back, too. What choosing an id context costs is lost in
+pysidctx's hook one for all: it gains where nobody comes back, too. Where clients have certificates, one worker with a
+SessionCache is set against one with tickets, and one of nginx with each. What choosing an id context costs is lost in
 the noise of a busy machine: `handshake` counts its instructions.
 """
 

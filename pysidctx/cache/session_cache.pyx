@@ -76,7 +76,8 @@ cdef class SessionCache:
     """Stored sessions, in memory that all workers of a machine share. A worker resumes what another one has stored.
 
     Use it where client certificates are requested. A ticket carries the client's certificate, which the server decodes
-    again at each resumption; a stored session costs a fifth of that, in every worker, and it can be revoked.
+    again at each resumption; a stored session spares it that, in every worker, and it can be revoked. How much that
+    saves depends on OpenSSL, whose 3.0 takes longest to decode: `python -m benchmarks cache` measures it.
     Elsewhere tickets cost little more, and take no memory: use `TicketKeys`, on the same SSLContext.
 
     `SessionCache()` makes anonymous memory and random keys, for one process and the workers that it forks afterwards.
