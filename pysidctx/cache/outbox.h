@@ -58,6 +58,21 @@ static inline void outbox_set(_Atomic uint64_t *number, uint64_t value)
     atomic_store_explicit(number, value, memory_order_release);
 }
 
+#define OUTBOX_RENEWED 60            /* seconds: at most so far ahead is `active` set */
+#define OUTBOX_LONGEST (7 * 24 * 3600) /* seconds: no session lives longer */
+
+/* Anything may be in the shared memory, so a time that makes no sense counts as none. */
+static inline int outbox_is_active(const outbox *box, uint64_t now)
+{
+    return outbox_load(&box->numbers->active) - now <= OUTBOX_RENEWED;
+}
+
+/* Whether there may be sessions of other machines. */
+static inline int outbox_was_active(const outbox *box, uint64_t now)
+{
+    return outbox_is_active(box, now) || now - outbox_load(&box->numbers->active) <= OUTBOX_LONGEST;
+}
+
 static inline void outbox_count(_Atomic uint64_t *number, uint64_t more)
 {
     atomic_fetch_add_explicit(number, more, memory_order_relaxed);

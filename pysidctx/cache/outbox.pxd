@@ -40,6 +40,8 @@ cdef extern from "cache/outbox.h" nogil:
         uint64_t count
 
     uint64_t outbox_load(const outbox_number *number)
+    bint outbox_is_active(const outbox *box, uint64_t now)
+    bint outbox_was_active(const outbox *box, uint64_t now)
     void outbox_set(outbox_number *number, uint64_t value)
     void outbox_count(outbox_number *number, uint64_t more)
     void outbox_add(outbox *box, int kind, const unsigned char *name, const slab_entry *entry)

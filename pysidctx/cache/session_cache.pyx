@@ -25,7 +25,7 @@ from pysidctx.cache.callbacks cimport stop_using_cache, use_cache
 from pysidctx.cache.forgotten cimport (
     FORGOTTEN_NAME_LENGTH, first_list, forget_name, forgotten_generation, is_readable, name_id_context,
 )
-from pysidctx.cache.outbox cimport outbox_count, outbox_load, outbox_numbers, outbox_set
+from pysidctx.cache.outbox cimport outbox_count, outbox_is_active, outbox_load, outbox_numbers, outbox_set
 from pysidctx.cache.own_store cimport check_store
 from pysidctx.cache.seal cimport SealKeys, derive_labelled, free_seal_keys
 from pysidctx.cache.slab cimport slab_count
@@ -507,7 +507,7 @@ cdef int forget_in(SessionCache made, bytes named) except -1:
             f"{made.path!r} was removed or replaced while this process used it: processes that were started since use "
             "other memory, in which nothing was forgotten. Restart this process, and do the same in one of the others",
             RuntimeWarning)
-    if outbox_load(&cache.outgoing.numbers.active) >= now and not is_announced(cache):
+    if outbox_is_active(&cache.outgoing, now) and not is_announced(cache):
         warnings.warn("forgotten on this machine, but not yet on the others: the channel that replicates the cache is "
                       "down. They are told first when it is back", RuntimeWarning)
     return 0

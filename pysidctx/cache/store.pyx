@@ -13,8 +13,8 @@ from libc.string cimport memcpy
 from pysidctx.binding cimport bind_openssl
 from pysidctx.cache.forgotten cimport forgotten_memory, is_forgotten, release_known
 from pysidctx.cache.outbox cimport (
-    OUTBOX_PEER, OUTBOX_SESSION, outbox, outbox_add, outbox_load, outbox_mark_sent, outbox_numbers, outbox_slot,
-    outbox_was_sent,
+    OUTBOX_PEER, OUTBOX_SESSION, outbox, outbox_add, outbox_is_active, outbox_mark_sent, outbox_numbers, outbox_slot,
+    outbox_was_active, outbox_was_sent,
 )
 from pysidctx.cache.own_store cimport delete_from, get_from, put_into, release_store
 from pysidctx.cache.record cimport MOST_RECORD, Record, apply_record, read_record, write_record
@@ -100,17 +100,19 @@ cdef void lay_out(unsigned char *memory, size_t size, slab_region *sessions, sla
     """Part a memory of `size` bytes, after its header and the list of what was forgotten."""
     cdef size_t rest = size - HEADER_LENGTH - sizeof(forgotten_memory) - sizeof(outbox_numbers)
     memory += HEADER_LENGTH + sizeof(forgotten_memory)
-    outgoing.numbers = <outbox_numbers *> memory
-    outgoing.slots = <outbox_slot *> (memory + sizeof(outbox_numbers))
     outgoing.count = rest // OUTGOING_SHARE // sizeof(outbox_slot)
     rest -= outgoing.count * sizeof(outbox_slot)
-    peers.memory = memory + sizeof(outbox_numbers) + outgoing.count * sizeof(outbox_slot)
+    peers.memory = memory
     peers.most = SLAB_MOST_DATA
     peers.sets = rest // PEERS_SHARE // slab_set_size(peers.most)
     rest -= peers.sets * slab_set_size(peers.most)
-    sessions.memory = peers.memory + peers.sets * slab_set_size(peers.most)
+    memory += peers.sets * slab_set_size(peers.most)
+    sessions.memory = memory
     sessions.most = MOST_RECORD
     sessions.sets = rest // slab_set_size(sessions.most)
+    memory += sessions.sets * slab_set_size(sessions.most)
+    outgoing.numbers = <outbox_numbers *> memory
+    outgoing.slots = <outbox_slot *> (memory + sizeof(outbox_numbers))
 
 
 @cython.cdivision(True)
@@ -189,7 +191,7 @@ cdef bint store_peer(Cache *cache, SSL_SESSION *session, uint64_t end, uint64_t 
     """Make sure that the template of a session is stored until the session ends."""
     cdef unsigned char *der = NULL
     cdef size_t length = 0
-    cdef bint wanted = outbox_load(&cache.outgoing.numbers.active) >= now
+    cdef bint wanted = outbox_is_active(&cache.outgoing, now)
     cdef bint stored
     if key_known and end_of_named(cache, OUTBOX_PEER, key) >= end and not (
             wanted and not outbox_was_sent(&cache.outgoing, key, now)):
@@ -266,7 +268,7 @@ cdef void write_entry(Cache *cache, int kind, const unsigned char *name, const s
                       uint64_t now) noexcept nogil:
     """Write a sealed entry, which also goes to the other machines if there are any."""
     place_entry(cache, kind, name, entry, now)
-    if outbox_load(&cache.outgoing.numbers.active) >= now:
+    if outbox_is_active(&cache.outgoing, now):
         outbox_add(&cache.outgoing, kind, name, entry)
 
 
@@ -357,7 +359,7 @@ cdef bint is_valid(Cache *cache, const unsigned char *peer, const Record *record
         count(cache, EXPIRED)
         return False
     # Another machine, whose clock differs, may have made the session, or forgotten it.
-    skew = SKEW if outbox_load(&cache.outgoing.numbers.active) else 0
+    skew = SKEW if outbox_was_active(&cache.outgoing, now) else 0
     if is_forgotten(&cache.forgotten, peer, record.id_context.data, <unsigned int> record.id_context.length,
                     times.full - skew, now):
         count(cache, FORGOTTEN)

@@ -16,6 +16,8 @@ SIZE = 1 << 20
 HEADER = 4096
 COPY = 32 + 16 + 4000 * 24  # bytes of a list of what was forgotten
 LIST = (8 + 2 * COPY + 63) // 64 * 64  # bytes of both copies, after the header
+NUMBERS = 8 * (8 + 4096)  # bytes of the numbers at the end, with what goes to other machines
+OUTGOING = 8 + 8 + 32 + 16 + 32 + 1024  # bytes of one entry there
 MORE = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -116,9 +118,11 @@ def test_memory_that_is_overwritten_serves_again(shared, filling):
 def test_a_session_in_the_place_of_another_one(shared):
     """Its seal is bound to its name: no client gets another one's session, nor certificate."""
     begin = HEADER + LIST
-    peers = (SIZE - begin) // 4 // (8 * (16 + 32 + 1024)) * (8 * (16 + 32 + 1024))
-    for first, most in ((begin, 1024), (begin + peers, 272)):
-        entries = list(entries_in(shared.whole, first, begin + peers if most == 1024 else SIZE, most))
+    rest = SIZE - begin - NUMBERS
+    rest -= rest // 32 // OUTGOING * OUTGOING
+    peers = begin + rest // 4 // (8 * (16 + 32 + 1024)) * (8 * (16 + 32 + 1024))
+    for first, last, most in ((begin, peers, 1024), (peers, begin + rest, 272)):
+        entries = list(entries_in(shared.whole, first, last, most))
         assert len(entries) >= 2
         for end, body in entries:
             for other_end, other_body in entries:

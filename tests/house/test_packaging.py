@@ -133,6 +133,7 @@ def test_the_wheel_shares_libssl_and_brings_none(wheel, tmp_path):
 
 def test_the_sdist_makes_a_late_bound_wheel_where_openssl_s_headers_are_missing(sdist, tmp_path):
     """Of one module: the others know nothing of how the functions are found."""
+    (tmp_path / "tree").mkdir()
     tree = unpack(sdist, tmp_path / "tree")
     keep_modules(tree, "binding")
     late, said = built("wheel", tmp_path / "wheel", tree, PYSIDCTX_BINDING="late", PKG_CONFIG="false",

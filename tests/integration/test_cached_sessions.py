@@ -170,4 +170,4 @@ def test_a_cache_that_cannot_be_used_is_told_and_tickets_do(start_cached, client
             assert b"counts null" in client.client.said
         said = server.log.read_text()
     assert 1 <= said.count("RuntimeWarning: pysidctx: no sessions are stored, and clients get tickets, because") <= 5
-    assert "Is a directory" in said and "Set PYSIDCTX_CACHE to a path" in said
+    assert "is not a regular file" in said and "Set PYSIDCTX_CACHE to a path" in said

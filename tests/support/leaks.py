@@ -118,13 +118,14 @@ def main(case: str, certificate: str, ca: str, *flags: str) -> bool:
         if number % 100 == 0:
             hosts["a.test"] = server_ctx
 
-    work = {
+    cases: dict[str, Callable[[int], object]] = {
         "call": call, "refused": refused, "new objects": new_objects, "connections": connections,
         "fingerprints": fingerprints, "lookups": lookups, "changes": changes, "routed connections": routed_connections,
         **session_leaks.cases(server_ctx, client_ctx),
         **cache_leaks.cases(certificate, ca),
         **ticket_leaks.cases(server_ctx, client_ctx, certificate, ca),
-    }[case]
+    }
+    work = cases[case]
     for number in range(ROUNDS // 4):  # until caches and allocators have their size
         work(number)
     # A leak grows each time; what an allocator takes once, it has the next time.
