@@ -162,6 +162,8 @@ int main(void)
     SSL_CTX_set_tlsext_servername_callback(ctx, AT(int (*)(SSL *, int *, void *), 50));
     SSL_CTX_get_tlsext_ticket_keys(ctx, memory + 51, 52);
     SSL_CTX_set_max_cert_list(ctx, 53);
+    SSL_CTX_set_session_cache_mode(ctx, 54);
+    SSL_CTX_get_session_cache_mode(ctx);
     SSL_CTX_set1_groups_list(ctx, memory + 54);
     SSL_CTX_set1_sigalgs_list(ctx, memory + 55);
     SSL_CTX_get_min_proto_version(ctx);
