@@ -63,7 +63,7 @@ cdef bytes first_list(SealKeys *keys):
     try:
         memset(copy, 0, sizeof(forgotten_copy))
         check(seal_list(keys, copy), b"EVP_EncryptUpdate()")
-        return b"\0" * 8 + (<unsigned char *> copy)[:sizeof(forgotten_copy)]
+        return bytes(16) + (<unsigned char *> copy)[:sizeof(forgotten_copy)]
     finally:
         free(copy)
 
@@ -146,7 +146,7 @@ cdef KnownList *read_again(Forgotten *forgotten, KnownList *former, uint64_t now
     if known is NULL:
         return NULL
     if known.all_since or (former is not NULL and is_later(former.generation, generation)):
-        known.all_since = now
+        known.all_since = forgotten_moment(forgotten.memory, now)
     if former is not NULL:
         # What was noticed once stays, until the next list is written.
         known.all_since = max(known.all_since, former.all_since)
@@ -194,6 +194,7 @@ cdef int write_list(Forgotten *forgotten, const unsigned char *name, uint64_t no
     cdef forgotten_copy *copy = <forgotten_copy *> malloc(sizeof(forgotten_copy))
     cdef uint64_t generation = forgotten_generation(forgotten.memory)
     cdef uint64_t former = generation
+    cdef uint64_t since = forgotten_moment(forgotten.memory, now)
     cdef KnownList *known
     cdef atomic_size_t *inside
     cdef bint written
@@ -203,7 +204,7 @@ cdef int write_list(Forgotten *forgotten, const unsigned char *name, uint64_t no
     if not open_list(forgotten.keys, generation, copy):
         # Nobody knows what was in it, so all is forgotten. A generation that nobody has seen.
         memset(&copy.list, 0, sizeof(forgotten_list))
-        list_entry(&copy.list, everything, now)
+        list_entry(&copy.list, everything, since)
     inside = gate_enter(&gate)
     known = <KnownList *> shared_load(&forgotten.known)
     if known is not NULL and known.all_since:
@@ -214,7 +215,7 @@ cdef int write_list(Forgotten *forgotten, const unsigned char *name, uint64_t no
     drop_ended(&copy.list, now)
     if name is NULL:
         name = everything
-    list_entry(&copy.list, name, now)
+    list_entry(&copy.list, name, since)
     qsort(copy.list.entries, copy.list.count, sizeof(forgotten_entry), by_name)
     # The copy that readers do not use now.
     generation = former + 1 if (former ^ generation) & 1 == 0 else former + 2

@@ -10,7 +10,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from pysidctx.binding cimport bind_openssl
-from pysidctx.cache.forgotten cimport forgotten_memory, is_forgotten, release_known
+from pysidctx.cache.forgotten cimport forgotten_memory, forgotten_note, is_forgotten, release_known
 from pysidctx.cache.record cimport MOST_RECORD, apply_record, read_record_times, template_of, write_record
 from pysidctx.cache.seal cimport SealKeys, free_seal_keys, new_seal_keys, open_entry, seal_entry
 from pysidctx.cache.slab cimport (
@@ -149,6 +149,7 @@ cdef bint store_session(Cache *cache, SSL_SESSION *session, const Times *times, 
         return False
     stored = seal_entry(cache.keys, id, &entry, now)
     if stored:
+        forgotten_note(cache.forgotten.memory, times.full)
         count(cache, STORED)
         if slab_write(&cache.sessions, id, &entry, now) == SLAB_EVICTED:
             count(cache, EVICTED)

@@ -14,7 +14,7 @@ from pysidctx import SessionCache, set_session_id_context
 
 SIZE = 1 << 20
 HEADER = 4096
-LIST = 8 + 2 * (32 + 16 + 4000 * 24)  # bytes that tell what was forgotten, after the header
+LIST = 16 + 2 * (32 + 16 + 4000 * 24)  # bytes that tell what was forgotten, after the header
 MORE = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -139,7 +139,7 @@ def entries_in(memory, begin, end, most):
 def present_list(memory):
     """Where the list of the present generation is."""
     generation = int.from_bytes(memory[HEADER:HEADER + 8], "little")
-    return HEADER + 8 + (generation & 1) * ((LIST - 8) // 2)
+    return HEADER + 16 + (generation & 1) * ((LIST - 16) // 2)
 
 
 @pytest.mark.parametrize("place", [0, 12, 32, 40, 48, 96_000], ids=str)
