@@ -39,8 +39,8 @@ def anonymous(identity: Identity, first: bytes) -> int:
     """Return the descriptor of new memory that only this process and those that it forks have. Raises OSError."""
     available = available_memory()
     if identity.size > available:  # nothing else limits it: the kernel would end processes until it fits
-        raise OSError(errno.ENOMEM, f"{identity.size} bytes of memory are needed, and {available} are available: pass a "
-                      "smaller size")
+        raise OSError(errno.ENOMEM, f"{identity.size} bytes of memory are needed, and {available} are available: pass "
+                      "a smaller size")
     if hasattr(os, "memfd_create"):
         file = os.memfd_create("pysidctx cache", os.MFD_CLOEXEC)
     else:
