@@ -16,6 +16,7 @@
 #define FORGOTTEN_MOST 4000 /* entries of a list */
 #define FORGOTTEN_NAME_LENGTH 16
 #define FORGOTTEN_SEAL_LENGTH 32
+#define FORGOTTEN_AHEAD 86400 /* seconds */
 
 #ifndef F_OFD_SETLK /* <fcntl.h> has it with _GNU_SOURCE alone, which Python.h defines */
 #define F_OFD_SETLK 37
@@ -42,12 +43,37 @@ typedef struct {
 /* What follows it in memory begins with a cache line. */
 typedef struct {
     _Alignas(64) _Atomic uint64_t generation;
+    _Atomic uint64_t latest; /* when the latest full handshake was whose session was stored: a Unix time, in seconds */
     _Atomic uint64_t words[2][sizeof(forgotten_copy) / sizeof(uint64_t)];
 } forgotten_memory;
 
 static inline uint64_t forgotten_generation(const forgotten_memory *memory)
 {
     return atomic_load_explicit(&memory->generation, memory_order_acquire);
+}
+
+/* Whether a time is later than `now`, as after the clock was set back.  What is a day ahead and more is no time, because
+ * that of the memory is not sealed. */
+static inline int forgotten_is_ahead(uint64_t time, uint64_t now)
+{
+    return time > now && time - now < FORGOTTEN_AHEAD;
+}
+
+/* Before a session is stored whose full handshake was at `full`. */
+static inline void forgotten_note(forgotten_memory *memory, uint64_t full)
+{
+    uint64_t latest = atomic_load_explicit(&memory->latest, memory_order_relaxed);
+
+    if (latest != full && !forgotten_is_ahead(latest, full))
+        atomic_store_explicit(&memory->latest, full, memory_order_relaxed);
+}
+
+/* Until when all stored sessions were made: not only until `now`, where the clock has been set back since. */
+static inline uint64_t forgotten_moment(const forgotten_memory *memory, uint64_t now)
+{
+    uint64_t latest = atomic_load_explicit(&memory->latest, memory_order_relaxed);
+
+    return forgotten_is_ahead(latest, now) ? latest : now;
 }
 
 /* Copies the list of a generation, which may be torn: its seal tells. */

@@ -26,6 +26,8 @@ cdef extern from "cache/forgotten.h" nogil:
         pass
 
     uint64_t forgotten_generation(const forgotten_memory *memory)
+    void forgotten_note(forgotten_memory *memory, uint64_t full)
+    uint64_t forgotten_moment(const forgotten_memory *memory, uint64_t now)
     void forgotten_read(const forgotten_memory *memory, uint64_t generation, forgotten_copy *copy)
     void forgotten_write(forgotten_memory *memory, uint64_t generation, const forgotten_copy *copy)
 

@@ -63,7 +63,7 @@ cdef bytes first_list(SealKeys *keys):
     try:
         memset(copy, 0, sizeof(forgotten_copy))
         check(seal_list(keys, copy), b"EVP_EncryptUpdate()")
-        return b"\0" * 8 + (<unsigned char *> copy)[:sizeof(forgotten_copy)]
+        return bytes(16) + (<unsigned char *> copy)[:sizeof(forgotten_copy)]
     finally:
         free(copy)
 
@@ -146,7 +146,7 @@ cdef KnownList *read_again(Forgotten *forgotten, KnownList *former, uint64_t now
     if known is NULL:
         return NULL
     if known.all_since or (former is not NULL and is_later(former.generation, generation)):
-        known.all_since = now
+        known.all_since = forgotten_moment(forgotten.memory, now)
     if former is not NULL:
         # What was noticed once stays, until the next list is written.
         known.all_since = max(known.all_since, former.all_since)
@@ -188,7 +188,7 @@ cdef int forget_name(Forgotten *forgotten, int file, const unsigned char *name, 
         memset(entry.name, 0, FORGOTTEN_NAME_LENGTH)  # everything
     else:
         memcpy(entry.name, name, FORGOTTEN_NAME_LENGTH)
-    entry.since = now
+    entry.since = forgotten_moment(forgotten.memory, now)
     return forget_listed(forgotten, file, &entry, 1, now)
 
 
@@ -207,6 +207,7 @@ cdef int write_list(Forgotten *forgotten, const forgotten_entry *entries, size_t
     cdef forgotten_copy *copy = <forgotten_copy *> malloc(sizeof(forgotten_copy))
     cdef uint64_t generation = forgotten_generation(forgotten.memory)
     cdef uint64_t former = generation
+    cdef uint64_t since = forgotten_moment(forgotten.memory, now)
     cdef KnownList *known
     cdef atomic_size_t *inside
     cdef bint changed = False
@@ -218,7 +219,7 @@ cdef int write_list(Forgotten *forgotten, const forgotten_entry *entries, size_t
     if not open_list(forgotten.keys, generation, copy):
         # Nobody knows what was in it, so all is forgotten. A generation that nobody has seen.
         memset(&copy.list, 0, sizeof(forgotten_list))
-        changed = list_entry(&copy.list, everything, now)
+        changed = list_entry(&copy.list, everything, since)
     inside = gate_enter(&gate)
     known = <KnownList *> shared_load(&forgotten.known)
     if known is not NULL and known.all_since:

@@ -283,8 +283,10 @@ cdef class SessionCache:
             client is.
 
         Takes effect at once, in every process that shares the memory: the client's next handshake is a full one, in
-        which its certificate is verified. Connections that are established go on. Up to 4,000 things can be forgotten
-        within 7 days; with one more, all sessions are forgotten. Tickets are not stored and cannot be forgotten.
+        which its certificate is verified. Connections that are established go on. Sessions made in the same second are
+        forgotten, too; and if the clock was set back, so are those that are made until it has made up for that. Up to
+        4,000 things can be forgotten within 7 days; with one more, all sessions are forgotten. Tickets are not stored
+        and cannot be forgotten.
 
         Raises TypeError if not exactly one argument is passed, or if it is not a contiguous bytes-like object;
         ValueError if `peer` is not a certificate in DER or `id_context` is too long; TimeoutError if another process

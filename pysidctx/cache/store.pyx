@@ -11,7 +11,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from pysidctx.binding cimport bind_openssl
-from pysidctx.cache.forgotten cimport forgotten_memory, is_forgotten, release_known
+from pysidctx.cache.forgotten cimport forgotten_memory, forgotten_note, is_forgotten, release_known
 from pysidctx.cache.outbox cimport (
     OUTBOX_PEER, OUTBOX_SESSION, outbox, outbox_add, outbox_is_active, outbox_mark_sent, outbox_numbers, outbox_slot,
     outbox_was_active, outbox_was_sent,
@@ -181,6 +181,7 @@ cdef bint store_session(Cache *cache, SSL_SESSION *session, const Times *times, 
     if not seal_entry(cache.keys, id, &entry, now):
         OPENSSL_cleanse(entry.data, entry.length)
         return False
+    forgotten_note(cache.forgotten.memory, times.full)
     count(cache, STORED)
     write_entry(cache, OUTBOX_SESSION, id, &entry, now)
     return True

@@ -15,7 +15,7 @@ from pysidctx import SessionCache, set_session_id_context
 SIZE = 1 << 20
 HEADER = 4096
 COPY = 32 + 16 + 4000 * 24  # bytes of a list of what was forgotten
-LIST = (8 + 2 * COPY + 63) // 64 * 64  # bytes of both copies, after the header
+LIST = (16 + 2 * COPY + 63) // 64 * 64  # bytes of both copies, after the header
 NUMBERS = 8 * (8 + 4096)  # bytes of the numbers at the end, with what goes to other machines
 OUTGOING = 8 + 8 + 32 + 16 + 32 + 1024  # bytes of one entry there
 MORE = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -144,7 +144,7 @@ def entries_in(memory, begin, end, most):
 def present_list(memory):
     """Where the list of the present generation is."""
     generation = int.from_bytes(memory[HEADER:HEADER + 8], "little")
-    return HEADER + 8 + (generation & 1) * COPY
+    return HEADER + 16 + (generation & 1) * COPY
 
 
 @pytest.mark.parametrize("place", [0, 12, 32, 40, 48, 96_000], ids=str)

@@ -54,6 +54,31 @@ def test_peers_are_there_for_as_long_as_their_sessions(stores, stored, finds, la
     assert not finds(stores.Store(file=first.file), full + DAY)
 
 
+@pytest.mark.parametrize("ahead", [0, 1, 3600, DAY - 1])
+def test_forgotten_while_the_clock_was_ahead(stores, stored, finds, ahead):
+    """Sessions that were made before the clock was set back are not revived once their time has come."""
+    store = stores.Store()
+    full = NOW + ahead
+    assert store.store(stored[1], full, NOW + 10 * DAY, full)
+    store.forget_all(NOW)
+    for now in (NOW, full, full + 1, full + DAY - 1):
+        assert not finds(store, now) and not finds(stores.Store(file=store.file), now)
+    assert store.store(stored[1], full + 1, NOW + 10 * DAY, full + 1)
+    assert finds(store, full + 1)
+
+
+def test_a_time_that_cannot_be_is_not_believed(stores, stored, finds):
+    """It lies in the memory, and is not sealed. The next session that is stored mends it."""
+    store = stores.Store()
+    store.memory[4096 + 8:4096 + 16] = b"\xff" * 8
+    store.forget_all(NOW)
+    for full in (NOW + 1, NOW + 3600):
+        assert store.store(stored[1], full, NOW + 10 * DAY, full)
+        assert finds(store, full)
+    store.forget_all(NOW + 2)
+    assert not finds(store, NOW + 3601)
+
+
 def test_a_peer_that_is_torn_is_stored_again(stores, stored, finds):
     """Two processes wrote it at once, say."""
     first = stores.Store()

@@ -58,10 +58,11 @@ def test_cache(server_ctx, make_client_ctx, memory):
 @pytest.mark.parametrize("content", [b"", b"other", bytes(8192)], ids=len)
 def test_cache_of_something_else(tmp_path, content):
     (tmp_path / "other").write_bytes(content)
-    for command in (["cache", tmp_path / "other"], ["cache", tmp_path]):
-        ran = run(*command)
+    for path, sentence in ((tmp_path / "other", "is not the memory of a SessionCache"),
+                           (tmp_path, "is not a regular file")):
+        ran = run("cache", path)
         assert (ran.returncode, ran.stdout) == (2, "")
-        assert "is not the memory of a SessionCache" in ran.stderr
+        assert sentence in ran.stderr
 
 
 @pytest.mark.parametrize("what", ["peer in PEM", "peer in DER", "id context", "all", "another peer"])

@@ -7,7 +7,7 @@ from libc.string cimport memcpy, memset
 
 import os
 
-from pysidctx.cache.forgotten cimport first_list
+from pysidctx.cache.forgotten cimport first_list, forget_name
 from pysidctx.cache.seal cimport SealKeys, free_seal_keys, new_seal_keys, open_entry, seal_entry
 from pysidctx.cache.slab cimport (
     SLAB_MOST_DATA, SLAB_NAME_LENGTH, SLAB_NONCE_LENGTH, slab_count, slab_end_of, slab_entry,
@@ -185,6 +185,9 @@ cdef class Store:
 
     def end(self, bytes id, uint64_t end, uint64_t now):
         end_session(self.cache, named(id), end, now)
+
+    def forget_all(self, uint64_t now):
+        assert forget_name(&self.cache.forgotten, self.file, NULL, now) == 0
 
     def stats(self):
         cdef int counter

@@ -25,8 +25,6 @@ from typing import Optional
 import pysidctx
 from pysidctx.servers import SSLContextFactory, session_cache, ssl_context_factory
 
-pytestmark = pytest.mark.source
-
 ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 hosts = pysidctx.HostMap({"a.example": ctx, "b.example": b"bank"})
 hosts["*.c.example"] = pysidctx.Host(ctx, b"shop")
