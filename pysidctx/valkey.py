@@ -62,6 +62,17 @@ class Channel:
             if not messages:
                 yield position, b""
 
+    def close(self) -> None:
+        """Close its connections, after `Replication.stop()`. Using it again opens new ones. Safe in any thread."""
+        self._publishing.close()
+        self._receiving.close()
+
+    def __enter__(self) -> "Channel":
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
+
     def __repr__(self) -> str:
         """Without the URL, which may contain a password."""
         return f"<Channel on the stream {self._stream!r}>"

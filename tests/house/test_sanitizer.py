@@ -59,6 +59,7 @@ def test_the_connection_tests_are_clean(environment):
     # Copying the sanitizer's memory makes a fork take seconds; others mostly wait for time to pass.
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--timeout", "0",
+         "--numprocesses", "3", "--dist", "loadfile",  # nobody is to wait for one process alone in the end
          "-k", "not fork and not rotation and not lifetime and not derived_no_keys and not serves_again"
                " and not cannot_be_read and not generation_that_is_none",
          *(ROOT / "tests" / name for name in TESTS)],

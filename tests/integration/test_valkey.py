@@ -66,7 +66,12 @@ class Machine:
         self.ctx = ctx
         self.cache = SessionCache.from_secret(secret, size=2 << 20)
         self.cache.install(ctx)
-        self.replication = self.cache.replicate(Channel(url, timeout=0.5, **options))
+        self.channel = Channel(url, timeout=0.5, **options)
+        self.replication = self.cache.replicate(self.channel)
+
+    def stop(self):
+        self.replication.stop()
+        self.channel.close()
 
 
 @pytest.fixture
@@ -87,7 +92,7 @@ def make_machine(make_server_ctx):
             ctx = make_server_ctx(verify=ssl.CERT_REQUIRED)
             set_session_id_context(ctx, b"shop")
             machine = Machine(ctx, secret, url, **options)
-            stack.callback(machine.replication.stop)
+            stack.callback(machine.stop)
             return machine
         yield make
 
