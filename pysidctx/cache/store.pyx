@@ -28,7 +28,7 @@ from pysidctx.cache.templates cimport (
     new_templates,
 )
 from pysidctx.libssl cimport (
-    OPENSSL_cleanse, OPENSSL_clear_free, OPENSSL_free, OPENSSL_zalloc, SSL, SSL_SESSION, SSL_SESSION_free,
+    ERR_clear_error, OPENSSL_cleanse, OPENSSL_clear_free, OPENSSL_free, OPENSSL_zalloc, SSL, SSL_SESSION, SSL_SESSION_free,
     SSL_SESSION_get_id, SSL_MAX_SSL_SESSION_ID_LENGTH,
 )
 from pysidctx.lockfree.readers cimport (
@@ -68,6 +68,7 @@ cdef Cache *new_cache(SealKeys *keys, int file, size_t size, uint64_t lifetime, 
     cdef Cache *cache = <Cache *> OPENSSL_zalloc(sizeof(Cache))
     cdef void *memory
     if cache is NULL:
+        ERR_clear_error()  # since 3.2, OpenSSL queues an error when an allocation fails
         raise MemoryError("out of memory while making a cache")
     try:
         cache.templates = new_templates(peers)

@@ -252,6 +252,7 @@ print(len(SessionCache.from_secret(bytes(32), memory=copy, size=1 << 20)))
 """
 
 
+@pytest.mark.one_python  # where CI may mount one
 def test_a_full_file_system_is_an_error_and_nothing_is_left_behind(tmp_path):
     command = ["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(tmp_path)]
     isolated = [program("unshare", "util-linux"), "--mount", "--propagation", "private"]

@@ -18,6 +18,8 @@ from server_programs import CACHED_PROGRAMS, ProgramClient, PythonClient
 
 WORKERS = 4
 
+pytestmark = pytest.mark.one_python  # with clients of several languages
+
 
 class Certified:
     """A client with a name of its own in its certificate."""
