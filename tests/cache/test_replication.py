@@ -3,6 +3,8 @@
 import os
 import secrets
 import ssl
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -12,6 +14,7 @@ import pytest
 from channels import MemoryChannel
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from machine import SUPPORT
 from tickets import visit
 
 from pysidctx import SessionCache, set_session_id_context
@@ -212,31 +215,36 @@ def test_overtaken(machines, channel, make_client_ctx):
     assert visit(other.ctx, client_ctx, session)[0]
 
 
+LEADER = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from channels import MemoryChannel
+from pysidctx import SessionCache
+cache = SessionCache.from_secret(bytes(range(32)), memory=sys.argv[2], size=1 << 20)
+with cache.replicate(MemoryChannel()) as replication:
+    while not replication.leading:
+        time.sleep(0.01)
+    print("leading", flush=True)
+    time.sleep(60)
+"""
+
+
 def test_one_of_a_machine_does_the_work(make_server_ctx, tmp_path, channel):
     """Of two processes with the same memory; when the first is killed, the other takes over."""
     def make():
         return SessionCache.from_secret(bytes(range(32)), memory=tmp_path / "memory", size=1 << 20)
 
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        replication = make().replicate(MemoryChannel())
-        until(lambda: replication.leading)
-        os.write(writing, b"!")
-        time.sleep(60)
-        os._exit(0)
+    other = subprocess.Popen([sys.executable, "-c", LEADER, SUPPORT, tmp_path / "memory"], stdout=subprocess.PIPE)
     try:
-        assert os.read(reading, 1) == b"!"
+        assert other.stdout.readline() == b"leading\n"
         with make().replicate(channel) as replication:
             time.sleep(0.3)
             assert not replication.leading
-            os.kill(child, 9)
+            other.kill()
             until(lambda: replication.leading)
     finally:
-        os.kill(child, 9)
-        os.waitpid(child, 0)
-        os.close(reading)
-        os.close(writing)
+        other.kill()
+        other.communicate()
 
 
 def test_what_cannot_replicate(channel):
