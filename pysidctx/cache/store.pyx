@@ -28,8 +28,8 @@ from pysidctx.cache.templates cimport (
     new_templates,
 )
 from pysidctx.libssl cimport (
-    ERR_clear_error, OPENSSL_cleanse, OPENSSL_clear_free, OPENSSL_free, OPENSSL_zalloc, SSL, SSL_SESSION, SSL_SESSION_free,
-    SSL_SESSION_get_id, SSL_MAX_SSL_SESSION_ID_LENGTH,
+    ERR_clear_error, OPENSSL_cleanse, OPENSSL_clear_free, OPENSSL_free, OPENSSL_zalloc, SSL,
+    SSL_MAX_SSL_SESSION_ID_LENGTH, SSL_SESSION, SSL_SESSION_free, SSL_SESSION_get_id,
 )
 from pysidctx.lockfree.readers cimport (
     atomic_fetch_add, atomic_fetch_add_explicit, atomic_fetch_sub, atomic_load_explicit, memory_order_relaxed,
