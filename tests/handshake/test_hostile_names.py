@@ -181,7 +181,7 @@ def test_any_bytes_are_another_name_or_malformed(listener, hosts, offering, vers
         for _ in range(rng.randrange(1, 4)):
             at = rng.randrange(len(data) + 1)
             data[at:at + rng.randrange(2)] = rng.choice([b"", bytes([rng.randrange(256)]), b"\0", b"."])
-        if server_name(b"a.test") == bytes(data).lower():
+        if bytes(data).lower() in (server_name(b"a.test"), server_name(b"b.test")):  # a host, and no other name
             continue
         answer = Answer(listener, offering.with_server_names(bytes(data)).records())
         assert not answer.resumed, bytes(data)
