@@ -9,6 +9,8 @@ from types import ModuleType
 
 from machine import ROOT, UNOPTIMIZED
 
+import pysidctx
+
 SOURCES = ROOT / "tests" / "consumers"
 
 SETUP = """
@@ -38,7 +40,7 @@ def build(folder: Path, *sources: str, python: "Path | str" = sys.executable, in
     for source in sources:
         if (SOURCES / source).exists():
             shutil.copy(SOURCES / source, folder)
-    headers = [str(ROOT / "pysidctx")] if inner else []
+    headers = [str(Path(pysidctx.__file__).parent)] if inner else []
     ran = subprocess.run([python, "-c", SETUP, *headers, " ".join(sources)],
                          cwd=folder, env=UNOPTIMIZED, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
