@@ -18,7 +18,7 @@ from pysidctx.cache.slab cimport (
     SLAB_MOST_DATA, SLAB_NAME_LENGTH, SLAB_NONCE_LENGTH, SLAB_TAG_LENGTH, slab_entry, slab_packed,
 )
 from pysidctx.cache.store cimport Cache, end_of_named, place_entry
-from pysidctx.libssl cimport ERR_clear_error
+from pysidctx.libssl cimport ERR_clear_error, OPENSSL_cleanse
 from pysidctx.tickets.expiry cimport unix_time
 from pysidctx.tickets.times cimport read_number, write_number
 
@@ -176,7 +176,7 @@ cdef size_t apply_entry(Cache *cache, const unsigned char *place, size_t left, b
         else:
             outbox_count(&cache.outgoing.numbers.dropped, 1)
             ERR_clear_error()
-        memset(&opened, 0, sizeof(opened))
+        OPENSSL_cleanse(&opened, sizeof(opened))
     return HEAD_LENGTH + entry.length
 
 
@@ -216,6 +216,7 @@ cdef size_t apply_list(Cache *cache, int file, const unsigned char *place, size_
                 entries[i].since = read_number(data + i * LIST_ENTRY_LENGTH + FORGOTTEN_NAME_LENGTH)
             if forget_listed(&cache.forgotten, file, entries, count, unix_time()) != 0:
                 outbox_count(&cache.outgoing.numbers.dropped, 1)
+                ERR_clear_error()
         else:
             outbox_count(&cache.outgoing.numbers.dropped, 1)
             ERR_clear_error()

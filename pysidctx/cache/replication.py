@@ -131,7 +131,7 @@ class Replication:
             try:
                 if first:
                     # What was forgotten comes before all sessions, so that none of these is found meanwhile.
-                    self._listen(None, forgotten_alone=True)
+                    self._take_forgotten()
                     first = False
                 for position in self._listen_on(since):
                     since, pause = position, FIRST_PAUSE
@@ -140,12 +140,12 @@ class Replication:
                 self._stopping.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
 
-    def _listen(self, since: Optional[str], forgotten_alone: bool) -> None:
-        """Read what the channel has kept."""
-        for _, batch in self._channel.receive(since):
+    def _take_forgotten(self) -> None:
+        """Read all that the channel has kept, and take what was forgotten alone."""
+        for _, batch in self._channel.receive(None):
             if not batch or self._stopping.is_set():
                 return
-            self._take(batch, forgotten_alone)
+            self._take(batch, forgotten_alone=True)
 
     def _listen_on(self, since: Optional[str]) -> Iterator[Optional[str]]:
         for position, batch in self._channel.receive(since):

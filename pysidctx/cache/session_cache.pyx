@@ -169,11 +169,10 @@ cdef class SessionCache:
         and, as info, n as a big-endian integer of 8 bytes.
 
         Raises TypeError if the secret is not a contiguous bytes-like object, `memory` is not a path, or `store` lacks a
-        method; ValueError if
-        the secret is too short or too long, or if the file is no such memory, was made with another secret, size or
-        period or by another version, was truncated, or is not this user's alone; OSError if it cannot be made or
-        opened, for example because the file system is full; and whatever `SessionCache()` raises. Messages name the
-        file. Safe in any thread.
+        method; ValueError if the secret is too short or too long, or if the file is no such memory, was made with
+        another secret, size or period or by another version, was truncated, or is not this user's alone; OSError if it
+        cannot be made or opened, for example because the file system is full; and whatever `SessionCache()` raises.
+        Messages name the file. Safe in any thread.
         """
         cdef SessionCache made = SessionCache.__new__(SessionCache, made_here)
         cdef Py_buffer view
