@@ -38,6 +38,7 @@ def servers(folder):
 def shown(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     ran = run("--plot", folder / "picture.png", code=shortened(seconds=0.5), env=dict(os.environ, TMPDIR=str(folder)))
+    print(ran.stdout)  # what a failure shows of it
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout, folder
 

@@ -8,16 +8,19 @@ IDLE = 0.05  # seconds
 
 
 class MemoryChannel:
-    """Keeps all batches. `down`: raises instead; `deaf`: nobody receives."""
+    """Keeps all batches. While it is `down`, it raises instead; while it is not `free`, it does not return."""
 
     def __init__(self) -> None:
         self.batches: list[bytes] = []
         self.more = threading.Condition()
         self.down = False
+        self.free = threading.Event()
+        self.free.set()
 
     def publish(self, batch: bytes) -> None:
         if self.down:
             raise ConnectionError("the channel is down")
+        self.free.wait()
         self.put(batch)
 
     def put(self, batch: bytes) -> None:
