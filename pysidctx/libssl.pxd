@@ -216,6 +216,7 @@ cdef extern from "openssl_api.h" nogil:
         SSL_SESS_CACHE_NO_AUTO_CLEAR
         SSL_SESS_CACHE_NO_INTERNAL
         TLS_ST_OK
+        SSL_CB_ACCEPT_LOOP
         SSL_VERIFY_PEER
         SSL_VERIFY_FAIL_IF_NO_PEER_CERT
         SSL_VERIFY_POST_HANDSHAKE
@@ -258,6 +259,7 @@ cdef extern from "openssl_api.h" nogil:
     int SSL_in_before "OPENSSL(SSL_in_before)" (const SSL *s)
     int SSL_is_init_finished "OPENSSL(SSL_is_init_finished)" (const SSL *s)
     int SSL_get_state "OPENSSL(SSL_get_state)" (const SSL *ssl)
+    const char *SSL_state_string "OPENSSL(SSL_state_string)" (const SSL *s)
     int SSL_is_server "OPENSSL(SSL_is_server)" (const SSL *s)
     int SSL_version "OPENSSL(SSL_version)" (const SSL *s)
     const SSL_METHOD *SSL_get_ssl_method "OPENSSL(SSL_get_ssl_method)" (const SSL *s)
@@ -349,6 +351,8 @@ cdef extern from "openssl_api.h" nogil:
     void SSL_CTX_sess_set_get_cb "OPENSSL(SSL_CTX_sess_set_get_cb)" (
         SSL_CTX *ctx,
         SSL_SESSION *(*get_session_cb)(SSL *, const unsigned char *, int, int *) noexcept nogil)
+    void SSL_CTX_set_info_callback "OPENSSL(SSL_CTX_set_info_callback)" (
+        SSL_CTX *ctx, void (*cb)(const SSL *, int, int) noexcept nogil)
     long SSL_CTX_set_session_cache_mode(SSL_CTX *ctx, long mode)
     long SSL_CTX_get_session_cache_mode(SSL_CTX *ctx)
     long SSL_CTX_get_timeout "OPENSSL(SSL_CTX_get_timeout)" (SSL_CTX *ctx)

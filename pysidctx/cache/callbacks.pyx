@@ -3,10 +3,13 @@
 The ClientHello callback decides for each connection whether its sessions are stored: if so, OpenSSL issues no tickets
 on it (in TLS 1.3, tickets that are names of stored sessions). OpenSSL passes the other callbacks neither an argument
 nor the listener, so the decision is recorded on the connection.
+
+In TLS 1.2, OpenSSL reports a session after it has sent the last message, and a client may be back by then, at another
+worker. So the session is stored one message earlier.
 """
 
 from libc.stdint cimport uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 from pysidctx.binding cimport bind_openssl
 from pysidctx.cache.store cimport (
@@ -18,12 +21,13 @@ from pysidctx.handshake.late_switches cimport may_resume
 from pysidctx.handshake.listener cimport Listener, Store, listener_made, listener_of, set_store
 from pysidctx.libssl cimport (
     CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_clear_error, ERR_pop_to_mark, ERR_set_mark, OPENSSL_clear_free,
-    OPENSSL_free, OPENSSL_zalloc, SSL, SSL_CTX, SSL_CTX_get_session_cache_mode, SSL_CTX_sess_set_get_cb,
-    SSL_CTX_sess_set_new_cb, SSL_CTX_set_session_cache_mode, SSL_get_ex_data, SSL_get_ex_new_index, SSL_get_options,
+    OPENSSL_free, OPENSSL_zalloc, SSL, SSL_CB_ACCEPT_LOOP, SSL_CTX, SSL_CTX_get_session_cache_mode,
+    SSL_CTX_sess_set_get_cb, SSL_CTX_sess_set_new_cb, SSL_CTX_set_info_callback, SSL_CTX_set_session_cache_mode,
+    SSL_get_ex_data, SSL_get_ex_new_index, SSL_get_options, SSL_get_session,
     SSL_get_verify_mode, SSL_MAX_SSL_SESSION_ID_LENGTH, SSL_OP_NO_TICKET, SSL_SESS_CACHE_NO_AUTO_CLEAR,
-    SSL_SESS_CACHE_NO_INTERNAL, SSL_SESS_CACHE_SERVER, SSL_SESSION, SSL_SESSION_free, SSL_SESSION_get0_peer,
-    SSL_SESSION_get_timeout, SSL_session_reused, SSL_set_ex_data, SSL_set_options, SSL_VERIFY_PEER, SSL_version,
-    TLS1_3_VERSION, X509, X509_free, X509_up_ref,
+    SSL_SESS_CACHE_NO_INTERNAL, SSL_SESS_CACHE_SERVER, SSL_SESSION, SSL_SESSION_free, SSL_SESSION_get0_id_context,
+    SSL_SESSION_get0_peer, SSL_SESSION_get_id, SSL_SESSION_get_timeout, SSL_session_reused, SSL_set_ex_data,
+    SSL_set_options, SSL_state_string, SSL_VERIFY_PEER, SSL_version, TLS1_3_VERSION, X509, X509_free, X509_up_ref,
 )
 from pysidctx.lockfree.readers cimport atomic_thread_fence, memory_order_release, shared_load
 from pysidctx.openssl_compat cimport SSL_SESSION_get_time
@@ -59,6 +63,7 @@ cdef struct Kept:
     unsigned char key[TEMPLATE_KEY_LENGTH]
     X509 *peer            # may be NULL; holds a reference
     bint stored
+    bint early            # stored before OpenSSL reports it
 
 cdef int kept_index
 
@@ -82,6 +87,7 @@ cdef int use_cache(SSL_CTX *ctx, Cache *cache, bint always) except -1:
         listener.has_store_callbacks = True
         SSL_CTX_sess_set_get_cb(ctx, on_session_wanted)
         SSL_CTX_sess_set_new_cb(ctx, on_session_kept)
+        SSL_CTX_set_info_callback(ctx, on_handshake_state)
         atomic_thread_fence(memory_order_release)
     SSL_CTX_set_session_cache_mode(
         ctx, SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL | SSL_SESS_CACHE_NO_AUTO_CLEAR)
@@ -175,12 +181,41 @@ cdef bint remember_peer(Kept *kept, SSL_SESSION *session) noexcept nogil:
     return True
 
 
+cdef void on_handshake_state(const SSL *ssl, int where, int value) noexcept nogil:
+    """See SSL_CTX_set_info_callback(3). Stores a session of TLS 1.2 before the Finished message is made.
+
+    The client's Finished message was verified by then. Another version has no such state on a server.
+    """
+    cdef Kept *kept
+    if where != SSL_CB_ACCEPT_LOOP or memcmp(SSL_state_string(ssl), b"TWCCS", 5):
+        return
+    kept = kept_on(<SSL *> ssl)
+    if kept is not NULL and not SSL_session_reused(ssl) and would_be_reported(ssl, kept):
+        on_session_kept(<SSL *> ssl, SSL_get_session(ssl))
+        kept.early = True
+
+
+cdef bint would_be_reported(const SSL *ssl, Kept *kept) noexcept nogil:
+    """Whether OpenSSL calls on_session_kept() after the handshake: its own conditions."""
+    cdef SSL_SESSION *session = SSL_get_session(ssl)
+    cdef unsigned int length = 0
+    if session is NULL or not SSL_CTX_get_session_cache_mode(kept.listener) & SSL_SESS_CACHE_SERVER:
+        return False
+    SSL_SESSION_get_id(session, &length)
+    if length and SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER:
+        SSL_SESSION_get0_id_context(session, &length)
+    return length > 0
+
+
 cdef int on_session_kept(SSL *ssl, SSL_SESSION *session) noexcept nogil:
     """See SSL_CTX_sess_set_new_cb(3): OpenSSL has made a session, or a ticket. Returns 0: it keeps no reference."""
     cdef Kept *kept = kept_on(ssl)
     cdef bint tls13 = SSL_version(ssl) == TLS1_3_VERSION
     cdef uint64_t now = unix_time()
     cdef Times times
+    if kept is not NULL and kept.early:
+        kept.early = False  # a renegotiation may make another
+        return 0
     if kept is NULL or tls13:
         on_session_made(ssl, session)
     # In TLS 1.3 OpenSSL calls this for tickets that hold the session themselves, too.

@@ -243,7 +243,8 @@ cdef class SessionCache:
         set `verify_mode`, and install a `HostMap`, before.
 
         Safe in any thread, while handshakes run in others. Replaces the context's callbacks for sessions and tickets,
-        and its session cache mode: see SSL_CTX_sess_set_get_cb(3) and SSL_CTX_set_session_cache_mode(3).
+        its information callback, and its session cache mode: see SSL_CTX_sess_set_get_cb(3),
+        SSL_CTX_set_info_callback(3) and SSL_CTX_set_session_cache_mode(3).
         """
         used = unwrapped(ctx)
         cdef SSL_CTX *target = server_context(used, "a session cache is installed on")

@@ -15,6 +15,7 @@ from pysidctx import Host, HostMap, SessionCache, TicketKeys, set_session_id_con
 SIZE = 1 << 20
 GET_SESS_CACHE_MODE = 45  # SSL_CTRL_GET_SESS_CACHE_MODE
 TLSv1_2, TLSv1_3 = VERSIONS
+HANDSHAKE, NEWSESSION_TICKET, FINISHED = 22, 4, 20  # RFC 8446, appendix B
 
 
 @pytest.fixture
@@ -57,6 +58,25 @@ def test_in_any_order(make_server_ctx, make_client_ctx, cache, order, version):
     first = connect(workers[0], client_ctx)
     assert connect(workers[0], client_ctx, session=first.client.session).server.session_reused
     assert cache.stats() == counts
+
+
+@pytest.mark.parametrize("verify", [ssl.CERT_NONE, ssl.CERT_REQUIRED])
+def test_stored_before_the_client_can_come_back(make_server_ctx, make_client_ctx, cache, version, verify):
+    """A session is stored when the message is made after which, or by which, the client has it."""
+    server_ctx = make_server_ctx(verify=verify)
+    set_session_id_context(server_ctx, b"shop")
+    cache.install(server_ctx, when="always")
+    last = FINISHED if version == ssl.TLSVersion.TLSv1_2 else NEWSESSION_TICKET
+    stored = []
+
+    def watch(connection, direction, version, content, message, data):
+        if (direction, content, message) == ("write", HANDSHAKE, last):
+            stored.append(cache.stats().stored)
+
+    server_ctx._msg_callback = watch
+    close(connect(server_ctx, make_client_ctx(version)))
+    assert stored and 0 not in stored
+    assert cache.stats().stored == len(stored)
 
 
 def cache_mode(ctx):
