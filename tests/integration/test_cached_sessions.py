@@ -1,15 +1,19 @@
 """Servers with four workers that demand client certificates: all of them resume every client that comes back."""
 
 import ssl
+import subprocess
+import sys
+import time
 from contextlib import ExitStack
 
 import pytest
 import trustme
-from cached_servers import WORKERS, Certified, counts_of_all, is_resumed_by_all, names_in
+from cached_servers import WORKERS, Certified, counts_of_all, is_resumed_by_all, names_in, stopped
 from checks import Checked
 from handshakes import VERSIONS
 from machine import program
 from other_clients import GoClient, NodeClient, resumed_by_gnutls
+from pem_files import first_certificate
 from server_programs import CACHED_PROGRAMS, ProgramClient, PythonClient
 
 # In TLS 1.2 they know tickets alone, which no server issues that stores the session.
@@ -106,6 +110,39 @@ def test_a_client_that_knows_tickets_alone_gets_full_handshakes(start_cached, pe
             certified = Certified("go@a.test", client, version)
             seen = [certified.visit(server.port)[0] for _ in range(3)]
             assert seen == [False, not cached, not cached]
+
+
+FORGET = """
+import sys
+from pysidctx import SessionCache
+secret, memory, certificate = sys.argv[1:]
+SessionCache.from_secret_file(secret, memory=memory, size=4 << 20).forget(peer=bytes.fromhex(certificate))
+"""
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
+def test_what_another_process_forgets(start_cached, pem_files, chain_of, secret, tmp_path, version):
+    """One that was not forked, and opens the memory by its path. No worker resumes the session any more."""
+    chains = [chain_of(name) for name in ("one", "other")]
+    one, other = [Certified(f"{chain.stem}@a.test", PythonClient(pem_files[1], version, chain), version)
+                  for chain in chains]
+    with start_cached("uvicorn") as server:
+        for client in (one, other):
+            client.visit(server.port)
+            assert is_resumed_by_all(client, server.port)
+        session = one.client.session
+        subprocess.run([sys.executable, "-c", FORGET, secret, tmp_path / "memory", first_certificate(chains[0]).hex()],
+                       check=True)
+        with stopped() as stop:
+            for _ in range(WORKERS):
+                one.client.session = session
+                resumed, process = one.visit(server.port)
+                assert not resumed
+                stop(process)
+        assert is_resumed_by_all(other, server.port)
+        time.sleep(1)  # what was made in the same second is forgotten, too
+        one.visit(server.port)
+        assert is_resumed_by_all(one, server.port)
 
 
 def test_a_cache_that_cannot_be_used_is_told_and_tickets_do(start_cached, clients, tmp_path):
