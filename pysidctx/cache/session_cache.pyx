@@ -21,7 +21,7 @@ from libc.stdint cimport uint64_t
 
 from pysidctx.binding cimport bind_openssl
 from pysidctx.cache.batches cimport apply_batch, batch_from, batch_of_forgotten
-from pysidctx.cache.callbacks cimport stop_using_cache, use_cache
+from pysidctx.cache.callbacks cimport cache_of, stop_using_cache, use_cache
 from pysidctx.cache.forgotten cimport (
     FORGOTTEN_NAME_LENGTH, first_list, forget_name, forgotten_generation, is_readable, name_id_context,
 )
@@ -33,11 +33,9 @@ from pysidctx.cache.store cimport (
     COUNTERS, Cache, Counter, counted, least_size, new_cache, new_store_keys, release_cache,
 )
 from pysidctx.errors cimport check, raise_queued
-from pysidctx.handles cimport SSL_CTX_from, SSL_CTX_of, server_context
-from pysidctx.handshake.inert cimport contexts_serving
-from pysidctx.libssl cimport (
-    OPENSSL_cleanse, RAND_bytes, SSL_CTX, SSL_CTX_get_verify_mode, SSL_MAX_SID_CTX_LENGTH, SSL_VERIFY_PEER,
-)
+from pysidctx.handles cimport SSL_CTX_from, server_context
+from pysidctx.handshake.inert cimport contexts_serving, warn_without_verification
+from pysidctx.libssl cimport OPENSSL_cleanse, RAND_bytes, SSL_CTX, SSL_MAX_SID_CTX_LENGTH
 from pysidctx.tickets.expiry cimport unix_time
 from pysidctx.wrapped cimport unwrapped
 
@@ -250,7 +248,7 @@ cdef class SessionCache:
         if when not in WHEN:
             raise ValueError(f'when must be "client-certificates" or "always", not {when!r}')
         if when != "always":
-            warn_without_verification(used)
+            warn_without_verification(contexts_serving(used))
         with cython.critical_section(used):
             use_cache(target, self.cache, when == "always")
 
@@ -270,6 +268,17 @@ cdef class SessionCache:
             stopped = stop_using_cache(target, self.cache)
         if not stopped:
             raise ValueError("this SessionCache is not installed on this SSLContext")
+
+    def _when_on(self, ctx):
+        """Return when this cache is used on an SSLContext that creates connections; None if it is not installed."""
+        cdef SSL_CTX *target = SSL_CTX_from(ctx)
+        cdef Cache *found
+        cdef bint always
+        with cython.critical_section(ctx):
+            found = cache_of(target, &always)
+        if found is not self.cache:
+            return None
+        return "always" if always else "client-certificates"
 
     def forget(self, *, peer=None, id_context=None):
         """Forget the stored sessions of a client, or of an id context, that were made until now, in all processes.
@@ -552,13 +561,3 @@ cdef bytes copied_certificate(object peer):
             return der
     raise ValueError("peer is not a certificate in DER: pass what getpeercert(binary_form=True) returns, or convert a "
                      "PEM certificate with ssl.PEM_cert_to_DER_cert()")
-
-
-cdef int warn_without_verification(object ctx) except -1:
-    for serving in contexts_serving(ctx):
-        if SSL_CTX_get_verify_mode(SSL_CTX_of(serving)) & SSL_VERIFY_PEER:
-            return 0
-    warnings.warn(
-        "the session cache has almost no effect, because no client certificate is requested, and other sessions keep "
-        "their tickets: set verify_mode first, or pass when=\"always\"", RuntimeWarning)
-    return 0
