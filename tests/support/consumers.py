@@ -12,6 +12,7 @@ from machine import ROOT, UNOPTIMIZED
 import pysidctx
 
 SOURCES = ROOT / "tests" / "consumers"
+HEADERS = Path(pysidctx.__file__).parent  # the library's own, of the package that is tested
 
 SETUP = """
 import sys
@@ -40,7 +41,7 @@ def build(folder: Path, *sources: str, python: "Path | str" = sys.executable, in
     for source in sources:
         if (SOURCES / source).exists():
             shutil.copy(SOURCES / source, folder)
-    headers = [str(Path(pysidctx.__file__).parent)] if inner else []
+    headers = [str(HEADERS)] if inner else []
     ran = subprocess.run([python, "-c", SETUP, *headers, " ".join(sources)],
                          cwd=folder, env=UNOPTIMIZED, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
