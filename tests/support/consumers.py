@@ -20,7 +20,7 @@ import pysidctx
 
 SOURCES = ROOT / "tests" / "consumers"
 KEPT = ROOT / "build" / "consumers"
-PACKAGE = Path(pysidctx.__file__).parent
+HEADERS = Path(pysidctx.__file__).parent  # the library's own, of the package that is tested
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 
 SETUP = """
@@ -72,7 +72,7 @@ def build(folder: Path, *sources: str, python: "Path | str" = sys.executable, in
 
 
 def compile_in(folder: Path, sources: "tuple[str, ...]", python: "Path | str", inner: bool) -> None:
-    headers = [str(PACKAGE)] if inner else []
+    headers = [str(HEADERS)] if inner else []
     ran = subprocess.run([python, "-c", SETUP, *headers, " ".join(sources)],
                          cwd=folder, env=UNOPTIMIZED, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -86,7 +86,7 @@ def digest_of(folder: Path, sources: "tuple[str, ...]", inner: bool) -> str:
     files = {source: folder / source for source in sources}
     files.update((f"include/{path.name}", path) for path in Path(pysidctx.get_include()).glob("*.h"))
     for ending in ("pxd", "h"):
-        files.update((str(path.relative_to(PACKAGE)), path) for path in PACKAGE.rglob(f"*.{ending}"))
+        files.update((str(path.relative_to(HEADERS)), path) for path in HEADERS.rglob(f"*.{ending}"))
     for name, path in sorted(files.items()):
         found.update(f"{name} {path.stat().st_size}\n".encode() + path.read_bytes())
     return found.hexdigest()
