@@ -191,10 +191,10 @@ cdef void on_handshake_state(const SSL *ssl, int where, int value) noexcept nogi
     The client's Finished message was verified by then. Another version has no such state on a server.
     """
     cdef Kept *kept
-    if where != SSL_CB_ACCEPT_LOOP or memcmp(SSL_state_string(ssl), b"TWCCS", 5):
+    if where != SSL_CB_ACCEPT_LOOP or SSL_session_reused(ssl) or memcmp(SSL_state_string(ssl), b"TWCCS", 5):
         return
     kept = kept_on(<SSL *> ssl)
-    if kept is not NULL and not SSL_session_reused(ssl) and would_be_reported(ssl, kept):
+    if kept is not NULL and would_be_reported(ssl, kept):
         on_session_kept(<SSL *> ssl, SSL_get_session(ssl))
         kept.early = True
 
