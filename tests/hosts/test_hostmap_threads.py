@@ -160,7 +160,7 @@ def test_maps_are_installed_and_uninstalled_meanwhile(make_server_ctx, make_clie
     listener = make_server_ctx()
 
     def change(stopping):
-        for number in range(3000):
+        for number in range(CHANGES // 33):
             hosts = HostMap({"a.test": b"map", "*.b.test": make_server_ctx() if number % 50 == 0 else b"x"})
             hosts.install(listener)
             if number % 2:

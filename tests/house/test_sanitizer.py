@@ -35,7 +35,7 @@ def environment(tmp_path_factory, copy_source):
                            capture_output=True, text=True, check=True)
     # What Python itself keeps until it ends is no leak of ours; its own allocator hides errors.
     return dict(os.environ, LD_PRELOAD=found.stdout.strip(), PYTHONPATH=str(folder),
-                PYTHONMALLOC="malloc", ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1", CHANGES="5000")
+                PYTHONMALLOC="malloc", ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1", CHANGES="10000")
 
 
 def python(environment, code):

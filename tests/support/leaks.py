@@ -43,7 +43,7 @@ mallinfo.restype = Figures
 
 SEEDED = 48  # bytes a round: about what pysidctx keeps on a connection
 # As many as show one block of malloc's a round, which takes 32 bytes and more.
-ROUNDS = 1_000
+ROUNDS = 600
 ALLOWED = Memory(24 * ROUNDS + 4096, ROUNDS // 2)
 
 
