@@ -137,9 +137,9 @@ def used_by_ssl(log):
 
 
 def find(package, before, log, pem_files, after="", **environment):
-    """How a package finds the functions after `before`, and in which file, which is that of `_ssl`; then it works.
+    """Return how a package finds the functions after `before`, in which file, and what `after` prints.
 
-    With what `after` prints.
+    The file is the one that `_ssl` uses, and the package then works.
     """
     file, way, library, *told = python(package, before + TELL + WORK + after, *pem_files, LD_DEBUG="bindings",
                                        LD_DEBUG_OUTPUT=str(log), **environment)
@@ -283,7 +283,7 @@ def test_functions_that_cannot_be_right_are_refused(request, build, function, va
 
 
 def test_a_command_says_so_too(late):
-    """What a bug report needs then."""
+    """Bug reports need it."""
     code = REFUSED.partition("try:")[0] + """
 import runpy
 sys.argv[1:] = ["info"]

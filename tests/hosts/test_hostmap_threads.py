@@ -27,9 +27,9 @@ def switch_often():
 
 
 def run(until, workers):
-    """Run functions in threads, `workers` until those of `until` have ended or one has failed.
+    """Run functions in threads: `workers` run until those in `until` have ended, or until one has failed.
 
-    Each is called with what tells it to stop.
+    Each takes a function that returns whether to stop.
     """
     stop, wrong = threading.Event(), []
 

@@ -1,4 +1,4 @@
-"""The type stubs say what the built modules have."""
+"""The type stubs agree with the built modules."""
 
 import subprocess
 import sys
