@@ -19,9 +19,10 @@ from machine import ROOT, lack, program
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
-# Those that build, install or run long come last, the longest of them first: whole files are
-# what several workers share among them, and nobody is to wait for one that began late.
-SLOW = ("test_sanitizer.py", "test_rolling_restarts.py", "test_benchmarks.py", "test_packaging.py", "test_setup.py",
+# Several workers share whole files among them, and none is to wait in the end for one that began late. So the longest
+# comes first, and the others that build, install or run long come last, the longest of them first.
+LONGEST = "test_sanitizer.py"
+SLOW = ("test_rolling_restarts.py", "test_benchmarks.py", "test_packaging.py", "test_setup.py",
         "test_servers.py", "test_binding.py", "test_demo.py", "test_valkey.py", "test_check_verdicts.py",
         "test_leaks.py", "test_tickets.py", "test_check_report.py", "test_import.py", "test_check_silence.py",
         "test_isolation.py", "test_hosts_of_workers.py", "test_check_servers.py", "test_check.py",
@@ -38,7 +39,9 @@ WITHOUT_SOURCES = "it reads the sources, and an installed package is tested"
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: SLOW.index(item.path.name) if item.path.name in SLOW else -1)
+    order = {name: number for number, name in enumerate(SLOW, 1)}
+    order[LONGEST] = -1
+    items.sort(key=lambda item: order.get(item.path.name, 0))
     if not SOURCES.exists():
         for item in items:
             if item.get_closest_marker("source"):

@@ -58,11 +58,10 @@ libc.free(block), libc.free(block)
 
 def test_the_connection_tests_are_clean(environment, tmp_path):
     for consumer in ("from_cache.pyx", "from_store.pyx"):
-        build(tmp_path, consumer, inner=True)  # which takes the sanitizer's tests several times as long
+        build(tmp_path, consumer, inner=True)  # under the sanitizer it would take several times as long
     # Copying the sanitizer's memory makes a fork take seconds; others mostly wait for time to pass.
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--timeout", "0",
-         "--numprocesses", "2", "--dist", "loadfile",  # nobody is to wait for one process alone in the end
          "-k", "not fork and not rotation and not lifetime and not derived_no_keys and not serves_again"
                " and not cannot_be_read and not generation_that_is_none",
          *(ROOT / "tests" / name for name in TESTS)],

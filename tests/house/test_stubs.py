@@ -9,7 +9,8 @@ from machine import ROOT
 pytestmark = pytest.mark.source
 
 # Others are Python themselves, or of Cython that no Python uses.
-MODULES = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sorted((ROOT / "pysidctx").rglob("*.pyi"))]
+MODULES = [".".join(path.relative_to(ROOT).with_suffix("").parts)
+           for path in sorted((ROOT / "pysidctx").rglob("*.pyi"))]
 
 
 def test_stubtest(tmp_path):
