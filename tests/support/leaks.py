@@ -45,7 +45,7 @@ mallinfo.restype = Figures
 
 SEEDED = 48  # bytes a round: about what pysidctx keeps on a connection
 # As many as show one block of malloc's a round, which takes 32 bytes and more. With more rounds no more is allowed.
-FEW = 1_000
+FEW = 600
 ROUNDS = int(os.environ.get("ROUNDS", FEW))
 ALLOWED = Memory(24 * FEW + 4096, FEW // 2)
 
