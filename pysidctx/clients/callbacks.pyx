@@ -287,7 +287,7 @@ cdef void keep(Attempt *attempt, SSL *ssl, SSL_SESSION *session) noexcept nogil:
     if (attempt is NULL or attempt.store is NULL or not SSL_SESSION_is_resumable(session)
             or not is_authenticated(attempt, ssl, session)):
         return
-    until = end_of(attempt, ssl, session, tls13)
+    until = end_of(attempt, ssl, session)
     if until <= unix_time():
         return
     if not is_short(session) or not has_same_terms(attempt, ssl):
@@ -320,16 +320,22 @@ cdef bint is_authenticated(Attempt *attempt, SSL *ssl, SSL_SESSION *session) noe
     return attempt.key.terms.checks_name != 2 or SSL_get0_peername(ssl) is not NULL
 
 
-cdef uint64_t end_of(Attempt *attempt, SSL *ssl, SSL_SESSION *session, bint tls13) noexcept nogil:
+cdef uint64_t end_of(Attempt *attempt, SSL *ssl, SSL_SESSION *session) noexcept nogil:
     """Return the first second, as a Unix time, in which a session must not be offered any more."""
+    # A resumed handshake verifies no certificates.
+    return min(own_end_of(session), attempt.until if SSL_session_reused(ssl) else verified_until(ssl))
+
+
+cdef uint64_t own_end_of(SSL_SESSION *session) noexcept nogil:
+    """Like end_of(), by what the session itself contains."""
     cdef uint64_t made = <uint64_t> SSL_SESSION_get_time(session)
     cdef uint64_t until = made + <uint64_t> SSL_SESSION_get_timeout(session)
     cdef uint64_t lifetime = SSL_SESSION_get_ticket_lifetime_hint(session)
     # In TLS 1.2, 0 leaves it to the client (RFC 5077, section 3.3).
-    if SSL_SESSION_has_ticket(session) and (tls13 or lifetime > 0):
+    if SSL_SESSION_has_ticket(session) and (
+            lifetime > 0 or SSL_SESSION_get_protocol_version(session) == TLS1_3_VERSION):
         until = min(until, made + lifetime)
-    # A resumed handshake verifies no certificates.
-    return min(until, attempt.until if SSL_session_reused(ssl) else verified_until(ssl))
+    return until
 
 
 cdef bint is_short(SSL_SESSION *session) noexcept nogil:

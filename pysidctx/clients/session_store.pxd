@@ -19,6 +19,7 @@ cdef struct Terms:
     int security_level
     unsigned int host_flags
     unsigned int checks_name           # 1: it does; 2: OpenSSL does not tell, so it is assumed to
+    unsigned int unlisted              # 1: what it trusts cannot be listed, so `trust` is that of this SSL_CTX alone
     unsigned int id_context_length
     unsigned char id_context[SSL_MAX_SID_CTX_LENGTH]  # that of the user; not CPython's
 

@@ -469,7 +469,7 @@ cdef void read_counts(SessionStore *store, Counts *counts, size_t *hosts, size_t
 cdef Copied *copy_sessions(SessionStore *store, size_t *count, bint take) noexcept nogil:
     """Return the sessions that have not expired, the oldest first, for free_copied(). Returns NULL if memory runs out.
 
-    If `take` is set, those that can be used once are removed from the store.
+    If `take` is set, those that can be used once are removed from the store, unless they cannot be saved.
     """
     cdef StoredSession *removed
     cdef StoredSession **at
@@ -495,7 +495,7 @@ cdef Copied *copy_sessions(SessionStore *store, size_t *count, bint take) noexce
                 copied[count[0]].until = at[0].until
                 copied[count[0]].port = at[0].port
                 count[0] += 1
-                if take and at[0].single_use:
+                if take and at[0].single_use and not host.key.terms.unlisted:
                     removed = joined(cut(store, host, at), removed)
                     continue
             at = &at[0].older

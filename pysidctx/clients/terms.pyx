@@ -111,6 +111,7 @@ cdef bint read_terms(SSL *ssl, SSL_CTX *ctx, ClientContext *context, Terms *term
         return False
     if not trust_of(ctx, context, terms.trust, &listed):
         return False
+    terms.unlisted = not listed
     terms.owner = 0 if context.shared and listed else context.number
     terms.verify_mode = SSL_get_verify_mode(ssl)
     terms.flags = X509_VERIFY_PARAM_get_flags(param)
