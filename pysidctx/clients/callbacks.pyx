@@ -247,7 +247,7 @@ cdef void finish(Attempt *attempt, SSL *ssl) noexcept nogil:
     if not attempt.resumed:
         count_one(&attempt.store.counts.declined)
         if attempt.offered is not NULL:
-            drop_session(attempt.store, &attempt.key, attempt.offered)
+            drop_session(attempt.store, &attempt.key, attempt.offered, peer_port(SSL_get_fd(ssl)))
     else:
         count_one(&attempt.store.counts.resumed)
         # OpenSSL does not report a ticket that TLS 1.2 has renewed.
