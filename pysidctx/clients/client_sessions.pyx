@@ -177,7 +177,8 @@ cdef class ClientSessions:
         it is: those with equal trust, demands and certificate. With `single_use`, TLS 1.3 tickets move to the file,
         because no two processes may offer the same one, so call it when the program ends.
 
-        Sessions of contexts whose CAs cannot be listed (see `install()`) are not saved, with a RuntimeWarning.
+        Sessions of contexts whose CAs cannot be listed (see `install()`) are not saved, with a RuntimeWarning. Those
+        that a context keeps to itself are gone when the context is.
 
         path
             A path, as str, bytes or os.PathLike. A file with this name is replaced.

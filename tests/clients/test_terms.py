@@ -58,7 +58,8 @@ def test_never_from_one_set_of_cas_to_another(version, server_ctx, make_client_c
     assert sessions.stats().offered == 1
 
 
-def test_never_from_more_cas_to_fewer_nor_back(version, server_ctx, make_client_ctx, install, sessions, other_ca, never):
+def test_never_from_more_cas_to_fewer_nor_back(version, server_ctx, make_client_ctx, install, sessions, other_ca,
+                                               never):
     client, other = (install(make_client_ctx(version)) for _ in range(2))
     other_ca.configure_trust(other)
     never(server_ctx, client, other, sessions)
