@@ -12,9 +12,9 @@ import threading
 import handshakes
 import libssl
 import pytest
+from brief_servers import serving
 from machine import SUPPORT
 from servers import accepting
-from test_time_and_failure import serving
 from watched import Watched
 
 import pysidctx

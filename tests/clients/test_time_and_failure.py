@@ -1,6 +1,5 @@
 """Sessions end in time, and one that hurts does so once."""
 
-import contextlib
 import datetime
 import socket
 import ssl
@@ -11,7 +10,8 @@ import handshakes
 import pytest
 import trustme
 from authorities import Authority
-from servers import TIMEOUT, accepting
+from brief_servers import INTERNAL_ERROR, serving, visit
+from servers import accepting
 
 import pysidctx
 
@@ -74,34 +74,6 @@ def test_a_server_that_renews_its_certificate_and_keys(version, ca, make_server_
     # In TLS 1.3 the newest tickets are offered first; in TLS 1.2 the declined one is removed.
     assert attempts == [False] + 4 * [True]
     assert sessions.stats().declined == 1
-
-
-PRE_SHARED_KEY = b"\0\x29"  # the extension that offers a ticket of TLS 1.3, the last one
-INTERNAL_ERROR = b"\x15\x03\x03\0\x02\x02\x50"
-
-
-def serving(ctx, end=None):
-    """Serve a connection; if the client offers a ticket, send only `end`, unless that is None."""
-
-    def serve(plain):
-        plain.settimeout(TIMEOUT)
-        with plain, contextlib.suppress(OSError):
-            hello = plain.recv(1 << 16, socket.MSG_PEEK)
-            if end is not None and PRE_SHARED_KEY in hello:
-                plain.recv(1 << 16)
-                plain.sendall(end)
-                return
-            with ctx.wrap_socket(plain, server_side=True) as connection:
-                connection.sendall(b"x")
-
-    return serve
-
-
-def visit(address, ctx):
-    with socket.create_connection(address, timeout=TIMEOUT) as plain:
-        with ctx.wrap_socket(plain, server_hostname="a.test") as connection:
-            connection.recv(1)
-            return connection.session_reused
 
 
 @pytest.mark.parametrize("end", [b"", INTERNAL_ERROR], ids=["end of file", "alert"])
