@@ -14,6 +14,7 @@ from pysidctx.clients.session_store cimport (
     lock_stores, put_session, release_store, take_session, unlock_stores,
 )
 from pysidctx.clients.terms cimport ClientContext, forget_state, read_host, read_terms
+from pysidctx cimport handles
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.libssl cimport (
     BIO, BIO_FLAGS_SHOULD_RETRY, BIO_test_flags, CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_pop_to_mark, ERR_set_mark,
@@ -125,6 +126,16 @@ cdef bint uninstall_store(SSL_CTX *ctx, SessionStore *store) except -1:
     if found:
         SSL_CTX_set_session_cache_mode(ctx, context.former_mode)
         leave_store(store, context.number)
+    return found
+
+
+cdef bint uses_store(SSL_CTX *ctx) noexcept nogil:
+    cdef ClientContext *context = client_context_of(ctx)
+    cdef bint found = False
+    if context is not NULL:
+        lock_stores()
+        found = context.store is not NULL
+        unlock_stores()
     return found
 
 
@@ -384,3 +395,4 @@ cdef int drop_attempt(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *original, CRYPTO
 
 context_index = check(SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_context), b"SSL_CTX_get_ex_new_index()")
 attempt_index = check(SSL_get_ex_new_index(0, NULL, NULL, drop_attempt, free_attempt), b"SSL_get_ex_new_index()")
+handles.keeps_client_sessions = uses_store

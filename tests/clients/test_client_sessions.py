@@ -212,6 +212,20 @@ def test_servers_are_refused(server_ctx, sessions):
         sessions.install(both)
 
 
+def test_what_serves_is_refused_where_they_are_installed(sessions):
+    """It would replace their callbacks."""
+    with pytest.warns(DeprecationWarning):
+        both = ssl.SSLContext(ssl.PROTOCOL_TLS)
+    sessions.install(both)
+    keys, cache, hosts = pysidctx.TicketKeys(), pysidctx.SessionCache(size=1 << 20), pysidctx.HostMap({})
+    for install in (keys.install, lambda ctx: cache.install(ctx, when="always"), hosts.install,
+                    lambda ctx: pysidctx.resumable(ctx, keys)):
+        with pytest.raises(ValueError, match="uninstall the ClientSessions first"):
+            install(both)
+    sessions.uninstall(both)
+    keys.install(both)
+
+
 @pytest.mark.parametrize("arguments", [
     {"hosts": 0}, {"hosts": 1 << 21}, {"per_host": 0}, {"per_host": 1025},
 ])
