@@ -212,6 +212,20 @@ def test_servers_are_refused(server_ctx, sessions):
         sessions.install(both)
 
 
+@pytest.mark.parametrize("install", [
+    lambda ctx: pysidctx.TicketKeys().install(ctx), lambda ctx: pysidctx.SessionCache().install(ctx, when="always"),
+], ids=["TicketKeys", "SessionCache"])
+def test_what_serves_is_refused_on_a_context_of_clients(install, server_ctx, sessions, resumed, client):
+    with pytest.warns(DeprecationWarning):
+        both = ssl.SSLContext(ssl.PROTOCOL_TLS)
+    sessions.install(both)
+    with pytest.raises(ValueError, match="ClientSessions"):
+        install(both)
+    both.load_verify_locations(cadata=ssl.DER_cert_to_PEM_cert(server_ctx.get_ca_certs(binary_form=True)[0]))
+    both.check_hostname = True
+    assert resumed(server_ctx, both, 2) == [False, True]
+
+
 @pytest.mark.parametrize("arguments", [
     {"hosts": 0}, {"hosts": 1 << 21}, {"per_host": 0}, {"per_host": 1025},
 ])
