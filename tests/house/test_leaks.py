@@ -18,6 +18,7 @@ def run(*arguments):
                           env=dict(os.environ, GLIBC_TUNABLES="glibc.malloc.tcache_count=0"))
 
 
+@pytest.mark.timeout(0 if "ROUNDS" in os.environ else 300)
 @pytest.mark.parametrize("case", [
     "call", "refused", "new objects", "connections", "fingerprints", "lookups", "changes",
     "routed connections", "round trips of sessions", "uses of sessions", "files of sessions",
