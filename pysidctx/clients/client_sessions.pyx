@@ -121,7 +121,7 @@ cdef class ClientSessions:
             raise TypeError(f"share must be a bool, not {type(share).__name__}")
         used = unwrapped(ctx)
         refuse_server(SSL_CTX_from(used))
-        put_on(self, used, share, False)
+        put_on(self, used, share, False, False)
         return ctx
 
     def uninstall(self, ctx):
@@ -223,10 +223,10 @@ cdef int refuse_server(SSL_CTX *ctx) except -1:
     return 0
 
 
-cdef int put_on(ClientSessions sessions, object context, bint share, bint by_everywhere) except -1:
+cdef int put_on(ClientSessions sessions, object context, bint share, bint by_everywhere, bint later) except -1:
     cdef dict contexts = sessions.contexts
     key = id(context)
-    install_store(SSL_CTX_of(context), sessions.store, share)
+    install_store(SSL_CTX_of(context), sessions.store, share, later)
     contexts[key] = weakref.ref(context, lambda reference: contexts.pop(key, None)), by_everywhere
     return 0
 
@@ -268,9 +268,9 @@ def context_class():
 
 
 def install_on_new(ClientSessions sessions, object context):
-    """Install sessions on a new SSLContext, if it is for clients; those of equal contexts are shared."""
-    if is_context(context) and SSL_CTX_get_ssl_method(SSL_CTX_of(context)) is TLS_client_method():
-        put_on(sessions, context, True, True)
+    """Install sessions on a new SSLContext, unless it can only serve; those of equal contexts are shared."""
+    if is_context(context) and SSL_CTX_get_ssl_method(SSL_CTX_of(context)) is not TLS_server_method():
+        put_on(sessions, context, True, True, SSL_CTX_get_ssl_method(SSL_CTX_of(context)) is not TLS_client_method())
 
 
 def count_everywhere(ClientSessions sessions, int difference):
