@@ -130,7 +130,7 @@ cdef ClientContext *new_context(SSL_CTX *ctx) except NULL:
 cdef bint uninstall_store(SSL_CTX *ctx, SessionStore *store) except -1:
     """Neither keep nor offer sessions any more. Returns False if `ctx` does not use `store`.
 
-    The callbacks stay installed: a handshake may be about to call them.
+    The info callback stays installed, because connections have a copy. A handshake may still be about to call either.
     """
     cdef ClientContext *context = client_context_of(ctx)
     cdef bint found
@@ -143,6 +143,8 @@ cdef bint uninstall_store(SSL_CTX *ctx, SessionStore *store) except -1:
         if context.active:
             context.active = False
             SSL_CTX_set_session_cache_mode(ctx, context.former_mode)
+            if SSL_CTX_sess_get_new_cb(ctx) is on_new_session:
+                SSL_CTX_sess_set_new_cb(ctx, context.former_new)
     unlock_stores()
     if found:
         leave_store(store, context.number)

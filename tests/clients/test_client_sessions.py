@@ -215,6 +215,8 @@ def test_what_serves_is_refused_where_they_are_installed(install, server_ctx, bo
     with pytest.raises(ValueError, match="ClientSessions"):
         install(both)
     assert resumed(server_ctx, both, 2) == [False, True]
+    sessions.uninstall(both)
+    install(both)
 
 
 @pytest.mark.parametrize("arguments", [
