@@ -28,10 +28,6 @@ cdef PyTypeObject *_SSLSocket_type   # _ssl._SSLSocket, which has no subclasses
 cdef PyObject *_sslobj               # the attribute's name, interned
 cdef size_t sni_callback_offset      # of the field of an _ssl._SSLContext
 
-# Whether the client connections of an SSL_CTX keep their sessions, by callbacks that a server's would replace. Set by
-# the module that installs them; NULL until it is imported.
-cdef bint (*keeps_client_sessions)(SSL_CTX *ctx) noexcept nogil
-
 cdef PyObject *connection_behind(object target, const char *expected) except NULL
 cdef SSL_CTX *SSL_CTX_from(object context) except NULL
 cdef SSL_CTX *server_context(object context, str purpose) except NULL

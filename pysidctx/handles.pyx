@@ -52,9 +52,6 @@ cdef SSL_CTX *server_context(object context, str purpose) except NULL:
         raise ValueError(
             f"{purpose} an SSLContext of PROTOCOL_TLS_SERVER, and this one is for one version of TLS "
             f"({context.protocol!r}): say the version in minimum_version and maximum_version instead")
-    if keeps_client_sessions is not NULL and keeps_client_sessions(ctx):
-        raise ValueError(f"{purpose} an SSLContext for servers alone, and a ClientSessions is installed on this one: make "
-                         "one of PROTOCOL_TLS_SERVER, or uninstall the ClientSessions first")
     return ctx
 
 

@@ -33,7 +33,7 @@ from pysidctx.libssl cimport (
 )
 from pysidctx.lockfree.readers cimport atomic_thread_fence, flag_store, memory_order_release, shared_load
 from pysidctx.openssl_compat cimport SSL_SESSION_get_time
-from pysidctx.tickets.callbacks cimport lacks_certificate, write_times_of_tickets
+from pysidctx.tickets.callbacks cimport lacks_certificate, refuse_other_callback, write_times_of_tickets
 from pysidctx.tickets.expiry cimport end_at, on_session_made, unix_time
 from pysidctx.tickets.times cimport Times, read_times
 from pysidctx.tickets.verified_chain cimport verified_until
@@ -75,6 +75,7 @@ cdef int use_cache(SSL_CTX *ctx, Cache *cache, bint always) except -1:
     cdef Listener *listener = listener_made(ctx)
     cdef CacheStore *former = <CacheStore *> shared_load(&listener.store)
     cdef CacheStore *made
+    refuse_other_callback(ctx)
     write_times_of_tickets(ctx)
     made = <CacheStore *> check_pointer(OPENSSL_zalloc(sizeof(CacheStore)), b"OPENSSL_zalloc()")
     made.store.prepare = prepare

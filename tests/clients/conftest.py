@@ -1,6 +1,7 @@
 """Clients whose sessions are kept, and what became of their handshakes."""
 
 import ssl
+import warnings
 
 import handshakes
 import pytest
@@ -43,6 +44,22 @@ def never(resumed):
         assert resumed(server_ctx, client_ctx)
 
     return check
+
+
+
+
+@pytest.fixture
+def both_sides(ca):
+    """Makes a context of PROTOCOL_TLS."""
+    def make():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            ctx = ssl.SSLContext(ssl.PROTOCOL_TLS)
+        ca.configure_trust(ctx)
+        ctx.verify_mode = ssl.CERT_OPTIONAL
+        return ctx
+
+    return make
 
 
 @pytest.fixture

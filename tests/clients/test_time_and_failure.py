@@ -40,15 +40,14 @@ def test_a_certificate_ends(which, version, sessions, resumed, tmp_path):
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(chain)
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client.check_hostname = False
     client.maximum_version = version
     client.load_verify_locations(cadata=root.pem)
     sessions.install(client)
     # In TLS 1.3, each connection gets new tickets; they end with the chain of the full handshake.
-    assert resumed(server, client, 3) == [False, True, True]
+    assert resumed(server, client, 3, name="client") == [False, True, True]
     wait_until(end)
     with pytest.raises(ssl.SSLCertVerificationError, match="(?i)expired"):
-        handshakes.connect(server, client)
+        handshakes.connect(server, client, name="client")
     stats = sessions.stats()
     assert stats.expired >= 1 and (stats.offered, stats.sessions) == (2, 0)
 

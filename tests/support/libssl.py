@@ -137,6 +137,8 @@ SSL_CTX_set_session_ticket_cb = _function(
 NEW_SESSION = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 GET_SESSION = ctypes.CFUNCTYPE(
     ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_ubyte), ctypes.c_int, ctypes.POINTER(ctypes.c_int))
+INFO = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_int)
+SSL_CTX_set_info_callback = _function("SSL_CTX_set_info_callback", None, ctypes.c_void_p, INFO)
 SSL_CTX_sess_set_new_cb = _function("SSL_CTX_sess_set_new_cb", None, ctypes.c_void_p, NEW_SESSION)
 SSL_CTX_sess_set_get_cb = _function("SSL_CTX_sess_set_get_cb", None, ctypes.c_void_p, GET_SESSION)
 SSL_SESSION_get_id = _function(
