@@ -11,7 +11,7 @@ from libc.string cimport memcmp
 from pysidctx.binding cimport bind_openssl
 from pysidctx.clients.session_store cimport (
     HostKey, SessionStore, Terms, count_one, drop_host, drop_session, forget_owner, hold_store,
-    lock_stores, put_session, release_store, take_session, unlock_stores,
+    lock_stores, process_generation, put_session, release_store, take_session, unlock_stores,
 )
 from pysidctx.clients.terms cimport ClientContext, forget_state, read_host, read_terms
 from pysidctx.errors cimport check, check_pointer
@@ -47,6 +47,7 @@ cdef enum:
 cdef struct Attempt:
     SessionStore *store     # holds a reference; NULL if the connection neither offers nor keeps sessions
     uint64_t number         # of the SSL_CTX that it had
+    size_t generation       # of the process in which the handshake began
     HostKey key
     void *given             # the session that was offered, which the connection holds; NULL if none was
     SSL_SESSION *offered    # the stored session of which it is a duplicate; holds a reference. NULL if it is not stored
@@ -235,6 +236,7 @@ cdef void begin(SSL *ssl) noexcept nogil:
         return
     attempt.store = store
     attempt.number = context.number
+    attempt.generation = process_generation()
     # The user's own session, or a renegotiation.
     if SSL_get_session(ssl) is NULL:
         offer_stored(attempt, ssl)
@@ -309,7 +311,9 @@ cdef void keep(Attempt *attempt, SSL *ssl, SSL_SESSION *session) noexcept nogil:
     cdef uint64_t until
     cdef bint tls13 = SSL_SESSION_get_protocol_version(session) == TLS1_3_VERSION
     cdef SSL_SESSION *copy
-    if (attempt is NULL or attempt.store is NULL or not SSL_SESSION_is_resumable(session)
+    # The other process that has this connection since a fork may read the same ticket.
+    if (attempt is NULL or attempt.store is NULL or attempt.generation != process_generation()
+            or not SSL_SESSION_is_resumable(session)
             or not is_authenticated(attempt, ssl, session)):
         return
     until = end_of(attempt, ssl, session)

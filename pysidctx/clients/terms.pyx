@@ -17,10 +17,10 @@ from pysidctx.handshake.listener cimport (
 from pysidctx.id_contexts.derivation cimport sha256_md
 from pysidctx.id_contexts.store_lookups cimport store_fetches
 from pysidctx.libssl cimport (
-    EVP_Digest, OPENSSL_free, SSL_CERT_SET_FIRST, SSL_CERT_SET_NEXT, SSL_CTX_get0_certificate, SSL_CTX_get_cert_store,
-    SSL_CTX_get_verify_callback, SSL_free, SSL_get0_param, SSL_get_certificate, SSL_get_security_level,
-    SSL_get_servername, SSL_get_verify_mode, SSL_new, SSL_set_current_cert, SSL_VERIFY_PEER, STACK_OF_X509_OBJECT,
-    TLSEXT_NAMETYPE_host_name, X509_CRL, X509_free, X509_OBJECT, X509_OBJECT_free, X509_OBJECT_get0_X509,
+    EVP_Digest, OPENSSL_free, SSL_CERT_SET_FIRST, SSL_CERT_SET_NEXT, SSL_CTX_get0_certificate,
+    SSL_CTX_get0_privatekey, SSL_CTX_get_cert_store, SSL_CTX_get_verify_callback, SSL_free, SSL_get0_param,
+    SSL_get_certificate, SSL_get_privatekey, SSL_get_security_level, SSL_get_servername, SSL_get_verify_mode, SSL_new,
+    SSL_set_current_cert, SSL_VERIFY_PEER, STACK_OF_X509_OBJECT, TLSEXT_NAMETYPE_host_name, X509_CRL, X509_free, X509_OBJECT, X509_OBJECT_free, X509_OBJECT_get0_X509,
     X509_OBJECT_get0_X509_CRL, X509_STORE_get0_objects, X509_STORE_get0_param, X509_up_ref, X509_VERIFY_PARAM,
     X509_VERIFY_PARAM_get_auth_level, X509_VERIFY_PARAM_get_depth, X509_VERIFY_PARAM_get_flags,
     X509_VERIFY_PARAM_get_hostflags, i2d_X509, i2d_X509_AUX, i2d_X509_CRL, sk_X509_OBJECT_num,
@@ -106,8 +106,10 @@ cdef bint read_terms(SSL *ssl, SSL_CTX *ctx, ClientContext *context, Terms *term
     cdef int checks = checks_host(param)
     cdef bint listed
     memset(terms, 0, sizeof(Terms))
-    # A connection keeps the certificates that its SSL_CTX had when it was created.
-    if SSL_get_certificate(ssl) is not SSL_CTX_get0_certificate(ctx):
+    # A connection keeps the certificates and keys that its SSL_CTX had when it was created. load_cert_chain() sets the
+    # key some time after the certificate.
+    if (SSL_get_certificate(ssl) is not SSL_CTX_get0_certificate(ctx)
+            or SSL_get_privatekey(ssl) is not SSL_CTX_get0_privatekey(ctx)):
         return False
     if not trust_of(ctx, context, terms.trust, &listed):
         return False
@@ -188,6 +190,7 @@ cdef void forget_state(ClientContext *context) noexcept nogil:
 cdef void read_state(SSL_CTX *ctx, TrustState *state) noexcept nogil:
     cdef X509_VERIFY_PARAM *param
     state.certificate = SSL_CTX_get0_certificate(ctx)
+    state.key = SSL_CTX_get0_privatekey(ctx)
     state.store = SSL_CTX_get_cert_store(ctx)
     param = X509_STORE_get0_param(state.store)
     state.objects = sk_X509_OBJECT_num(X509_STORE_get0_objects(state.store))
@@ -198,9 +201,9 @@ cdef void read_state(SSL_CTX *ctx, TrustState *state) noexcept nogil:
 
 
 cdef bint is_equal(const TrustState *state, const TrustState *other) noexcept nogil:
-    return (state.certificate is other.certificate and state.store is other.store and state.objects == other.objects
-            and state.fetches == other.fetches and state.flags == other.flags and state.depth == other.depth
-            and state.auth_level == other.auth_level)
+    return (state.certificate is other.certificate and state.key is other.key and state.store is other.store
+            and state.objects == other.objects and state.fetches == other.fetches and state.flags == other.flags
+            and state.depth == other.depth and state.auth_level == other.auth_level)
 
 
 cdef bint compute(SSL_CTX *ctx, uint64_t number, const TrustState *state, unsigned char *trust) noexcept nogil:
