@@ -223,9 +223,10 @@ def test_an_interrupted_load_offers_no_ticket_twice(saved, sessions, another, ma
     monkeypatch.undo()
     assert sessions.stats().sessions == 2  # one of them a ticket
     other = ClientSessions()
-    other.install(make_client_ctx())
+    context = other.install(make_client_ctx())
     other.load(saved)
     assert other.stats().sessions == 1  # the session of TLS 1.2
+    del context
 
 
 @pytest.mark.parametrize("replaced", [True, False])
