@@ -26,6 +26,7 @@ from pysidctx.libssl cimport (
     SSL_SESSION, SSL_SESSION_dup, SSL_SESSION_free, SSL_SESSION_get0_peer, SSL_SESSION_get0_ticket,
     SSL_SESSION_get_protocol_version, SSL_SESSION_get_ticket_lifetime_hint, SSL_SESSION_get_timeout,
     SSL_SESSION_has_ticket, SSL_SESSION_is_resumable, SSL_session_reused, SSL_SESSION_set1_hostname, SSL_set_ex_data,
+    SSL_set_session,
     SSL_VERIFY_PEER, SSL_version, SSL_want, SSL_WRITING, TLS1_3_VERSION, new_session_fn,
 )
 from pysidctx.openssl_compat cimport SSL_SESSION_get_time
@@ -237,9 +238,10 @@ cdef void begin(SSL *ssl) noexcept nogil:
     attempt.store = store
     attempt.number = context.number
     attempt.generation = process_generation()
-    # The user's own session, or a renegotiation.
     if SSL_get_session(ssl) is NULL:
         offer_stored(attempt, ssl)
+    else:
+        spare_session(ssl)  # the user's own, or a renegotiation
 
 
 cdef void offer_stored(Attempt *attempt, SSL *ssl) noexcept nogil:
@@ -259,6 +261,21 @@ cdef void offer_stored(Attempt *attempt, SSL *ssl) noexcept nogil:
     if not taken:
         SSL_SESSION_free(session)
     SSL_SESSION_free(given)  # the connection has a reference of its own
+
+
+cdef void spare_session(SSL *ssl) noexcept nogil:
+    """Let the connection have a duplicate of the session that the user has set.
+
+    Where clients keep sessions, OpenSSL marks one of TLS 1.3 as not resumable that was resumed, but the user may offer
+    it again.
+    """
+    cdef SSL_SESSION *session = SSL_get_session(ssl)
+    cdef SSL_SESSION *copy
+    if SSL_SESSION_get_protocol_version(session) == TLS1_3_VERSION and SSL_SESSION_is_resumable(session):
+        copy = SSL_SESSION_dup(session)
+        if copy is not NULL:
+            SSL_set_session(ssl, copy)
+        SSL_SESSION_free(copy)
 
 
 cdef void finish(Attempt *attempt, SSL *ssl) noexcept nogil:
