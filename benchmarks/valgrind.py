@@ -24,10 +24,16 @@ def valgrind(out: Path, options: list[str], module: str, *arguments: str) -> Non
 
 def dumps(out: Path) -> dict[str, int]:
     """Instructions by the names that dump() in native/handshake_cython.pyx was given, in their order."""
+    totals = {name: re.search(r"^totals: (\d+)$", path.read_text(), re.MULTILINE)
+              for name, path in dumped(out).items()}
+    return {name: int(total[1]) for name, total in totals.items() if total}
+
+
+def dumped(out: Path) -> dict[str, Path]:
+    """The files of these dumps, by their names."""
     found = {}
     for path in sorted(out.parent.glob(f"{out.name}.*"), key=lambda path: int(path.suffix[1:])):
-        dumped = re.search(r"^desc: Trigger: Client Request: ([^\n]*)$.*^totals: (\d+)$", path.read_text(),
-                           re.MULTILINE | re.DOTALL)
-        if dumped:
-            found[dumped[1]] = int(dumped[2])
+        name = re.search(r"^desc: Trigger: Client Request: ([^\n]*)$", path.read_text(), re.MULTILINE)
+        if name:
+            found[name[1]] = path
     return found

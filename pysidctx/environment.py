@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
 PREFIX = "PYSIDCTX_"
@@ -9,6 +10,7 @@ PREFIX = "PYSIDCTX_"
 SECRET_FILE = "PYSIDCTX_SECRET_FILE"
 CACHE = "PYSIDCTX_CACHE"
 CACHE_SIZE = "PYSIDCTX_CACHE_SIZE"
+CACHE_WHEN = "PYSIDCTX_CACHE_WHEN"
 
 
 class Variable(NamedTuple):
@@ -27,6 +29,8 @@ VARIABLES = {
                     "set it to a path such as /dev/shm/NAME"),
     CACHE_SIZE: Variable("integer", "pysidctx.servers, for the size of that memory in bytes",
                          "set it to a number of bytes, such as 67108864"),
+    CACHE_WHEN: Variable("word", "pysidctx.servers, for which sessions are stored in that memory",
+                         "set it to always, or to client-certificates, which is the default"),
     "PYSIDCTX_BINDING": Variable("word", "setup.py: linked with OpenSSL, or late, which is found at import"),
     "PYSIDCTX_OPENSSL_DIR": Variable("folder", "setup.py, for the OpenSSL to build with"),
     "PYSIDCTX_SEED": Variable("integer", "the tests, for their random numbers"),
@@ -59,6 +63,14 @@ def integer(name: str) -> Optional[int]:
     except ValueError:
         raise ValueError(f"the environment variable {name} is {found!r}, which is not a whole number: "
                          f"{VARIABLES[name].way_out}, or remove it") from None
+
+
+def word(name: str, words: Sequence[str]) -> Optional[str]:
+    """Return the value of a known variable, or None if it is not set. Raises ValueError if it is none of the words."""
+    found = value(name)
+    if found is not None and found not in words:
+        raise ValueError(f"the environment variable {name} is {found!r}: {VARIABLES[name].way_out}, or remove it")
+    return found
 
 
 def warn_of_unknown() -> None:

@@ -2,7 +2,7 @@
 
 cimport cython
 
-from pysidctx.cache.session_cache import SessionCache
+from pysidctx.cache.session_cache import WHEN, SessionCache
 from pysidctx.id_contexts.derivation import derive_session_id_context
 from pysidctx.id_contexts.fingerprint import context_fingerprint
 from pysidctx.id_contexts.setters import set_session_id_context
@@ -27,7 +27,7 @@ from pysidctx.wrapped cimport unwrapped
 bind_openssl()
 
 
-def resumable(ctx, keys, *, cache=None, id_context=None, exact_id_context=None):
+def resumable(ctx, keys, *, cache=None, cache_when=None, id_context=None, exact_id_context=None):
     """Make servers that have the same keys and equivalent contexts resume each other's sessions.
 
     Sets the session id context of `ctx` and installs the keys on it, and the cache. Returns `ctx`.
@@ -40,6 +40,9 @@ def resumable(ctx, keys, *, cache=None, id_context=None, exact_id_context=None):
     cache
         A `SessionCache`, or None. If one is passed, the sessions of connections on which a client certificate is
         requested are stored in it, and no tickets are issued there: see `SessionCache.install()`.
+    cache_when
+        "client-certificates" or "always", as for `SessionCache.install()`. None, the default: as the cache is installed
+        on `ctx` already, or else "client-certificates".
     id_context
         A bytes-like object of 1 to 32 bytes that names the application. Pass it if several applications
         have the same secret, the same certificates and the same client verification. The id context is then
@@ -57,11 +60,11 @@ def resumable(ctx, keys, *, cache=None, id_context=None, exact_id_context=None):
     Takes effect with the next ClientHello. Safe in any thread, while handshakes run in others.
 
     Raises TypeError if an argument has the wrong type; ValueError if `ctx` is a context for clients or for
-    a single TLS version, if an id context is empty or too long, if both are passed, or if none can be
-    derived (see `context_fingerprint()`; then pass `exact_id_context`). Then nothing is changed. Raises
-    `pysidctx.Error` or MemoryError if OpenSSL fails; then no sessions are shared that were not shared
-    before. Emits a RuntimeWarning if the context has no certificate or issues no tickets, or if there is a cache and no
-    client certificate is requested.
+    a single TLS version, if an id context is empty or too long, if both are passed, if none can be derived (see
+    `context_fingerprint()`; then pass `exact_id_context`), or if `cache_when` is another word or is passed without a
+    cache. Then nothing is changed. Raises `pysidctx.Error` or MemoryError if OpenSSL fails; then no sessions are
+    shared that were not shared before. Emits a RuntimeWarning if the context has no certificate or issues no tickets,
+    or if only sessions with a client certificate are stored in the cache and none is requested.
 
     See `TicketKeys.install()`, `SessionCache.install()` and `set_session_id_context()` for details.
     """
@@ -76,6 +79,7 @@ def resumable(ctx, keys, *, cache=None, id_context=None, exact_id_context=None):
         raise TypeError(f"resumable() needs TicketKeys, not {type(keys).__name__}: for a secret in a file, pass "
                         "TicketKeys.from_secret_file(path)")
     name, exact = checked_id_contexts(id_context, exact_id_context)
+    check_cache_when(cache, cache_when)
     sid_ctx = derived_id_context(used, name) if exact is None else exact
     if used in contexts_serving(used):
         warn_without_certificate(used, target, "so all handshakes with it will fail: call load_cert_chain() before "
@@ -84,7 +88,7 @@ def resumable(ctx, keys, *, cache=None, id_context=None, exact_id_context=None):
     set_session_id_context(used, sid_ctx)
     keys.install(used)
     if cache is not None:
-        cache.install(used)
+        cache.install(used, cache_when or cache._when_on(used) or WHEN[0])
     return ctx
 
 
@@ -105,6 +109,16 @@ def checked_id_contexts(id_context, exact_id_context):
                          "context's fingerprint, or exact_id_context to replace the fingerprint")
     return (None if id_context is None else copied_not_empty(id_context),
             None if exact_id_context is None else copied_not_empty(exact_id_context))
+
+
+def check_cache_when(cache, cache_when):
+    """Raise ValueError if `cache_when` means nothing, or nothing without a cache."""
+    if cache_when is None:
+        return
+    if cache_when not in WHEN:
+        raise ValueError(f'cache_when must be "client-certificates" or "always", not {cache_when!r}')
+    if cache is None:
+        raise ValueError("cache_when has no effect without a cache: pass a SessionCache as `cache`, too")
 
 
 cdef bytes copied_not_empty(object id_context):

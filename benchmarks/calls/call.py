@@ -1,5 +1,6 @@
 """The cost of one call as a ratio to the functions that it calls, all measured in one run."""
 
+import json
 from pathlib import Path
 
 from benchmarks.calls import bindings, rounds
@@ -22,9 +23,10 @@ RATIOS = (
 
 
 def run(results: Path, quick: bool) -> Part:
-    """Measure. pyperf's data is written to `call.json` in the folder `results`."""
+    """Measure. pyperf's data is written to `call.json` in the folder `results`, instructions to `bindings.json`."""
     target = results / "call.json"
     tables = rounds.run("call_worker", RATIOS, target, quick, loops=6_000)
     bound = bindings.measure(quick)
+    (results / "bindings.json").write_text(json.dumps(bound.instructions, indent=1))
     rounds.add(target, bound.for_pyperf())
     return Part("call", __doc__, [*tables, *bound.tables()])

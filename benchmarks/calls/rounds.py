@@ -1,7 +1,7 @@
 """Run a pyperf script in several rounds, and report its figures as ratios.
 
 A round is one pyperf process for each figure; the rounds follow each other, so that a ratio is
-always between figures of the same round, and its spread is that over the rounds.
+always between figures of the same round, and its spread is that over the rounds. A quick round is one process for all.
 """
 
 import statistics
@@ -71,7 +71,7 @@ def ratios(rounds: list[Round], asked: Sequence[Ratio]) -> Table:
 def run(script: str, asked: Sequence[Ratio], target: Path, quick: bool, loops: int) -> list[Table]:
     """Measure, and return the tables. pyperf's data is written to `target`."""
     native.build()
-    effort = ["--values=2", f"--loops={max(loops // 20, 1)}"] if quick else [
+    effort = ["--worker", "--values=2", f"--loops={max(loops // 20, 1)}"] if quick else [
         "--values=3", f"--loops={loops}"]
     suites = []
     for _ in track(range(1 if quick else 5), description=target.stem, transient=True):

@@ -19,7 +19,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.report import table, verdict
-from benchmarks.valgrind import MISSING, PRESENT, TOGGLED, dumps, valgrind
+from benchmarks.valgrind import MISSING, PRESENT, TOGGLED, dumped, dumps, valgrind
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -51,20 +51,28 @@ def run(versions: tuple[str, ...], sizes: tuple[int, ...], certificates: tuple[b
     wanted = [Count(version, str(size)) for version in versions for size in sizes]
     wanted += [Count(version, side, certificate) for version in versions for certificate in certificates
                for side in (OWN_KEYS, KEYS)]
-    return dict(zip(wanted, at_once("instructions", lambda each: count(each, loops), wanted)))
-
-
-def count(wanted: Count, loops: int) -> Optional[dict[str, float]]:
-    """Instructions of a server's resumed handshake, and of pysidctx's callbacks with all that they call."""
     if not PRESENT:
-        return None
+        return dict.fromkeys(wanted)
+    of_versions = [[each for each in wanted if each.version == version] for version in versions]
+    found = {each: counted for counts in at_once("instructions", lambda some: count(some, loops), of_versions)
+             for each, counted in counts.items()}
+    return {each: found[each] for each in wanted}
+
+
+def count(wanted: list[Count], loops: int) -> Counts:
+    """Instructions of a server's resumed handshake, and of pysidctx's callbacks with all that they call."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "out")
-        valgrind(out, [], "handshakes.callgrind_worker", wanted.version, wanted.side,
-                 "client" if wanted.client_certificate else "none", str(loops))
-        said = subprocess.run(["callgrind_annotate", "--inclusive=yes", "--threshold=100", out],
-                              check=True, capture_output=True, text=True).stdout
-    callbacks = {KEYS: OF_KEYS, OWN_KEYS: ()}.get(wanted.side, OF_A_MAP)
+        valgrind(out, [], "handshakes.callgrind_worker", str(loops), *map(json.dumps, wanted))
+        return {Count(*json.loads(name)): parted(path, Count(*json.loads(name)), loops)
+                for name, path in dumped(out).items()}
+
+
+def parted(path: Path, counted: Count, loops: int) -> dict[str, float]:
+    """The instructions of one dump, of one handshake."""
+    said = subprocess.run(["callgrind_annotate", "--inclusive=yes", "--threshold=100", path],
+                          check=True, capture_output=True, text=True).stdout
+    callbacks = {KEYS: OF_KEYS, OWN_KEYS: ()}.get(counted.side, OF_A_MAP)
     return {"handshake": inclusive(said, SERVER) / loops,
             "callbacks": sum(inclusive(said, each) for each in callbacks) / loops}
 

@@ -1,19 +1,23 @@
 """Resumed handshakes without Python on both sides: what valgrind runs.
 
-`python -m benchmarks.handshakes.callgrind_worker VERSION SIDE CERTIFICATE LOOPS`
+`python -m benchmarks.handshakes.callgrind_worker LOOPS COUNT [COUNT ...]`
 
-SIDE is a number of hosts, whose HostMap the listener has; TicketKeys; or ssl, for OpenSSL's own ticket keys.
-CERTIFICATE is client, or none.
+A COUNT is [version, side, client_certificate] as JSON. The side is a number of hosts, whose HostMap the listener has;
+TicketKeys; or ssl, for OpenSSL's own ticket keys. The instructions of each go to one dump, with the COUNT as its name.
 """
 
+import gc
+import json
 import random
 import ssl
 import sys
 
 from benchmarks import native
-from benchmarks.handshakes.callgrind import KEYS
+from benchmarks.handshakes.callgrind import KEYS, Count
 from benchmarks.handshakes.handshake import Case, Certificates, Maps, in_map
 from pysidctx import TicketKeys
+
+ECDSA = "ECDSA P-256"
 
 
 def prepare(listener: ssl.SSLContext, side: str, maps: Maps) -> None:
@@ -23,11 +27,11 @@ def prepare(listener: ssl.SSLContext, side: str, maps: Maps) -> None:
         TicketKeys().install(listener)
 
 
-def main(version: str, side: str, certificate: str, loops: int) -> None:
-    hosts = int(side) if side.isdecimal() else 1
-    case, certificates, maps = Case(version, "ECDSA P-256", certificate == "client"), Certificates(), Maps((hosts,))
+def shake_hands(counted: Count, loops: int, certificates: Certificates) -> None:
+    hosts = int(counted.side) if counted.side.isdecimal() else 1
+    case, maps = Case(counted.version, ECDSA, counted.client_certificate), Maps((hosts,))
     listener = certificates.listener(case)
-    prepare(listener, side, maps)
+    prepare(listener, counted.side, maps)
     floor = native.load("handshake_cython").Floor(listener, certificates.client_context(case))
     floor.server_time(maps.name(0), False)
     chance = random.Random(0)
@@ -36,5 +40,13 @@ def main(version: str, side: str, certificate: str, loops: int) -> None:
     floor.counted(names)
 
 
+def main(loops: int, names: list[str]) -> None:
+    certificates = Certificates((ECDSA,))
+    gc.disable()
+    for name in names:
+        shake_hands(Count(*json.loads(name)), loops, certificates)
+        native.load("handshake_cython").dump(name)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    main(int(sys.argv[1]), sys.argv[2:])

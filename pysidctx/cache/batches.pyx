@@ -15,7 +15,8 @@ from pysidctx.cache.outbox cimport (
 )
 from pysidctx.cache.seal cimport NO_PERIOD, open_data, open_entry, seal_data
 from pysidctx.cache.slab cimport (
-    SLAB_MOST_DATA, SLAB_NAME_LENGTH, SLAB_NONCE_LENGTH, SLAB_TAG_LENGTH, slab_entry, slab_packed,
+    SLAB_MOST_DATA, SLAB_MOST_PACKED, SLAB_NAME_LENGTH, SLAB_NONCE_LENGTH, SLAB_TAG_LENGTH, slab_entry, slab_pack,
+    slab_unpack,
 )
 from pysidctx.cache.store cimport Cache, end_of_named, place_entry
 from pysidctx.libssl cimport ERR_clear_error, OPENSSL_cleanse
@@ -27,11 +28,16 @@ bind_openssl()
 cdef enum:
     FORMAT = 1          # the first byte of a batch
     FORGOTTEN_KIND = 3  # beside those of outbox.h
-    # An entry in a batch: its kind, its name, its end and length, the period of its key, nonce and tag; then its data.
-    HEAD_LENGTH = 1 + SLAB_NAME_LENGTH + 8 + 4 + SLAB_NONCE_LENGTH + SLAB_TAG_LENGTH
-    # A list of what was forgotten: its kind, its number of entries, nonce and tag; then the entries.
-    LIST_HEAD_LENGTH = 1 + 8 + SLAB_NONCE_LENGTH + SLAB_TAG_LENGTH
+    # An entry in a batch: its kind and its name; then the entry as slab_pack() writes it.
+    HEAD_LENGTH = 1 + SLAB_NAME_LENGTH
     LIST_ENTRY_LENGTH = FORGOTTEN_NAME_LENGTH + 8
+
+# Begins a list of what was forgotten, before its entries.
+cdef struct ListHead:
+    unsigned char kind
+    unsigned char count[8]
+    unsigned char nonce[SLAB_NONCE_LENGTH]
+    unsigned char tag[SLAB_TAG_LENGTH]
 
 # Lists that are sent have this name, which is not that of a list in the memory.
 cdef unsigned char list_name[SLAB_NAME_LENGTH]
@@ -44,14 +50,15 @@ cdef object batch_from(Cache *cache, uint64_t *turn, size_t most, bint skip_unfi
     The batch is b"" if there are none. Raises MemoryError.
     """
     cdef outbox_item *item = <outbox_item *> malloc(sizeof(outbox_item))
-    cdef unsigned char head[HEAD_LENGTH]
+    cdef unsigned char data[HEAD_LENGTH + SLAB_MOST_PACKED]
+    cdef size_t length
     cdef uint64_t ahead
     cdef int found
     if item is NULL:
         raise MemoryError("out of memory while sending sessions to other machines")
     parts = []
     try:
-        while <size_t> len(parts) < 2 * most:
+        while <size_t> len(parts) < most:
             with nogil:
                 found = outbox_take(&cache.outgoing, turn[0], item)
             if found == OUTBOX_OVERTAKEN:
@@ -66,9 +73,10 @@ cdef object batch_from(Cache *cache, uint64_t *turn, size_t most, bint skip_unfi
                 if item.entry.length > SLAB_MOST_DATA:
                     outbox_count(&cache.outgoing.numbers.dropped, 1)
                     continue
-                write_head(head, item)
-                parts.append(head[:HEAD_LENGTH])
-                parts.append(item.entry.data[:item.entry.length])
+                data[0] = <unsigned char> item.kind
+                memcpy(data + 1, item.name, SLAB_NAME_LENGTH)
+                length = HEAD_LENGTH + slab_pack(&item.entry, data + HEAD_LENGTH)
+                parts.append(data[:length])
             elif found == OUTBOX_UNFINISHED and skip_unfinished:
                 outbox_count(&cache.outgoing.numbers.dropped, 1)  # whoever wrote it was killed
                 turn[0] += 1
@@ -77,25 +85,13 @@ cdef object batch_from(Cache *cache, uint64_t *turn, size_t most, bint skip_unfi
                 break
     finally:
         free(item)
-    return len(parts) // 2, bytes([FORMAT]) + b"".join(parts) if parts else b""
-
-
-cdef void write_head(unsigned char *head, outbox_item *item) noexcept nogil:
-    cdef unsigned char *place = head + 1
-    head[0] = <unsigned char> item.kind
-    memcpy(place, item.name, SLAB_NAME_LENGTH)
-    place += SLAB_NAME_LENGTH
-    write_number(place, slab_packed(&item.entry))
-    place += 8
-    memcpy(place, &item.entry.period, 4)
-    memcpy(place + 4, item.entry.nonce, SLAB_NONCE_LENGTH)
-    memcpy(place + 4 + SLAB_NONCE_LENGTH, item.entry.tag, SLAB_TAG_LENGTH)
+    return len(parts), bytes([FORMAT]) + b"".join(parts) if parts else b""
 
 
 cdef object batch_of_forgotten(Cache *cache, uint64_t *generation):
     """Return all that is forgotten, sealed, and of which generation it is. Raises MemoryError if memory runs out."""
     cdef forgotten_list *read
-    cdef unsigned char head[LIST_HEAD_LENGTH]
+    cdef ListHead head
     cdef bytearray data
     cdef unsigned char *place
     cdef uint64_t i
@@ -112,15 +108,15 @@ cdef object batch_of_forgotten(Cache *cache, uint64_t *generation):
             write_number(place + FORGOTTEN_NAME_LENGTH, read.entries[i].since)
             place += LIST_ENTRY_LENGTH
         place = data
-        head[0] = FORGOTTEN_KIND
-        write_number(head + 1, read.count)
-        if not seal_data(cache.keys, <uint32_t> NO_PERIOD, list_name, read.count, head + 9,
-                         head + 9 + SLAB_NONCE_LENGTH, place, len(data)):
+        head.kind = FORGOTTEN_KIND
+        write_number(head.count, read.count)
+        if not seal_data(cache.keys, <uint32_t> NO_PERIOD, list_name, read.count, head.nonce, head.tag, place,
+                         len(data)):
             ERR_clear_error()
             raise MemoryError("OpenSSL could not seal what was forgotten")
     finally:
         free(read)
-    return bytes([FORMAT]) + head[:LIST_HEAD_LENGTH] + bytes(data)
+    return bytes([FORMAT]) + (<unsigned char *> &head)[:sizeof(head)] + bytes(data)
 
 
 cdef bint apply_batch(Cache *cache, int file, bytes batch, bint forgotten_alone) noexcept:
@@ -152,21 +148,15 @@ cdef size_t apply_entry(Cache *cache, const unsigned char *place, size_t left, b
     """Return how many bytes the entry takes; 0 if it is malformed."""
     cdef slab_entry entry, opened
     cdef const unsigned char *name = place + 1
-    cdef const unsigned char *seal = name + SLAB_NAME_LENGTH + 8
-    cdef uint64_t packed, now
+    cdef size_t taken
+    cdef uint64_t now
     if left < HEAD_LENGTH or place[0] not in (OUTBOX_SESSION, OUTBOX_PEER):
         return 0
-    packed = read_number(name + SLAB_NAME_LENGTH)
-    entry.end = packed >> 16
-    entry.length = packed & 0xffff
-    if entry.length > SLAB_MOST_DATA or left < HEAD_LENGTH + entry.length:
+    taken = slab_unpack(place + HEAD_LENGTH, left - HEAD_LENGTH, &entry)
+    if taken == 0:
         return 0
     if only_skip:
-        return HEAD_LENGTH + entry.length
-    memcpy(&entry.period, seal, 4)
-    memcpy(entry.nonce, seal + 4, SLAB_NONCE_LENGTH)
-    memcpy(entry.tag, seal + 4 + SLAB_NONCE_LENGTH, SLAB_TAG_LENGTH)
-    memcpy(entry.data, place + HEAD_LENGTH, entry.length)
+        return HEAD_LENGTH + taken
     now = unix_time()
     if is_new(cache, place[0], name, &entry, now):
         memcpy(&opened, &entry, sizeof(entry))
@@ -177,7 +167,7 @@ cdef size_t apply_entry(Cache *cache, const unsigned char *place, size_t left, b
             outbox_count(&cache.outgoing.numbers.dropped, 1)
             ERR_clear_error()
         OPENSSL_cleanse(&opened, sizeof(opened))
-    return HEAD_LENGTH + entry.length
+    return HEAD_LENGTH + taken
 
 
 cdef bint is_new(Cache *cache, int kind, const unsigned char *name, const slab_entry *entry,
@@ -199,18 +189,19 @@ cdef size_t apply_list(Cache *cache, int file, const unsigned char *place, size_
     cdef size_t length
     cdef unsigned char *data
     cdef forgotten_entry *entries
-    if left < LIST_HEAD_LENGTH:
+    cdef ListHead head
+    if left < sizeof(head):
         return 0
-    count = read_number(place + 1)
-    if count > FORGOTTEN_MOST or left < LIST_HEAD_LENGTH + count * LIST_ENTRY_LENGTH:
+    memcpy(&head, place, sizeof(head))
+    count = read_number(head.count)
+    if count > FORGOTTEN_MOST or left < sizeof(head) + count * LIST_ENTRY_LENGTH:
         return 0
     length = count * LIST_ENTRY_LENGTH
     data = <unsigned char *> malloc(length + 1)
     entries = <forgotten_entry *> malloc((count + 1) * sizeof(forgotten_entry))
     if data is not NULL and entries is not NULL:
-        memcpy(data, place + LIST_HEAD_LENGTH, length)
-        if open_data(cache.keys, <uint32_t> NO_PERIOD, list_name, count, place + 9, place + 9 + SLAB_NONCE_LENGTH, data,
-                     length):
+        memcpy(data, place + sizeof(head), length)
+        if open_data(cache.keys, <uint32_t> NO_PERIOD, list_name, count, head.nonce, head.tag, data, length):
             for i in range(count):
                 memcpy(entries[i].name, data + i * LIST_ENTRY_LENGTH, FORGOTTEN_NAME_LENGTH)
                 entries[i].since = read_number(data + i * LIST_ENTRY_LENGTH + FORGOTTEN_NAME_LENGTH)
@@ -222,4 +213,4 @@ cdef size_t apply_list(Cache *cache, int file, const unsigned char *place, size_
             ERR_clear_error()
     free(data)
     free(entries)
-    return LIST_HEAD_LENGTH + length
+    return sizeof(head) + length

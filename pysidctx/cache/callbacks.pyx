@@ -18,7 +18,9 @@ from pysidctx.cache.store cimport (
 from pysidctx.cache.templates cimport TEMPLATE_KEY_LENGTH
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.handshake.late_switches cimport may_resume
-from pysidctx.handshake.listener cimport Listener, Store, listener_made, listener_of, set_store
+from pysidctx.handshake.listener cimport (
+    Listener, STORES_ALL, STORES_NONE, STORES_WITH_CERTIFICATES, Store, listener_made, listener_of, set_store,
+)
 from pysidctx.libssl cimport (
     CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_clear_error, ERR_pop_to_mark, ERR_set_mark, OPENSSL_clear_free,
     OPENSSL_free, OPENSSL_zalloc, SSL, SSL_CB_ACCEPT_LOOP, SSL_CTX, SSL_CTX_get_session_cache_mode,
@@ -29,7 +31,7 @@ from pysidctx.libssl cimport (
     SSL_SESSION_get0_peer, SSL_SESSION_get_id, SSL_SESSION_get_timeout, SSL_session_reused, SSL_set_ex_data,
     SSL_set_options, SSL_state_string, SSL_VERIFY_PEER, SSL_version, TLS1_3_VERSION, X509, X509_free, X509_up_ref,
 )
-from pysidctx.lockfree.readers cimport atomic_thread_fence, memory_order_release, shared_load
+from pysidctx.lockfree.readers cimport atomic_thread_fence, flag_store, memory_order_release, shared_load
 from pysidctx.openssl_compat cimport SSL_SESSION_get_time
 from pysidctx.tickets.callbacks cimport lacks_certificate, write_times_of_tickets
 from pysidctx.tickets.expiry cimport end_at, on_session_made, unix_time
@@ -92,6 +94,7 @@ cdef int use_cache(SSL_CTX *ctx, Cache *cache, bint always) except -1:
     SSL_CTX_set_session_cache_mode(
         ctx, SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL | SSL_SESS_CACHE_NO_AUTO_CLEAR)
     set_store(listener, &made.store)
+    flag_store(&listener.stores, STORES_ALL if always else STORES_WITH_CERTIFICATES)
     return 0
 
 
@@ -109,6 +112,7 @@ cdef bint stop_using_cache(SSL_CTX *ctx, Cache *cache) except -1:
         return False
     SSL_CTX_set_session_cache_mode(ctx, store.former_mode)
     set_store(listener, NULL)
+    flag_store(&listener.stores, STORES_NONE)
     return True
 
 

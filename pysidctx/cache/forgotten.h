@@ -13,9 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cache/slab.h"
+
 #define FORGOTTEN_MOST 4000 /* entries of a list */
 #define FORGOTTEN_NAME_LENGTH 16
-#define FORGOTTEN_SEAL_LENGTH 32
 #define FORGOTTEN_AHEAD 86400 /* seconds */
 
 #ifndef F_OFD_SETLK /* <fcntl.h> has it with _GNU_SOURCE alone, which Python.h defines */
@@ -34,8 +35,8 @@ typedef struct {
 } forgotten_list;
 
 typedef struct {
-    unsigned char nonce[12];
-    unsigned char tag[16];
+    unsigned char nonce[SLAB_NONCE_LENGTH];
+    unsigned char tag[SLAB_TAG_LENGTH];
     unsigned char unused[4];
     forgotten_list list;
 } forgotten_copy;

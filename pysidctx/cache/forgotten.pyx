@@ -16,8 +16,8 @@ from pysidctx.errors cimport check
 from pysidctx.id_contexts.derivation cimport sha256_md
 from pysidctx.libssl cimport EVP_Digest, SSL_MAX_SID_CTX_LENGTH
 from pysidctx.lockfree.readers cimport (
-    atomic_size_t, gate_enter, gate_init, gate_leave, gate_wait, reader_gate, shared_exchange, shared_load,
-    shared_pointer, shared_push,
+    atomic_size_t, free_retired, gate_enter, gate_init, gate_leave, reader_gate, retire, retired_node, shared_exchange,
+    shared_load, shared_pointer,
 )
 
 bind_openssl()
@@ -33,9 +33,9 @@ cdef enum:
 
 # The list as one process has read it. It does not change.
 cdef struct KnownList:
+    retired_node node
     uint64_t generation
     uint64_t all_since           # all sessions made until then are forgotten; 0: none for that reason alone
-    void *retired                # the next one in the list of those that are to be freed
     forgotten_list list          # in the order of names
 
 # Counts the look-ups in progress.
@@ -94,8 +94,7 @@ cdef bint is_forgotten(Forgotten *forgotten, const unsigned char *peer, const un
         found = full <= known.all_since or (
             known.list.count > 0 and is_listed(known, peer, sid_ctx, sid_ctx_length, full))
     gate_leave(inside)
-    if shared_load(&retired) is not NULL:
-        free_retired()
+    free_retired(&retired, &gate, free)
     return found
 
 
@@ -105,7 +104,7 @@ cdef bint is_readable(Forgotten *forgotten, uint64_t now) noexcept nogil:
     cdef KnownList *known = read_again(forgotten, <KnownList *> shared_load(&forgotten.known), now)
     cdef bint readable = known is NULL or not known.all_since
     gate_leave(inside)
-    free_retired()
+    free_retired(&retired, &gate, free)
     return readable
 
 
@@ -152,7 +151,7 @@ cdef KnownList *read_again(Forgotten *forgotten, KnownList *former, uint64_t now
         known.all_since = max(known.all_since, former.all_since)
     former = <KnownList *> shared_exchange(&forgotten.known, known)
     if former is not NULL:
-        shared_push(&retired, former, &former.retired)
+        retire(&retired, &former.node)
     return known
 
 
@@ -167,7 +166,6 @@ cdef KnownList *read_list(Forgotten *forgotten, uint64_t generation) noexcept no
     forgotten_read(forgotten.memory, generation, copy)
     known.generation = generation
     known.all_since = 0
-    known.retired = NULL
     if open_list(forgotten.keys, generation, copy):
         memcpy(&known.list, &copy.list, sizeof(forgotten_list))
     else:
@@ -313,18 +311,6 @@ cdef bint name_id_context(const unsigned char *sid_ctx, size_t length, unsigned 
 cdef void release_known(Forgotten *forgotten) noexcept nogil:
     """Free what this process has read, when no thread looks up any more."""
     free(shared_exchange(&forgotten.known, NULL))
-
-
-cdef void free_retired() noexcept nogil:
-    """Not inside the gate."""
-    cdef KnownList *known = <KnownList *> shared_exchange(&retired, NULL)
-    cdef KnownList *following
-    if known is not NULL:
-        gate_wait(&gate)
-    while known is not NULL:
-        following = <KnownList *> known.retired
-        free(known)
-        known = following
 
 
 cdef void renew_locks() noexcept nogil:

@@ -1,9 +1,10 @@
 from ssl import SSLContext
-from typing import Any, Literal, Optional, Protocol, final, type_check_only
+from typing import Any, Literal, Optional, Protocol, Union, final, type_check_only
 
 from pysidctx._typing import Buffer, Path
 from pysidctx.cache.replication import Channel, Replication
 from pysidctx.cache.stats import CacheStats
+from pysidctx.secret_files import OfEnvironment
 
 SIZE: int  # bytes
 PERIOD: int  # seconds
@@ -45,7 +46,7 @@ class SessionCache:
     ) -> SessionCache: ...
     @staticmethod
     def from_secret_file(
-        path: Path = ...,  # by default, the file that PYSIDCTX_SECRET_FILE names
+        path: Union[Path, OfEnvironment] = ...,  # by default, the file that PYSIDCTX_SECRET_FILE names
         *,
         memory: Optional[Path] = None,
         size: int = 67108864,
@@ -60,6 +61,7 @@ class SessionCache:
         when: Literal["client-certificates", "always"] = "client-certificates",
     ) -> None: ...
     def uninstall(self, ctx: SSLContext) -> None: ...
+    def _when_on(self, ctx: SSLContext) -> Optional[str]: ...
     def forget(
         self,
         *,

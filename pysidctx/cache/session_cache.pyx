@@ -9,19 +9,17 @@ import time
 import warnings
 from contextlib import suppress
 
-from pysidctx import arguments, environment, private_files
+from pysidctx import arguments, secret_files
 from pysidctx.cache import memory as shared_memory
 from pysidctx.cache.replication import Replication
 from pysidctx.cache.stats import CacheStats
-from pysidctx.tickets import ticket_keys
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.errno cimport EBADF, ENOMEM, EPROTO, ETIMEDOUT
 from libc.stdint cimport uint64_t
 
 from pysidctx.binding cimport bind_openssl
 from pysidctx.cache.batches cimport apply_batch, batch_from, batch_of_forgotten
-from pysidctx.cache.callbacks cimport stop_using_cache, use_cache
+from pysidctx.cache.callbacks cimport cache_of, stop_using_cache, use_cache
 from pysidctx.cache.forgotten cimport (
     FORGOTTEN_NAME_LENGTH, first_list, forget_name, forgotten_generation, is_readable, name_id_context,
 )
@@ -32,19 +30,17 @@ from pysidctx.cache.slab cimport slab_count
 from pysidctx.cache.store cimport (
     COUNTERS, Cache, Counter, counted, least_size, new_cache, new_store_keys, release_cache,
 )
-from pysidctx.errors cimport check, raise_queued
-from pysidctx.handles cimport SSL_CTX_from, SSL_CTX_of, server_context
-from pysidctx.handshake.inert cimport contexts_serving
-from pysidctx.libssl cimport (
-    OPENSSL_cleanse, RAND_bytes, SSL_CTX, SSL_CTX_get_verify_mode, SSL_MAX_SID_CTX_LENGTH, SSL_VERIFY_PEER,
-)
+from pysidctx.errors cimport raise_queued
+from pysidctx.handles cimport SSL_CTX_from, server_context
+from pysidctx.handshake.inert cimport contexts_serving, warn_without_verification
+from pysidctx.libssl cimport SSL_CTX, SSL_MAX_SID_CTX_LENGTH
+from pysidctx.secret cimport Secret, random_secret, secret_in
 from pysidctx.tickets.expiry cimport unix_time
 from pysidctx.wrapped cimport unwrapped
 
 bind_openssl()
 
 cdef enum:
-    RANDOM_SECRET = 32  # bytes
     CHECK_LENGTH = 32
 
 SIZE = 64 << 20        # bytes
@@ -59,16 +55,6 @@ WHEN = ("client-certificates", "always")
 
 # The static methods pass this private token to create a SessionCache, which they then fill in.
 cdef object made_here = object()
-
-
-# The default of from_secret_file(), as TicketKeys has it. It is not None, because a caller may pass a setting that is
-# None by mistake.
-class _OfEnvironment:
-    def __repr__(self):
-        return f"<the file that {environment.SECRET_FILE} names>"
-
-
-cdef object of_environment = _OfEnvironment()
 
 
 @cython.final
@@ -123,19 +109,16 @@ cdef class SessionCache:
     cdef object __weakref__
 
     def __cinit__(self, token=None, *, size=SIZE, lifetime=LIFETIME, period=PERIOD, peers=PEERS):
-        cdef unsigned char secret[RANDOM_SECRET]
+        cdef Secret secret
         self.file = -1
         if token is made_here:
             return
         if token is not None:
             raise TypeError("SessionCache() takes only keyword arguments: to derive keys from a secret, call "
                             "SessionCache.from_secret() or SessionCache.from_secret_file()")
-        check(RAND_bytes(secret, RANDOM_SECRET), b"RAND_bytes()")
-        try:
-            fill(self, secret, RANDOM_SECRET, None, size, lifetime, period, peers, None)
-            self._made_in = os.getpid()
-        finally:
-            OPENSSL_cleanse(secret, RANDOM_SECRET)
+        with random_secret() as secret:
+            fill(self, secret, None, size, lifetime, period, peers, None)
+        self._made_in = os.getpid()
 
     def __dealloc__(self):
         if self.cache is not NULL:
@@ -175,21 +158,14 @@ cdef class SessionCache:
         Messages name the file. Safe in any thread.
         """
         cdef SessionCache made = SessionCache.__new__(SessionCache, made_here)
-        cdef Py_buffer view
-        try:
-            PyObject_GetBuffer(secret, &view, PyBUF_SIMPLE)
-        except (BufferError, TypeError):
-            raise TypeError(f"the secret must be a contiguous bytes-like object, not {type(secret).__name__}") from None
-        try:
-            arguments.check_secret(view.len, "the secret")
-            fill(made, <const unsigned char *> view.buf, view.len, memory, size, lifetime, period, peers, store)
-        finally:
-            PyBuffer_Release(&view)
+        cdef Secret used
+        with secret_in(secret) as used:
+            fill(made, used, memory, size, lifetime, period, peers, store)
         return made
 
     @staticmethod
-    def from_secret_file(path=of_environment, *, memory=None, size=SIZE, lifetime=LIFETIME, period=PERIOD, peers=PEERS,
-                         store=None):
+    def from_secret_file(path=secret_files.OF_ENVIRONMENT, *, memory=None, size=SIZE, lifetime=LIFETIME, period=PERIOD,
+                         peers=PEERS, store=None):
         """Return a SessionCache that derives from the secret in a file. `python -m pysidctx secret` creates one.
 
         path
@@ -205,16 +181,10 @@ cdef class SessionCache:
         and whatever `from_secret()` raises. Messages name the file and do not show its content. Safe in any thread.
         """
         cdef SessionCache made
-        if path is of_environment:
-            path = environment.needed(environment.SECRET_FILE)
-        elif not os.fspath(path):
-            raise ValueError("the path of the secret file is empty: pass the path of a file that "
-                             "`python -m pysidctx secret PATH` has written")
-        with private_files.read(path, ticket_keys.SECRET_FILE) as content:
-            arguments.check_secret(len(content), repr(os.fsdecode(path)))
-            made = SessionCache.from_secret(content, memory=memory, size=size, lifetime=lifetime, period=period,
+        with secret_files.read(path) as (absolute, secret):
+            made = SessionCache.from_secret(secret, memory=memory, size=size, lifetime=lifetime, period=period,
                                             peers=peers, store=store)
-        made.secret_path = os.path.abspath(path)
+        made.secret_path = absolute
         return made
 
     def install(self, ctx, when="client-certificates"):
@@ -251,7 +221,7 @@ cdef class SessionCache:
         if when not in WHEN:
             raise ValueError(f'when must be "client-certificates" or "always", not {when!r}')
         if when != "always":
-            warn_without_verification(used)
+            warn_without_verification(contexts_serving(used))
         with cython.critical_section(used):
             use_cache(target, self.cache, when == "always")
 
@@ -271,6 +241,17 @@ cdef class SessionCache:
             stopped = stop_using_cache(target, self.cache)
         if not stopped:
             raise ValueError("this SessionCache is not installed on this SSLContext")
+
+    def _when_on(self, ctx):
+        """Return when this cache is used on an SSLContext that creates connections; None if it is not installed."""
+        cdef SSL_CTX *target = SSL_CTX_from(ctx)
+        cdef Cache *found
+        cdef bint always
+        with cython.critical_section(ctx):
+            found = cache_of(target, &always)
+        if found is not self.cache:
+            return None
+        return "always" if always else "client-certificates"
 
     def forget(self, *, peer=None, id_context=None):
         """Forget the stored sessions of a client, or of an id context, that were made until now, in all processes.
@@ -447,8 +428,8 @@ def _from_secret_file(path, memory, size, lifetime, period, peers):
     return SessionCache.from_secret_file(path, memory=memory, size=size, lifetime=lifetime, period=period, peers=peers)
 
 
-cdef int fill(SessionCache made, const unsigned char *secret, Py_ssize_t length, object path, object size,
-              object lifetime, object period, object peers, object store) except -1:
+cdef int fill(SessionCache made, Secret secret, object path, object size, object lifetime, object period, object peers,
+              object store) except -1:
     cdef SealKeys *keys
     cdef unsigned char told[CHECK_LENGTH]
     if store is not None:
@@ -457,7 +438,7 @@ cdef int fill(SessionCache made, const unsigned char *secret, Py_ssize_t length,
     size = arguments.checked_int("size", size, least, shared_memory.MAX_SIZE, "bytes")
     made.peers = arguments.checked_int("peers", peers, 1, MOST_PEERS, "certificates")
     each, longest = arguments.checked_times(period, lifetime)
-    keys = new_store_keys(secret, length, each, longest)
+    keys = new_store_keys(secret.data, secret.length, each, longest)
     try:
         if not derive_labelled(keys, b"check", told, CHECK_LENGTH):
             raise_queued(b"EVP_PKEY_derive()")
@@ -553,13 +534,3 @@ cdef bytes copied_certificate(object peer):
             return der
     raise ValueError("peer is not a certificate in DER: pass what getpeercert(binary_form=True) returns, or convert a "
                      "PEM certificate with ssl.PEM_cert_to_DER_cert()")
-
-
-cdef int warn_without_verification(object ctx) except -1:
-    for serving in contexts_serving(ctx):
-        if SSL_CTX_get_verify_mode(SSL_CTX_of(serving)) & SSL_VERIFY_PEER:
-            return 0
-    warnings.warn(
-        "the session cache has almost no effect, because no client certificate is requested, and other sessions keep "
-        "their tickets: set verify_mode first, or pass when=\"always\"", RuntimeWarning)
-    return 0

@@ -37,6 +37,10 @@ typedef struct {
 
 _Static_assert(offsetof(slab_entry, data) == offsetof(slab_entry, period) + SLAB_SEAL_LENGTH, "padding in slab_entry");
 
+/* An entry outside of the slab: its end and length in one big-endian number, its seal, its data. */
+#define SLAB_PACKED_HEAD (SLAB_WORD + SLAB_SEAL_LENGTH)
+#define SLAB_MOST_PACKED (SLAB_PACKED_HEAD + SLAB_MOST_DATA)
+
 /* A part of the memory whose entries have at most `most` bytes of data, a multiple of 8. */
 typedef struct {
     unsigned char *memory;
@@ -101,6 +105,39 @@ static inline int slab_is_ended(uint64_t end, uint64_t now)
 static inline uint64_t slab_packed(const slab_entry *entry)
 {
     return entry->end << SLAB_LENGTH_BITS | entry->length;
+}
+
+/* Writes an entry to `bytes`, at most SLAB_MOST_PACKED.  Returns how many it takes. */
+static inline size_t slab_pack(const slab_entry *entry, unsigned char *bytes)
+{
+    uint64_t packed = slab_packed(entry);
+    size_t i;
+
+    for (i = 0; i < SLAB_WORD; i++)
+        bytes[i] = (unsigned char)(packed >> (56 - 8 * i));
+    memcpy(bytes + SLAB_WORD, (const unsigned char *)entry + offsetof(slab_entry, period),
+           SLAB_SEAL_LENGTH + entry->length);
+    return SLAB_PACKED_HEAD + entry->length;
+}
+
+/* Reads the entry with which `left` bytes begin.  Returns how many it takes; 0 if they are none.  Nothing of it is to be
+ * believed before its seal was opened. */
+static inline size_t slab_unpack(const unsigned char *bytes, size_t left, slab_entry *entry)
+{
+    uint64_t packed = 0;
+    size_t i;
+
+    if (left < SLAB_PACKED_HEAD)
+        return 0;
+    for (i = 0; i < SLAB_WORD; i++)
+        packed = packed << 8 | bytes[i];
+    entry->end = packed >> SLAB_LENGTH_BITS;
+    entry->length = packed & ((1u << SLAB_LENGTH_BITS) - 1);
+    if (entry->length > SLAB_MOST_DATA || left - SLAB_PACKED_HEAD < entry->length)
+        return 0;
+    memcpy((unsigned char *)entry + offsetof(slab_entry, period), bytes + SLAB_WORD,
+           SLAB_SEAL_LENGTH + entry->length);
+    return SLAB_PACKED_HEAD + entry->length;
 }
 
 static inline size_t slab_words(uint64_t length)

@@ -12,6 +12,8 @@ cdef extern from "cache/slab.h" nogil:
         SLAB_WAYS
         SLAB_WORD
         SLAB_EVICTED
+        SLAB_PACKED_HEAD
+        SLAB_MOST_PACKED
 
     ctypedef struct slab_entry:
         uint64_t end
@@ -29,6 +31,8 @@ cdef extern from "cache/slab.h" nogil:
     size_t slab_set_size(size_t most)
     size_t slab_words(uint64_t length)
     uint64_t slab_packed(const slab_entry *entry)
+    size_t slab_pack(const slab_entry *entry, unsigned char *data)
+    size_t slab_unpack(const unsigned char *data, size_t left, slab_entry *entry)
     int slab_write(const slab_region *region, const unsigned char *name, const slab_entry *entry, uint64_t now)
     int slab_read(const slab_region *region, const unsigned char *name, int *cursor, slab_entry *entry)
     uint64_t slab_end_of(const slab_region *region, const unsigned char *name)

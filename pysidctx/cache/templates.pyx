@@ -16,8 +16,8 @@ from pysidctx.libssl cimport (
     SSL_SESSION_free, d2i_SSL_SESSION, i2d_SSL_SESSION,
 )
 from pysidctx.lockfree.readers cimport (
-    atomic_load_explicit, atomic_size_t, atomic_store_explicit, gate_enter, gate_init, gate_leave, gate_wait,
-    memory_order_relaxed, reader_gate, shared_exchange, shared_load, shared_pointer, shared_push,
+    atomic_load_explicit, atomic_size_t, atomic_store_explicit, free_retired, gate_enter, gate_init, gate_leave,
+    memory_order_relaxed, reader_gate, retire, retired_node, shared_exchange, shared_load, shared_pointer,
 )
 
 bind_openssl()
@@ -51,11 +51,11 @@ cdef struct Element:
 
 # Immutable once it is published in a slot, but for `used`.
 cdef struct Template:
+    retired_node node
     unsigned char key[TEMPLATE_KEY_LENGTH]
     unsigned char peer[PEER_LENGTH]
     SSL_SESSION *session  # the only reference; only duplicates are handed out
     atomic_size_t used    # the set's clock at the latest use
-    void *retired         # the next Template in the list of those to be freed
 
 cdef struct Set:
     shared_pointer slots[WAYS]  # Templates
@@ -273,9 +273,9 @@ cdef bint add_template(Templates *templates, const unsigned char *key, const uns
     note_use(found, made)
     former = <Template *> shared_exchange(slot_for(found, key), made)
     if former is not NULL:
-        shared_push(&retired, former, &former.retired)
+        retire(&retired, &former.node)
     gate_leave(inside)
-    free_retired()
+    free_retired(&retired, &gate, free_template)
     return True
 
 
@@ -302,7 +302,8 @@ cdef Template *decoded(const unsigned char *key, const unsigned char *der, size_
     return made
 
 
-cdef void free_template(Template *template) noexcept nogil:
+cdef void free_template(void *given) noexcept nogil:
+    cdef Template *template = <Template *> given
     SSL_SESSION_free(template.session)
     OPENSSL_free(template)
 
@@ -360,20 +361,8 @@ cdef void drop_templates(Templates *templates) noexcept nogil:
         for j in range(WAYS):
             former = <Template *> shared_exchange(&templates.sets[i].slots[j], NULL)
             if former is not NULL:
-                shared_push(&retired, former, &former.retired)
-    free_retired()
-
-
-cdef void free_retired() noexcept nogil:
-    """Free the templates that are in no slot any more, after all who may use them have left the gate."""
-    cdef Template *template = <Template *> shared_exchange(&retired, NULL)
-    cdef Template *following
-    if template is not NULL:
-        gate_wait(&gate)
-    while template is not NULL:
-        following = <Template *> template.retired
-        free_template(template)
-        template = following
+                retire(&retired, &former.node)
+    free_retired(&retired, &gate, free_template)
 
 
 cdef void renew_gate() noexcept nogil:

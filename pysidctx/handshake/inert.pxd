@@ -6,6 +6,7 @@ cdef class Rerouted:
 
 cdef list contexts_serving(object context)
 cdef int warn_without_tickets(object context) except -1
+cdef int warn_without_verification(list serving) except -1
 cdef int warn_of_host(SSL_CTX *listener, SSL_CTX *host) except -1
 cdef int warn_without_certificate(object context, SSL_CTX *ctx, str consequence) except -1
 cdef int warn_of_clients(object context, SSL_CTX *ctx) except -1

@@ -10,11 +10,11 @@ import _ssl
 
 from pysidctx.binding cimport bind_openssl
 from pysidctx.handles cimport SSL_CTX_of
-from pysidctx.handshake.listener cimport has_ticket_keys
+from pysidctx.handshake.listener cimport STORES_NONE, has_ticket_keys, stores_of
 from pysidctx.libssl cimport (
     SSL_CTX_get0_certificate, SSL_CTX_get_keylog_callback, SSL_CTX_get_max_proto_version, SSL_CTX_get_num_tickets,
-    SSL_CTX_get_options, SSL_CTX_get_ssl_method, SSL_OP_NO_TICKET, SSL_OP_NO_TLSv1_3, TLS1_3_VERSION,
-    TLS_client_method, TLS_server_method,
+    SSL_CTX_get_options, SSL_CTX_get_ssl_method, SSL_CTX_get_verify_mode, SSL_OP_NO_TICKET, SSL_OP_NO_TLSv1_3,
+    SSL_VERIFY_PEER, TLS1_3_VERSION, TLS_client_method, TLS_server_method,
 )
 
 bind_openssl()
@@ -34,6 +34,19 @@ cdef int warn_without_tickets(object context) except -1:
     return 0
 
 
+cdef int warn_without_verification(list serving) except -1:
+    """Warn if none of these SSLContexts requests a client certificate, and only such sessions are to be stored."""
+    for context in serving:
+        if SSL_CTX_get_verify_mode(SSL_CTX_of(context)) & SSL_VERIFY_PEER:
+            return 0
+    warnings.warn(
+        "the session cache has almost no effect, because no client certificate is requested, and other sessions keep "
+        "their tickets: set verify_mode first (with a HostMap, that of its hosts, and install the HostMap first), or "
+        'store all sessions: pass when="always" to SessionCache.install(), or cache_when="always" to resumable() or '
+        "SSLContextFactory(), or set PYSIDCTX_CACHE_WHEN=always in the environment", RuntimeWarning)
+    return 0
+
+
 cdef list contexts_serving(object context):
     """Return the SSLContexts that serve connections of `context`: itself, or those to which they are switched."""
     for kept in list(getattr(context, "__dict__", {}).values()):
@@ -49,6 +62,9 @@ cdef int warn_of_host(SSL_CTX *listener, SSL_CTX *host) except -1:
     elif has_ticket_keys(host):
         warnings.warn("the ticket keys of a host's SSLContext have no effect, because connections use the keys of the "
                       "listener, which has none: call keys.install(listener) first", RuntimeWarning)
+    if stores_of(host) != STORES_NONE and stores_of(listener) == STORES_NONE:
+        warnings.warn("the session cache of a host's SSLContext has no effect, because connections use the cache of "
+                      "the listener, which has none: call cache.install(listener) first", RuntimeWarning)
     if SSL_CTX_get_keylog_callback(listener) is NULL and SSL_CTX_get_keylog_callback(host) is not NULL:
         warnings.warn("a host's SSLContext has a keylog_filename and the listener has none, so the host's "
                       "handshakes will fail: set keylog_filename on the listener before install()", RuntimeWarning)

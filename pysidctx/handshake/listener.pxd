@@ -31,6 +31,12 @@ cdef extern from *:
 cdef enum:
     CPYTHON_LENGTH = 7
 
+# Of which of an SSL_CTX's connections a Store keeps the sessions.
+cdef enum Stores:
+    STORES_NONE = 0
+    STORES_WITH_CERTIFICATES = 1  # those on which a client certificate is requested
+    STORES_ALL = 2
+
 # Stored in an SSL_CTX's ex_data when it gets the ClientHello callback; the SSL_CTX owns it and frees it.
 cdef struct Listener:
     sid_slot id_context         # CPython's own if no other was set
@@ -39,6 +45,7 @@ cdef struct Listener:
     atomic_int left             # not 0 once a connection was switched away after its id context was chosen
     atomic_int has_ticket_keys  # not 0 if the connections that it creates use other keys than OpenSSL's own
     shared_pointer store        # a Store; NULL if OpenSSL keeps the sessions
+    atomic_int stores           # for which connections there is a Store: one of Stores
     bint has_store_callbacks    # whether a Store was ever installed, so that its callbacks are in place
 
 # Stored in an SSL's ex_data when an id context is set on it or chosen for it; the SSL owns it and frees it.
@@ -122,6 +129,11 @@ cdef inline bint has_ticket_keys(SSL_CTX *ctx) noexcept nogil:
     """Whether connections that `ctx` creates use other ticket keys than OpenSSL's own."""
     cdef Listener *listener = listener_of(ctx)
     return listener is not NULL and flag_load(&listener.has_ticket_keys)
+
+cdef inline Stores stores_of(SSL_CTX *ctx) noexcept nogil:
+    """Of which of the connections that `ctx` creates a Store keeps the sessions."""
+    cdef Listener *listener = listener_of(ctx)
+    return STORES_NONE if listener is NULL else <Stores> flag_load(&listener.stores)
 
 cdef inline bint is_cpythons(const unsigned char *sid_ctx, unsigned int length) noexcept nogil:
     """Whether this is the id context that CPython sets, so that no other was chosen."""

@@ -16,6 +16,7 @@ cdef class Hosts:
     cdef int close(self) except -1
     cdef Py_ssize_t count(self) except -1
     cdef tuple overview(self, object listener)
+    cdef list serving(self, object listener)
     cdef int add_listener(self, object listener) except -1
     cdef int discard_listener(self, object listener) except -1
     cdef int warn_where_installed(self, HostContext *held) except -1

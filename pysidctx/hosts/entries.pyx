@@ -28,7 +28,7 @@ from pysidctx.hosts.table cimport (
 from pysidctx.id_contexts.derivation cimport LABEL_HOST, Part, derive_id_context, label, part
 from pysidctx.id_contexts.setters cimport copy_sid_ctx
 from pysidctx.libssl cimport SSL_CTX, SSL_MAX_SID_CTX_LENGTH
-from pysidctx.lockfree.readers cimport flag_store
+from pysidctx.lockfree.readers cimport flag_load, flag_store
 
 bind_openssl()
 
@@ -330,6 +330,16 @@ cdef class Hosts:
                 entry = slots_next(slots, &at)
             contexts = [context for context in self.contexts.connecting() if context is not listener]
             return slots.count, by_id_context, contexts
+
+    cdef list serving(self, object listener):
+        """Return the SSLContexts that serve connections of `listener`, which may be one of them, or None."""
+        _, by_id_context, contexts = self.overview(listener)
+        serves = by_id_context or not flag_load(&self.table.rejects_unmatched)
+        with cython.critical_section(self):
+            serves = serves or listener in self.contexts.connecting()
+        if listener is not None and serves:
+            contexts.append(listener)
+        return contexts
 
     cdef int add_listener(self, object listener) except -1:
         with cython.critical_section(self):

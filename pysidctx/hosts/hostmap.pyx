@@ -13,8 +13,10 @@ from pysidctx.hosts.host import HostMapStats
 
 from pysidctx.binding cimport bind_openssl
 from pysidctx.handles cimport SSL_CTX_from, SSL_CTX_of, is_context, server_context
-from pysidctx.handshake.inert cimport Rerouted, warn_of_host, warn_without_certificate
-from pysidctx.handshake.listener cimport Listener, has_own_id_context, is_routed, listener_made, listener_of
+from pysidctx.handshake.inert cimport Rerouted, warn_of_host, warn_without_certificate, warn_without_verification
+from pysidctx.handshake.listener cimport (
+    Listener, STORES_WITH_CERTIFICATES, has_own_id_context, is_routed, listener_made, listener_of, stores_of,
+)
 from pysidctx.hosts.entries cimport Hosts
 from pysidctx.hosts.router cimport has_map, set_map, unset_map
 from pysidctx.hosts.server_names cimport acknowledge_names, ignore_names
@@ -251,9 +253,10 @@ class HostMap(MutableMapping):
         clients or for one version of TLS, and for one without an id context of its own whose
         fingerprint cannot be taken (set an id context first); MemoryError. Then nothing is changed.
         Emits a RuntimeWarning if connections cannot be served: the listener has no certificate for
-        clients that it is to serve; the map is empty and rejects all; a host's context has ticket keys
-        or a `keylog_filename`, and the listener has none; or a host's context issues no tickets, and
-        the listener has ticket keys.
+        clients that it is to serve; the map is empty and rejects all; a host's context has ticket keys, a
+        SessionCache or a `keylog_filename`, and the listener has none; a host's context issues no tickets,
+        and the listener has ticket keys; or the listener has a SessionCache for connections on which a
+        client certificate is requested, and no host requests one.
 
         Safe in any thread, while other threads do handshakes. It takes OpenSSL's only ClientHello
         callback of the listener and of each context in the map: see SSL_CTX_set_client_hello_cb(3),
@@ -331,11 +334,7 @@ cdef class Installation(Rerouted):
         self.listener = weakref.ref(listener)
 
     cdef list serving(self):
-        listener = self.listener()
-        _, by_id_context, contexts = self.hosts.overview(listener)
-        if listener is not None and (by_id_context or not flag_load(&self.hosts.table.rejects_unmatched)):
-            contexts.append(listener)
-        return contexts
+        return self.hosts.serving(self.listener())
 
     def __del__(self):
         listener = None if self.listener is None else self.listener()
@@ -410,6 +409,8 @@ cdef int warn_of_unserved(Hosts hosts, object listener, SSL_CTX *ctx) except -1:
                                  "load_cert_chain() of the listener before install()")
     for context in contexts:
         warn_of_host(ctx, SSL_CTX_of(context))
+    if count and stores_of(ctx) == STORES_WITH_CERTIFICATES:
+        warn_without_verification(hosts.serving(listener))
     return 0
 
 

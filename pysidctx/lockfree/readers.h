@@ -124,4 +124,31 @@ static inline void gate_wait(reader_gate *gate)
     pthread_mutex_unlock(&gate->writers);
 }
 
+/* Begins what readers use and free_retired() frees. */
+typedef struct {
+    void *next;
+} retired_node;
+
+/* Puts a node that was replaced into a list of those to be freed. */
+static inline void retire(shared_pointer *retired, retired_node *node)
+{
+    shared_push(retired, node, &node->next);
+}
+
+/* Frees the nodes of that list, once nobody uses them any more.  Not inside the gate. */
+static inline void free_retired(shared_pointer *retired, reader_gate *gate, void (*free_node)(void *node))
+{
+    retired_node *node, *following;
+
+    if (shared_load(retired) == NULL)
+        return;
+    node = (retired_node *)shared_exchange(retired, NULL);
+    if (node != NULL)
+        gate_wait(gate);
+    for (; node != NULL; node = following) {
+        following = (retired_node *)node->next;
+        free_node(node);
+    }
+}
+
 #endif

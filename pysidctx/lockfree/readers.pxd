@@ -28,6 +28,8 @@ cdef extern from "lockfree/readers.h" nogil:
         pass
     ctypedef struct reader_gate:
         pass
+    ctypedef struct retired_node:
+        pass
 
     void *shared_load(shared_pointer *pointer)
     void *shared_exchange(shared_pointer *pointer, void *value)
@@ -40,3 +42,6 @@ cdef extern from "lockfree/readers.h" nogil:
     atomic_size_t *gate_enter(reader_gate *gate)
     void gate_leave(atomic_size_t *inside)
     void gate_wait(reader_gate *gate)
+
+    void retire(shared_pointer *retired, retired_node *node)
+    void free_retired(shared_pointer *retired, reader_gate *gate, void (*free_node)(void *node) noexcept nogil)

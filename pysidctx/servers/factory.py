@@ -12,17 +12,17 @@ import ssl
 import warnings
 from collections.abc import Iterable
 from functools import partial
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, Literal, NamedTuple, Optional, Union, cast
 
 import pysidctx.servers.gunicorn_hook  # noqa: F401, which warns where workers do not call the hook
 from pysidctx import environment
 from pysidctx._typing import Path
-from pysidctx.cache.session_cache import SIZE, SessionCache
+from pysidctx.cache.session_cache import SIZE, WHEN, SessionCache
 from pysidctx.exceptions import Error
 from pysidctx.servers.current_context import Build, CurrentContext
 from pysidctx.servers.identity import identity
 from pysidctx.servers.process_lock import ProcessLock
-from pysidctx.sharing import checked_id_contexts, resumable
+from pysidctx.sharing import check_cache_when, checked_id_contexts, resumable
 from pysidctx.tickets.ticket_keys import TicketKeys
 
 # The settings of gunicorn, uvicorn and hypercorn that determine a context.
@@ -36,6 +36,8 @@ MAX_AGE = 24 * 3600  # seconds
 # How many contexts a factory stores. Only a server that passes a new, distinguishable function in each call
 # needs more.
 MOST = 100
+
+When = Literal["client-certificates", "always"]
 
 log = logging.getLogger("pysidctx.servers")
 
@@ -51,6 +53,8 @@ class SSLContextFactory:
         The `TicketKeys` for all contexts.
     cache
         A `SessionCache` for all contexts, or None, as for `resumable()`.
+    cache_when
+        "client-certificates", "always", or None, as for `resumable()`.
     id_context, exact_id_context
         Bytes-like objects of 1 to 32 bytes, or None, as for `resumable()`; pass at most one. With
         `id_context`, or none, sessions are no longer resumed after a change of certificates, CAs or revocation
@@ -98,18 +102,21 @@ class SSLContextFactory:
 
     Raises TypeError if `keys` is not a TicketKeys, if `cache` is neither a SessionCache nor None, if an id context is
     not bytes-like, if `watch` is a single path, or if `max_age` is not a number; ValueError if an id context is empty
-    or longer than 32 bytes, if both are passed, or if `max_age` is not positive. A call raises TypeError if
+    or longer than 32 bytes, if both are passed, if `cache_when` is another word or is passed without a cache, or if
+    `max_age` is not positive. A call raises TypeError if
     `default_factory` is not callable or returns None, and whatever `default_factory()` and `resumable()` raise. See
     SSL_CTX_set_session_id_context(3).
     """
 
-    def __init__(self, keys: TicketKeys, *, cache: Optional[SessionCache] = None, id_context: Optional[bytes] = None,
+    def __init__(self, keys: TicketKeys, *, cache: Optional[SessionCache] = None,
+                 cache_when: Optional[When] = None, id_context: Optional[bytes] = None,
                  exact_id_context: Optional[bytes] = None, watch: Iterable[Path] = (),
                  max_age: Optional[float] = MAX_AGE) -> None:
         if not isinstance(keys, TicketKeys):
             raise TypeError(f"SSLContextFactory() needs TicketKeys, not {type(keys).__name__}: for a secret in a "
                             "file, pass TicketKeys.from_secret_file(path)")
-        self._keys, self._cache = keys, checked_cache(cache)
+        self._keys, self._cache, self._cache_when = keys, checked_cache(cache), cache_when
+        check_cache_when(cache, cache_when)
         self._id_context, self._exact_id_context = checked_id_contexts(id_context, exact_id_context)
         self._watch = checked_watch(watch)
         self._max_age = checked_max_age(max_age)
@@ -133,8 +140,9 @@ class SSLContextFactory:
         return found.get()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(SSLContextFactory, self._keys, cache=self._cache, id_context=self._id_context,
-                       exact_id_context=self._exact_id_context, watch=self._watch, max_age=self._max_age), ()
+        return partial(SSLContextFactory, self._keys, cache=self._cache, cache_when=self._cache_when,
+                       id_context=self._id_context, exact_id_context=self._exact_id_context, watch=self._watch,
+                       max_age=self._max_age), ()
 
     def _find(self, settings: tuple[Any, ...]) -> Optional[CurrentContext]:
         for known, context in tuple(self._contexts):
@@ -153,7 +161,7 @@ class SSLContextFactory:
         return made
 
     def _finish(self, ctx: ssl.SSLContext) -> None:
-        resumable(ctx, self._keys, cache=self._cache, id_context=self._id_context,
+        resumable(ctx, self._keys, cache=self._cache, cache_when=self._cache_when, id_context=self._id_context,
                   exact_id_context=self._exact_id_context)
 
 
@@ -224,12 +232,14 @@ class Environment(NamedTuple):
     secret_file: Optional[str]
     cache: Optional[str]
     cache_size: Optional[int]
+    cache_when: Optional[When]
 
     @classmethod
     def current(cls) -> "Environment":
-        """Raises ValueError if a variable is empty, or not a number where it must be one."""
+        """Raises ValueError if a variable is empty, or not a number or one of the words where it must be one."""
         return cls(environment.value(environment.SECRET_FILE), environment.value(environment.CACHE),
-                   environment.integer(environment.CACHE_SIZE))
+                   environment.integer(environment.CACHE_SIZE),
+                   cast(Optional[When], environment.word(environment.CACHE_WHEN, WHEN)))
 
     def keys(self) -> TicketKeys:
         return TicketKeys() if self.secret_file is None else TicketKeys.from_secret_file(self.secret_file)
@@ -237,7 +247,7 @@ class Environment(NamedTuple):
     def session_cache(self) -> Optional[SessionCache]:
         """Return the cache, if one is named. If it cannot be used, emit a RuntimeWarning: tickets do, too."""
         if self.cache is None:
-            if self.cache_size is not None:
+            if self.cache_size is not None or self.cache_when is not None:
                 warn_without_cache(f"because {environment.CACHE} is not set: "
                                    f"{environment.VARIABLES[environment.CACHE].way_out}")
             return None
@@ -270,7 +280,9 @@ class Default:
 
     @staticmethod
     def _made(variables: Environment) -> SSLContextFactory:
-        return SSLContextFactory(variables.keys(), cache=variables.session_cache())
+        cache = variables.session_cache()
+        return SSLContextFactory(variables.keys(), cache=cache,
+                                 cache_when=None if cache is None else variables.cache_when)
 
     def current(self) -> SSLContextFactory:
         variables = Environment.current()
@@ -299,16 +311,16 @@ def ssl_context_factory(config: Any, default_factory: Build) -> ssl.SSLContext:
 
     If PYSIDCTX_CACHE names a file, too, such as /dev/shm/NAME, the sessions of connections on which a client
     certificate is requested are stored in it: it becomes the memory of a `SessionCache` with the same secret. It has
-    PYSIDCTX_CACHE_SIZE bytes, by default 67,108,864. If it cannot be used, a RuntimeWarning says why, and all clients
-    get tickets.
+    PYSIDCTX_CACHE_SIZE bytes, by default 67,108,864. If PYSIDCTX_CACHE_WHEN is "always", all sessions are stored. If
+    the memory cannot be used, a RuntimeWarning says why, and all clients get tickets.
 
     Some worker classes do not call gunicorn's hook. Use the classes of `pysidctx.servers.aiohttp_worker` and
     `pysidctx.servers.uvicorn_worker` instead of those of aiohttp and uvicorn; a RuntimeWarning before gunicorn
     forks names the right one. Other classes that do not call the hook are not detected.
 
     Raises whatever `TicketKeys.from_secret_file()`, `default_factory()` and `resumable()` raise, and
-    ValueError if an environment variable is empty or, where it must be, not a number. Importing this module can raise
-    the same errors for the environment variables and the secret.
+    ValueError if an environment variable is empty or, where it must be, not a number or one of two words. Importing
+    this module can raise the same errors for the environment variables and the secret.
     """
     return _default.current()(config, default_factory)
 

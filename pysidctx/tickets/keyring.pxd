@@ -1,6 +1,6 @@
 from libc.stdint cimport uint64_t
 
-from pysidctx.lockfree.readers cimport atomic_size_t, shared_pointer
+from pysidctx.lockfree.readers cimport atomic_size_t, retired_node, shared_pointer
 
 cdef enum:
     NAME_LENGTH = 16  # bytes of a ticket key's name, on the wire in front of each ticket
@@ -15,12 +15,12 @@ cdef struct TicketKey:
 
 # Immutable once it is published in a Keyring.
 cdef struct KeySet:
+    retired_node node
     # For keys that derive from a secret: the number of the current period, and the Unix times in seconds
     # between which this set is used.
     uint64_t period, begin, end
     size_t count
     size_t current     # tickets of the first `current` keys need no renewal; the very first key encrypts
-    void *retired      # the next KeySet in the list of those to be freed
     TicketKey *keys
 
 cdef enum Counter:

@@ -16,8 +16,8 @@ from pysidctx.libssl cimport (
     OPENSSL_memdup, OPENSSL_zalloc,
 )
 from pysidctx.lockfree.readers cimport (
-    atomic_fetch_add, atomic_fetch_add_explicit, atomic_fetch_sub, atomic_load_explicit, gate_enter, gate_init,
-    gate_leave, gate_wait, memory_order_relaxed, reader_gate, shared_exchange, shared_load, shared_push,
+    atomic_fetch_add, atomic_fetch_add_explicit, atomic_fetch_sub, atomic_load_explicit, free_retired, gate_enter,
+    gate_init, gate_leave, gate_wait, memory_order_relaxed, reader_gate, retire, shared_exchange, shared_load,
 )
 from pysidctx.tickets.hkdf cimport derive_key
 
@@ -86,7 +86,7 @@ cdef void release_keyring(Keyring *ring) noexcept nogil:
     shared_exchange(place, shared_load(&ring.next))
     pthread_mutex_unlock(&changes)
     wait_for_lookups()
-    free_set(<KeySet *> shared_load(&ring.keyset))
+    free_set(shared_load(&ring.keyset))
     OPENSSL_clear_free(ring.secret, ring.secret_length)
     OPENSSL_clear_free(ring, sizeof(Keyring))
 
@@ -129,7 +129,7 @@ cdef int set_keys(Keyring *ring, const TicketKey *keys, size_t count) except -1:
     pthread_mutex_lock(&changes)
     replace_set(ring, made)
     pthread_mutex_unlock(&changes)
-    free_retired()
+    free_retired(&retired, &gate, free_set)
     return 0
 
 
@@ -145,7 +145,9 @@ cdef KeySet *new_set(size_t count) noexcept nogil:
     return made
 
 
-cdef void free_set(KeySet *keyset) noexcept nogil:
+cdef void free_set(void *given) noexcept nogil:
+    """Overwrite and free a KeySet, or NULL."""
+    cdef KeySet *keyset = <KeySet *> given
     if keyset is not NULL:
         OPENSSL_clear_free(keyset.keys, keyset.count * sizeof(TicketKey))
         OPENSSL_clear_free(keyset, sizeof(KeySet))
@@ -155,19 +157,7 @@ cdef void replace_set(Keyring *ring, KeySet *made) noexcept nogil:
     """Publish `made`. Needs `changes` locked. The next free_retired() frees the former set."""
     cdef KeySet *former = <KeySet *> shared_exchange(&ring.keyset, made)
     if former is not NULL:
-        shared_push(&retired, former, &former.retired)
-
-
-cdef void free_retired() noexcept nogil:
-    """Free all replaced sets. Not between enter_lookup() and leave_lookup()."""
-    cdef KeySet *keyset = <KeySet *> shared_exchange(&retired, NULL)
-    cdef KeySet *following
-    if keyset is not NULL:
-        wait_for_lookups()
-    while keyset is not NULL:
-        following = <KeySet *> keyset.retired
-        free_set(keyset)
-        keyset = following
+        retire(&retired, &former.node)
 
 
 cdef atomic_size_t *enter_lookup() noexcept nogil:
@@ -176,8 +166,7 @@ cdef atomic_size_t *enter_lookup() noexcept nogil:
 
 cdef void leave_lookup(atomic_size_t *inside) noexcept nogil:
     gate_leave(inside)
-    if shared_load(&retired) is not NULL:
-        free_retired()
+    free_retired(&retired, &gate, free_set)
 
 
 cdef void wait_for_lookups() noexcept nogil:

@@ -1,15 +1,15 @@
 from collections.abc import Iterable
 from ssl import SSLContext
-from typing import Any, Literal, Optional, final
+from typing import Any, Literal, Optional, Union, final
 
 from pysidctx._typing import Buffer, Path
 from pysidctx.private_files import Content
+from pysidctx.secret_files import OfEnvironment
 from pysidctx.tickets.stats import TicketStats
 
 PERIOD: int  # seconds
 LIFETIME: int  # seconds
 KEY_FILE: Content
-SECRET_FILE: Content
 
 @final
 class TicketKeys:
@@ -25,7 +25,7 @@ class TicketKeys:
     ) -> TicketKeys: ...
     @staticmethod
     def from_secret_file(
-        path: Path = ...,  # by default, the file that PYSIDCTX_SECRET_FILE names
+        path: Union[Path, OfEnvironment] = ...,  # by default, the file that PYSIDCTX_SECRET_FILE names
         *,
         period: int = 3600,
         lifetime: int = 86400,

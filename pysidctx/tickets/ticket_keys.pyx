@@ -4,18 +4,17 @@ cimport cython
 
 import os
 
-from pysidctx import arguments, environment, private_files
+from pysidctx import arguments, private_files, secret_files
 from pysidctx.tickets.stats import TicketStats
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from libc.stdlib cimport calloc, free
 
 from pysidctx.binding cimport bind_openssl
-from pysidctx.errors cimport check
 from pysidctx.handles cimport SSL_CTX_from, server_context
 from pysidctx.handshake.inert cimport warn_without_tickets
-from pysidctx.libssl cimport OPENSSL_cleanse, RAND_bytes, SSL_CTX
+from pysidctx.libssl cimport OPENSSL_cleanse, SSL_CTX
+from pysidctx.secret cimport Secret, random_secret, secret_in
 from pysidctx.tickets.callbacks cimport stop_using, use_keyring
 from pysidctx.tickets.keyring cimport (
     ACCEPTED, EXPIRED, INVALID, ISSUED, Keyring, RENEWED, TicketKey, UNKNOWN_KEY,
@@ -26,29 +25,12 @@ from pysidctx.wrapped cimport unwrapped
 bind_openssl()
 
 
-cdef enum:
-    RANDOM_SECRET = 32  # bytes
-
 PERIOD = 3600
 LIFETIME = 24 * 3600
 
 KEY_FILE = private_files.Content("a ticket key", ValueError, 4096, "", group_of_root=True)
-SECRET_FILE = private_files.Content("a secret", ValueError, arguments.MAX_SECRET, "", group_of_root=True,
-                                    source=" (`python -m pysidctx secret PATH` writes one)")
-
 # The static methods pass this private token to create a TicketKeys without keys, which they then set.
 cdef object made_here = object()
-
-
-# The default of from_secret_file(): read the path from the environment variable. It is not None, because a caller may
-# pass the None of another variable that is not set by mistake.
-class _OfEnvironment:
-
-    def __repr__(self):
-        return "$PYSIDCTX_SECRET_FILE"
-
-
-cdef object of_environment = _OfEnvironment()
 
 
 @cython.final
@@ -96,18 +78,15 @@ cdef class TicketKeys:
     cdef object __weakref__
 
     def __cinit__(self, token=None, *, period=PERIOD, lifetime=LIFETIME):
-        cdef unsigned char secret[RANDOM_SECRET]
+        cdef Secret secret
         if token is made_here:
             return
         if token is not None:
             raise TypeError("TicketKeys() takes only the keyword arguments period and lifetime: to derive keys from a "
                             "secret, call TicketKeys.from_secret()")
-        check(RAND_bytes(secret, RANDOM_SECRET), b"RAND_bytes()")
-        try:
-            derive_keys(self, secret, RANDOM_SECRET, period, lifetime)
-            self._made_in = os.getpid()
-        finally:
-            OPENSSL_cleanse(secret, RANDOM_SECRET)
+        with random_secret() as secret:
+            derive_keys(self, secret, period, lifetime)
+        self._made_in = os.getpid()
 
     def __dealloc__(self):
         if self.ring is not NULL:
@@ -134,21 +113,13 @@ cdef class TicketKeys:
         time after the call. Safe in any thread.
         """
         cdef TicketKeys made = TicketKeys.__new__(TicketKeys, made_here)
-        cdef Py_buffer view
-        try:
-            PyObject_GetBuffer(secret, &view, PyBUF_SIMPLE)
-        except (BufferError, TypeError):
-            raise TypeError("the secret must be a contiguous bytes-like object, not "
-                            f"{type(secret).__name__}") from None
-        try:
-            arguments.check_secret(view.len, "the secret")
-            derive_keys(made, <const unsigned char *> view.buf, view.len, period, lifetime)
-        finally:
-            PyBuffer_Release(&view)
+        cdef Secret used
+        with secret_in(secret) as used:
+            derive_keys(made, used, period, lifetime)
         return made
 
     @staticmethod
-    def from_secret_file(path=of_environment, *, period=PERIOD, lifetime=LIFETIME):
+    def from_secret_file(path=secret_files.OF_ENVIRONMENT, *, period=PERIOD, lifetime=LIFETIME):
         """Return a TicketKeys that derives from the secret in a file. `python -m pysidctx secret` creates one.
 
         path
@@ -167,20 +138,9 @@ cdef class TicketKeys:
         content. Safe in any thread.
         """
         cdef TicketKeys made
-        named = path is of_environment
-        if named:
-            path = environment.needed(environment.SECRET_FILE)
-        elif not os.fspath(path):
-            raise ValueError("the path of the secret file is empty: pass the path of a file that "
-                             "`python -m pysidctx secret PATH` has written")
-        try:
-            made = read_secret(path, period, lifetime)
-        except OSError as error:
-            error.strerror = f"{error.strerror}: cannot read a secret{SECRET_FILE.source}{named_by(named)}"
-            raise
-        except ValueError as error:
-            raise ValueError(f"{error}{named_by(named)}") from None
-        made.secret_path = os.path.abspath(path)
+        with secret_files.read(path) as (absolute, secret):
+            made = TicketKeys.from_secret(secret, period=period, lifetime=lifetime)
+        made.secret_path = absolute
         return made
 
     @staticmethod
@@ -347,21 +307,10 @@ def _from_files(paths, lifetime, layout):
     return TicketKeys.from_files(paths, lifetime=lifetime, layout=layout)
 
 
-cdef TicketKeys read_secret(object path, object period, object lifetime):
-    with private_files.read(path, SECRET_FILE) as content:
-        arguments.check_secret(len(content), repr(os.fsdecode(path)))
-        return TicketKeys.from_secret(content, period=period, lifetime=lifetime)
-
-
-cdef str named_by(bint environment_does):
-    return f"; the environment variable {environment.SECRET_FILE} names this file" if environment_does else ""
-
-
-cdef int derive_keys(TicketKeys made, const unsigned char *secret, Py_ssize_t length, object period,
-                     object lifetime) except -1:
+cdef int derive_keys(TicketKeys made, Secret secret, object period, object lifetime) except -1:
     each, longest = arguments.checked_times(period, lifetime)
     made.ring = new_keyring(longest)
-    return derive_from(made.ring, secret, length, each)
+    return derive_from(made.ring, secret.data, secret.length, each)
 
 
 cdef int read_file(TicketKey *key, object path, bint hmac_first) except -1:

@@ -12,7 +12,7 @@ import pytest
 from machine import ROOT
 from tickets import visit
 
-from pysidctx import TicketKeys, environment
+from pysidctx import SessionCache, TicketKeys, environment
 from pysidctx.environment import SECRET_FILE, VARIABLES
 
 
@@ -97,6 +97,9 @@ def test_the_command_needs_nothing_else(tmp_path):
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
+of_both = pytest.mark.parametrize("kind", [TicketKeys, SessionCache], ids=lambda kind: kind.__name__)
+
+
 @pytest.fixture
 def variable(monkeypatch):
     """Sets PYSIDCTX_SECRET_FILE, or removes it."""
@@ -123,7 +126,8 @@ def test_the_file_that_the_environment_names(variable, tmp_path, client_ctx, mak
     (bytes(31), ValueError, "31 bytes long, .* 32 to 1024"), (bytes(1025), ValueError, "1025 bytes .* at most 1024"),
 ])
 @pytest.mark.parametrize("by_variable", [False, True])
-def test_what_is_wrong_with_the_file_is_told(variable, tmp_path, content, error, message, by_variable):
+@of_both
+def test_what_is_wrong_with_the_file_is_told(variable, tmp_path, kind, content, error, message, by_variable):
     """The error says what to do, and names the environment variable if that gave the path."""
     path = tmp_path / "secret"
     if content is not None:
@@ -131,24 +135,26 @@ def test_what_is_wrong_with_the_file_is_told(variable, tmp_path, content, error,
         path.write_bytes(content)
     variable(path)
     with pytest.raises(error, match=message) as caught:
-        TicketKeys.from_secret_file() if by_variable else TicketKeys.from_secret_file(path)
+        kind.from_secret_file() if by_variable else kind.from_secret_file(path)
     assert str(path) in str(caught.value) and "`python -m pysidctx secret PATH`" in str(caught.value)
     assert (SECRET_FILE in str(caught.value)) == by_variable
 
 
 @pytest.mark.parametrize("value, message", [(None, "is not set"), ("", "is empty")])
-def test_a_variable_that_names_nothing(variable, value, message):
+@of_both
+def test_a_variable_that_names_nothing(variable, kind, value, message):
     variable(value)
     with pytest.raises(ValueError, match=f"variable {SECRET_FILE} {message}: write a secret with") as caught:
-        TicketKeys.from_secret_file()
+        kind.from_secret_file()
     assert f"export {SECRET_FILE}=" in str(caught.value)
 
 
-def test_no_other_variable_is_taken_for_it(variable):
+@of_both
+def test_no_other_variable_is_taken_for_it(variable, kind):
     with pytest.raises(TypeError):
-        TicketKeys.from_secret_file(None)
+        kind.from_secret_file(None)
     with pytest.raises(ValueError, match="is empty"):
-        TicketKeys.from_secret_file("")
+        kind.from_secret_file("")
 
 
 @pytest.mark.parametrize("name, meant", [
@@ -170,7 +176,7 @@ def test_every_variable_is_known():
     for path in [*(ROOT / "pysidctx").rglob("*.py*"), *(ROOT / "tests").rglob("*.py"), ROOT / "setup.py",
                  *ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "Makefile", *(ROOT / ".ci").iterdir()]:
         if path.suffix != ".pyc" and path.name != Path(__file__).name:
-            found |= set(re.findall(r"\bPYSIDCTX_(?:[A-Z]+_)*(?:FILE|DIR|SEED|BINDING|CACHE|CACHE_SIZE)\b",
+            found |= set(re.findall(r"\bPYSIDCTX_(?:[A-Z]+_)*(?:FILE|DIR|SEED|BINDING|CACHE|CACHE_SIZE|CACHE_WHEN)\b",
                                     path.read_text()))
     assert found == set(environment.VARIABLES)
 
@@ -182,4 +188,4 @@ def test_every_variable_that_is_read_is_known():
     read = {name for path in sources
             for name in re.findall(r"environ\S*?[(\[]\"(PYSIDCTX_\w+)\"", path.read_text())}
     # Those are read by value(), integer() and needed().
-    assert read | {SECRET_FILE, environment.CACHE, environment.CACHE_SIZE} == VARIABLES.keys()
+    assert read | {SECRET_FILE, environment.CACHE, environment.CACHE_SIZE, environment.CACHE_WHEN} == VARIABLES.keys()

@@ -4,6 +4,7 @@ import struct
 import subprocess
 
 import pytest
+from consumers import HEADERS
 from machine import COMPILER, ROOT, program
 
 pytestmark = pytest.mark.source
@@ -27,7 +28,7 @@ NO_BUILD_ID = "-Wl,--build-id=none"
 
 def compiled(path, *flags, sources=SOURCES):
     program("cc", "gcc")
-    subprocess.run([*COMPILER.split(), "-O1", "-Wall", "-Wextra", "-Werror", "-I", ROOT / "pysidctx", *flags,
+    subprocess.run([*COMPILER.split(), "-O1", "-Wall", "-Wextra", "-Werror", "-I", HEADERS, *flags,
                     *(ROOT / "tests" / "consumers" / name for name in sources), "-o", path], check=True)
     if path.read_bytes()[4:6] != b"\x02\x01":
         pytest.skip("the tests know ELF files of 64 bits, little endian")

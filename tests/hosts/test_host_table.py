@@ -4,12 +4,13 @@ import shutil
 import subprocess
 
 import pytest
+from consumers import HEADERS
 from machine import ROOT, program
 
 pytestmark = [pytest.mark.one_python, pytest.mark.source]
 
 SOURCE = ROOT / "tests" / "consumers" / "table_stress.c"
-HEADERS = ("hosts/table.h", "lockfree/id_context_slot.h", "lockfree/readers.h", "handshake/siphash.h")
+COPIED = ("hosts/table.h", "lockfree/id_context_slot.h", "lockfree/readers.h", "handshake/siphash.h")
 AGAIN = "while (atomic_load_explicit(&table->changes, memory_order_seq_cst) != changes)"
 BETWEEN = "dot = memchr(name, '.', length);"  # the two look-ups of a name
 SLEEP = "nanosleep(&(struct timespec){0, 1000}, NULL); "
@@ -20,9 +21,9 @@ WAIT = "static inline void gate_wait(reader_gate *gate)\n{"
 def stress(tmp_path):
     """Run the program with a sanitizer, with the headers changed: (header, what is in it, what is to be)."""
     def run(sanitizer, *arguments, changes=()):
-        for name in HEADERS:
+        for name in COPIED:
             (tmp_path / name).parent.mkdir(exist_ok=True)
-            shutil.copy(ROOT / "pysidctx" / name, tmp_path / name)
+            shutil.copy(HEADERS / name, tmp_path / name)
         for header, old, new in changes:
             text = (tmp_path / header).read_text()
             assert old in text

@@ -41,12 +41,6 @@ def sdist(copy_source, tmp_path_factory):
     return built("sdist", tmp_path_factory.mktemp("sdist"), copy_source(tmp_path_factory.mktemp("tree")))[0]
 
 
-@pytest.fixture(scope="module")
-def unpacked(sdist, tmp_path_factory):
-    """The sdist's files, of which the modules are compiled once: by what is first to build them."""
-    return unpack(sdist, tmp_path_factory.mktemp("unpacked"))
-
-
 def unpack(sdist, folder):
     run("tar", "-xf", sdist, "-C", folder, check=True)
     (tree,) = folder.glob("pysidctx-*")
@@ -54,9 +48,9 @@ def unpack(sdist, folder):
 
 
 @pytest.fixture(scope="module")
-def wheel(unpacked, tmp_path_factory):
+def wheel(sdist, tmp_path_factory):
     """Built from the sdist."""
-    return built("wheel", tmp_path_factory.mktemp("wheel"), unpacked)[0]
+    return built("wheel", tmp_path_factory.mktemp("wheel"), unpack(sdist, tmp_path_factory.mktemp("unpacked")))[0]
 
 
 @pytest.fixture(scope="module")
@@ -77,17 +71,17 @@ LATE = "PYSIDCTX_BINDING=late"
 
 
 @pytest.mark.parametrize("code", INSTALLING)
-def test_what_the_documentation_installs(code, empty_venv, sdist, unpacked, tmp_path):
-    """From the sdist by pip alone, which fetches what builds it."""
-    tree = unpacked
-    if LATE in code:  # a build of all modules without OpenSSL is in test_setup.py
-        tree = unpack(sdist, tmp_path)
-        keep_modules(tree, "binding")
+def test_what_the_documentation_installs(code, empty_venv, sdist, tmp_path):
+    """From the sdist by pip alone, which fetches what builds it.
+
+    Of one module: all are built for the wheel, and without OpenSSL in test_setup.py.
+    """
+    tree = unpack(sdist, tmp_path)
+    keep_modules(tree, "binding")
     ran = run("sh", "-ec", code, cwd=tree, env=dict(PIP, PATH=f"{empty_venv / 'bin'}{os.pathsep}{os.environ['PATH']}"))
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    if LATE in code:
-        (installed,) = empty_venv.glob("lib/python*/site-packages/pysidctx")
-        copy_modules(installed, "binding")
+    (installed,) = empty_venv.glob("lib/python*/site-packages/pysidctx")
+    copy_modules(installed, "binding")
     python = empty_venv / "bin" / "python"
     ran = run(python, "-W", "error", "-c", "import pysidctx; print(pysidctx.__file__)", cwd="/")
     assert ran.stdout.startswith(str(empty_venv)), ran.stderr

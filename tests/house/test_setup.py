@@ -120,14 +120,15 @@ def test_a_named_folder_is_never_passed_over(found, tmp_path):
 
 
 @pytest.mark.parametrize("variables, sentence", [
-    ({"PYSIDCTX_BINDING": "early"}, "PYSIDCTX_BINDING is 'early': it can be linked (with OpenSSL, the default)"),
+    ({"PYSIDCTX_BINDING": "Late"}, "PYSIDCTX_BINDING is 'Late': it can be linked (with OpenSSL, the default) or late"),
+    ({"PYSIDCTX_BINDING": ""}, "PYSIDCTX_BINDING is '': it can be linked"),
     ({"PYSIDCTX_BINDING": "late", "PYSIDCTX_OPENSSL_DIR": "/opt/openssl"}, "linked with none: remove one of them"),
     ({"PYSIDCTX_OPENSSL_DIR": ""}, "PYSIDCTX_OPENSSL_DIR is empty"),
 ])
 def test_settings_that_cannot_be_met_are_refused(variables, sentence):
     ran = setup("--version", cwd=ROOT, env=dict(os.environ, **variables))
     assert ran.returncode == 1
-    assert sentence in ran.stderr.splitlines()[-1]
+    assert sentence in ran.stderr.splitlines()[-1] and "Traceback" not in ran.stderr
 
 
 @pytest.fixture
@@ -249,25 +250,15 @@ def test_a_late_build_needs_no_openssl(late):
 
 
 def test_another_binding_is_built_where_one_was_built_before(late, tmp_path):
-    """First the late one, in the tree that this is a copy of."""
+    """First the late one, in the tree that this is a copy of. The other modules are the same in both."""
     tree = shutil.copytree(late[0], tmp_path / "tree", symlinks=True)
+    keep_modules(tree, "binding")
     assert binding_in(tree)[2] == "None"
     for binding in ("linked", "late"):
         ran = setup("build_ext", "--inplace", cwd=tree, env=dict(UNOPTIMIZED, PYSIDCTX_BINDING=binding))
         assert ran.returncode == 0, ran.stderr
         path, _, built_with = binding_in(tree)
         assert (path, built_with != "None") == (str(tree / "pysidctx"), binding == "linked")
-
-
-@pytest.mark.parametrize("variables, sentence", [
-    ({"PYSIDCTX_BINDING": "Late"}, "PYSIDCTX_BINDING is 'Late': it can be linked (with OpenSSL, the default) or late"),
-    ({"PYSIDCTX_BINDING": ""}, "PYSIDCTX_BINDING is '': it can be linked"),
-    ({"PYSIDCTX_BINDING": "late", "PYSIDCTX_OPENSSL_DIR": "/opt/openssl"}, "remove one of them"),
-])
-def test_variables_that_are_wrong_or_contradict_each_other_are_refused(variables, sentence):
-    ran = setup("--version", cwd=ROOT, env={**os.environ, **variables})
-    assert ran.returncode == 1
-    assert sentence in ran.stderr.splitlines()[-1] and "Traceback" not in ran.stderr
 
 
 def test_a_named_folder_is_built_against(copy_source, tmp_path):

@@ -1,12 +1,14 @@
 """Real servers, with clients that come back to them."""
 
 from itertools import count
+from pathlib import Path
 
+import certified_app
 import pytest
 from handshakes import VERSIONS
 from machine import lack, module
 from peers import write_certificates
-from server_programs import PROGRAMS, ProgramClient, PythonClient, Running, new_secret
+from server_programs import CACHED_PROGRAMS, PROGRAMS, ProgramClient, PythonClient, Running, new_secret
 
 
 @pytest.fixture(scope="module")
@@ -32,17 +34,35 @@ def secret(tmp_path):
 
 @pytest.fixture
 def start(tmp_path, certificate, files_of_hosts):
-    """A server by the name of its example, as a context manager; two workers are enough where others are beside it."""
+    """A server by the name of its example, as a context manager; two workers are enough where others are beside it.
+
+    `client_cas`, in PEM, are further CAs of its clients.
+    """
     numbers = count()
 
-    def starting(name, *, found=None, certificate=certificate, two_workers=False, **options):
+    def starting(name, *, found=None, certificate=certificate, two_workers=False, client_cas="", **options):
         if "uvicorn" in name:
             needs_the_hook()
         program = found or PROGRAMS[name]
         if two_workers:
             program = program.with_two_workers()
         return Running(program, tmp_path / f"{name} {next(numbers)}", certificate=certificate,
-                       pem_files=files_of_hosts, **options)
+                       pem_files={**files_of_hosts, "clients-ca.pem": files_of_hosts["clients-ca.pem"] + client_cas},
+                       **options)
+
+    return starting
+
+
+@pytest.fixture
+def start_cached(start, tmp_path, secret):
+    def starting(name, **options):
+        """The same, of those that store sessions."""
+        found = CACHED_PROGRAMS[name]
+        if found.needs_secret:
+            memory = {"PYSIDCTX_CACHE": str(tmp_path / "memory"), "PYSIDCTX_CACHE_SIZE": str(4 << 20)}
+            options = {"secret": secret, "environment": memory, **options}
+        files = {**found.files, "app.py": Path(certified_app.__file__).read_text()}
+        return start(name, found=found, files=files, **options)
 
     return starting
 

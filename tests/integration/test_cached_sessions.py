@@ -1,45 +1,25 @@
 """Servers with four workers that demand client certificates: all of them resume every client that comes back."""
 
-import json
-import os
-import re
-import signal
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+import ssl
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
 
-import certified_app
 import pytest
 import trustme
+from cached_servers import WORKERS, Certified, counts_of_all, is_resumed_by_all, names_in, stopped
 from checks import Checked
 from handshakes import VERSIONS
 from machine import program
-from other_clients import NodeClient, resumed_by_gnutls
+from other_clients import GoClient, NodeClient, resumed_by_gnutls
+from pem_files import first_certificate
 from server_programs import CACHED_PROGRAMS, ProgramClient, PythonClient
 
-WORKERS = 4
+# In TLS 1.2 they know tickets alone, which no server issues that stores the session.
+WITHOUT_IDS = [(name, ssl.TLSVersion.TLSv1_2) for name in ("go", "hasty-go")]
 
 pytestmark = pytest.mark.one_python  # with clients of several languages
-
-
-class Certified:
-    """A client with a name of its own in its certificate."""
-
-    def __init__(self, name, client, version):
-        self.name, self.client, self.version = name, client, version
-
-    def visit(self, port):
-        """Whether it was resumed, and by which process. Its name is there whether it was or not."""
-        seen = self.client.visit(port)
-        assert names_in(self.client.said) == [self.name]
-        return seen
-
-
-def names_in(said):
-    return json.loads(re.search(rb"^names (.*)$", said, re.MULTILINE).group(1))
-
-
-def counts_in(said):
-    return json.loads(re.search(rb"^counts (.*)$", said, re.MULTILINE).group(1))
 
 
 @pytest.fixture
@@ -63,16 +43,19 @@ def clients(pem_files, chain_of, tmp_path):
         "openssl": lambda version, chain: ProgramClient(ca_file, version, tmp_path, chain),
     }
     with ExitStack() as stack:
-        if has("node", "nodejs"):
-            for name, closes in {"node": True, "hasty-node": False}.items():
-                def node(version, chain, closes=closes):
-                    made = NodeClient(ca_file, version, tmp_path, chain, closes=closes)
-                    stack.callback(made.stop)
-                    return made
+        def closing(kind, closes):
+            def make(version, chain):
+                made = kind(ca_file, version, tmp_path, chain, closes=closes)
+                stack.callback(made.stop)
+                return made
 
-                kinds[name] = node
+            return make
+
+        for name, kind, package in ("node", NodeClient, "nodejs"), ("go", GoClient, "golang-go"):
+            if has(name, package):
+                kinds.update({name: closing(kind, True), f"hasty-{name}": closing(kind, False)})
         yield [Certified(f"{name}.{version.name}@a.test", make(version, chain_of(f"{name}.{version.name}")), version)
-               for name, make in kinds.items() for version in VERSIONS]
+               for name, make in kinds.items() for version in VERSIONS if (name, version) not in WITHOUT_IDS]
 
 
 def has(name, package):
@@ -82,52 +65,6 @@ def has(name, package):
     except pytest.skip.Exception:
         return False
     return True
-
-
-@pytest.fixture
-def start_cached(start, tmp_path, secret):
-    def starting(name, **options):
-        found = CACHED_PROGRAMS[name]
-        if found.needs_secret:
-            memory = {"PYSIDCTX_CACHE": str(tmp_path / "memory"), "PYSIDCTX_CACHE_SIZE": str(4 << 20)}
-            options = {"secret": secret, "environment": memory, **options}
-        files = {**found.files, "app.py": Path(certified_app.__file__).read_text()}
-        return start(name, found=found, files=files, **options)
-
-    return starting
-
-
-@contextmanager
-def stopped():
-    """Stops processes, so that others answer, and lets them go on in the end."""
-    processes = set()
-    try:
-        yield lambda process: (processes.add(process), os.kill(process, signal.SIGSTOP))
-    finally:
-        for process in processes:
-            os.kill(process, signal.SIGCONT)
-
-
-def is_resumed_by_all(client, port):
-    """Whether each of the workers resumes it, in turn."""
-    seen = []
-    with stopped() as stop:
-        for _ in range(WORKERS):
-            resumed, process = client.visit(port)
-            seen.append(resumed)
-            stop(process)
-    return all(seen)
-
-
-def counts_of_all(client, port):
-    """What each worker has counted, in turn."""
-    found = {}
-    with stopped() as stop:
-        while len(found) < WORKERS:
-            _, process = client.visit(port)
-            found[process] = counts_in(client.client.said)
-            stop(process)
-    return list(found.values())
 
 
 @pytest.mark.parametrize("name", CACHED_PROGRAMS)
@@ -160,6 +97,52 @@ def test_every_client_is_resumed_by_all_workers(start_cached, clients, pem_files
     assert sum(counts["peers_decoded"] for counts in counted) <= WORKERS * peers
     assert all(0 < counts["peers_decoded"] <= peers for counts in counted)
     assert sum(counts["torn"] + counts["peers_missing"] + counts["too_large"] for counts in counted) == 0
+
+
+def test_a_client_that_knows_tickets_alone_gets_full_handshakes(start_cached, pem_files, chain_of, tmp_path):
+    """In TLS 1.2. It is served, with its certificate; where no cache is used, it is resumed."""
+    version = ssl.TLSVersion.TLSv1_2
+    client = GoClient(pem_files[1], version, tmp_path, chain_of("go"))
+    with ExitStack() as stack:
+        stack.callback(client.stop)
+        for cached in (True, False):
+            server = stack.enter_context(start_cached("uvicorn", **({} if cached else {"environment": {}})))
+            certified = Certified("go@a.test", client, version)
+            seen = [certified.visit(server.port)[0] for _ in range(3)]
+            assert seen == [False, not cached, not cached]
+
+
+FORGET = """
+import sys
+from pysidctx import SessionCache
+secret, memory, certificate = sys.argv[1:]
+SessionCache.from_secret_file(secret, memory=memory, size=4 << 20).forget(peer=bytes.fromhex(certificate))
+"""
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
+def test_what_another_process_forgets(start_cached, pem_files, chain_of, secret, tmp_path, version):
+    """One that was not forked, and opens the memory by its path. No worker resumes the session any more."""
+    chains = [chain_of(name) for name in ("one", "other")]
+    one, other = [Certified(f"{chain.stem}@a.test", PythonClient(pem_files[1], version, chain), version)
+                  for chain in chains]
+    with start_cached("uvicorn") as server:
+        for client in (one, other):
+            client.visit(server.port)
+            assert is_resumed_by_all(client, server.port)
+        session = one.client.session
+        subprocess.run([sys.executable, "-c", FORGET, secret, tmp_path / "memory", first_certificate(chains[0]).hex()],
+                       check=True)
+        with stopped() as stop:
+            for _ in range(WORKERS):
+                one.client.session = session
+                resumed, process = one.visit(server.port)
+                assert not resumed
+                stop(process)
+        assert is_resumed_by_all(other, server.port)
+        time.sleep(1)  # what was made in the same second is forgotten, too
+        one.visit(server.port)
+        assert is_resumed_by_all(one, server.port)
 
 
 def test_a_cache_that_cannot_be_used_is_told_and_tickets_do(start_cached, clients, tmp_path):

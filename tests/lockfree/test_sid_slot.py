@@ -3,11 +3,12 @@
 import subprocess
 
 import pytest
+from consumers import HEADERS
 from machine import ROOT, program
 
 pytestmark = [pytest.mark.one_python, pytest.mark.source]
 
-HEADER = ROOT / "pysidctx" / "lockfree" / "id_context_slot.h"
+HEADER = HEADERS / "lockfree" / "id_context_slot.h"
 RETRY = "while (atomic_load_explicit(&slot->generation, memory_order_relaxed) != seen)"
 
 

@@ -1,10 +1,11 @@
 """The SessionCache that the hook opens for the environment: what it needs, and that tickets do where it fails."""
 
+import contextlib
 import os
+import pickle
 import resource
 import ssl
 import warnings
-from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,7 @@ from forks import in_a_fork
 from tickets import visit
 
 from pysidctx import SessionCache, TicketKeys
-from pysidctx.environment import CACHE, CACHE_SIZE, SECRET_FILE
+from pysidctx.environment import CACHE, CACHE_SIZE, CACHE_WHEN, SECRET_FILE
 from pysidctx.servers import factory as servers
 
 SIZE = 1 << 20
@@ -31,9 +32,9 @@ def memory(tmp_path):
 
 @pytest.fixture
 def environment(monkeypatch, secret_file, memory):
-    """Sets the three variables, and others to None to remove them."""
+    """Sets the variables, and others to None to remove them."""
     def setting(**changed):
-        values = {SECRET_FILE: secret_file, CACHE: memory, CACHE_SIZE: SIZE, **changed}
+        values = {SECRET_FILE: secret_file, CACHE: memory, CACHE_SIZE: SIZE, CACHE_WHEN: None, **changed}
         for name, value in values.items():
             if value is None:
                 monkeypatch.delenv(name, raising=False)
@@ -127,6 +128,48 @@ def test_the_size_has_a_default(environment, process, memory):
     environment(**{CACHE_SIZE: None})
     assert process()[1].size == memory.stat().st_size == 64 << 20
     memory.unlink()
+
+
+@pytest.mark.parametrize("when", [None, "client-certificates", "always"])
+@pytest.mark.parametrize("verify", [ssl.CERT_NONE, ssl.CERT_REQUIRED], ids=lambda verify: verify.name)
+def test_which_sessions_are_stored(environment, process, config, build, client_ctx, when, verify):
+    environment(**{CACHE_WHEN: when})
+    hook, cache = process()
+    stores = verify or when == "always"
+
+    def building():
+        ctx = build()
+        ctx.verify_mode = verify
+        return ctx
+
+    warned = pytest.warns(RuntimeWarning, match="or set PYSIDCTX_CACHE_WHEN=always")
+    with contextlib.nullcontext() if stores else warned:
+        ctx = hook(config, building)
+    _, session = visit(ctx, client_ctx)
+    assert visit(ctx, client_ctx, session)[0]
+    assert (cache.stats().hits > 0) == bool(stores)
+
+
+def test_what_default_factory_has_installed_stays_so(config, build, client_ctx):
+    """Of the same cache: it was asked for before the factory's own default."""
+    cache = SessionCache(size=SIZE)
+
+    def building():
+        ctx = build()
+        ctx.verify_mode = ssl.CERT_NONE
+        cache.install(ctx, when="always")
+        return ctx
+
+    visit(servers.SSLContextFactory(TicketKeys(), cache=cache)(config, building), client_ctx)
+    assert cache.stats().stored > 0
+
+
+def test_a_pickled_factory_stores_the_same(secret_file, memory, config, build):
+    made = servers.SSLContextFactory(
+        TicketKeys.from_secret_file(secret_file), cache_when="always",
+        cache=SessionCache.from_secret_file(secret_file, memory=memory, size=SIZE))
+    read = pickle.loads(pickle.dumps(made))
+    assert read._cache._when_on(read(config, build)) == "always"
 
 
 def test_one_that_is_named_later(environment, process, config, build, client_ctx):
@@ -233,12 +276,13 @@ def test_one_that_cannot_be_used_is_told_once_and_tickets_do(
 
 
 def state(path):
-    with suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError):
         return path.lstat().st_ino, path.lstat().st_size, path.lstat().st_mtime_ns, path.read_bytes()
 
 
-def test_a_size_of_nothing_has_no_effect(environment, process):
-    environment(**{CACHE: None})
+@pytest.mark.parametrize("name, value", [(CACHE_SIZE, SIZE), (CACHE_WHEN, "always")])
+def test_what_concerns_no_cache_has_no_effect(environment, process, name, value):
+    environment(**{CACHE: None, CACHE_SIZE: None, name: value})
     with pytest.warns(RuntimeWarning, match="PYSIDCTX_CACHE is not set: set it to a path"):
         assert process()[1] is None
 
@@ -246,6 +290,8 @@ def test_a_size_of_nothing_has_no_effect(environment, process):
 @pytest.mark.parametrize("name, value, message", [
     (CACHE, "", "PYSIDCTX_CACHE is empty: set it to a path"),
     (CACHE_SIZE, "", "PYSIDCTX_CACHE_SIZE is empty: set it to a number of bytes"),
+    (CACHE_WHEN, "", "PYSIDCTX_CACHE_WHEN is empty: set it to always, or to client-certificates"),
+    (CACHE_WHEN, "Always", "PYSIDCTX_CACHE_WHEN is 'Always': set it to always, or to client-certificates"),
     (CACHE_SIZE, "64M", "PYSIDCTX_CACHE_SIZE is '64M', which is not a whole number: set it to a number of bytes"),
 ])
 def test_variables_without_a_meaning_are_errors(environment, process, name, value, message):

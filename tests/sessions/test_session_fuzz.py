@@ -76,7 +76,7 @@ def test_random_text(text):
     assert read(Session.from_pem, block.format(text)) is None
 
 
-@settings(few, max_examples=1500)
+@settings(few, max_examples=500)
 @given(data=st.data())
 def test_mutated_sessions(contexts, real, data):
     original = data.draw(st.sampled_from(real))

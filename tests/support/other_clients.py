@@ -1,13 +1,15 @@
-"""Clients of other TLS implementations that return with a certificate: Node, and GnuTLS's program."""
+"""Clients of other TLS implementations that return with a certificate: Node, Go, and GnuTLS's program."""
 
 import json
+import os
 import ssl
 import subprocess
 import threading
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
-from machine import program
+from machine import ROOT, SUPPORT, program
 from server_programs import REQUEST, process_in
 from servers import TIMEOUT
 
@@ -42,22 +44,24 @@ function visit(port) {
 require("readline").createInterface({input: process.stdin}).on("line", (line) => visit(Number(line)));
 """
 
-NODE_VERSIONS = {ssl.TLSVersion.TLSv1_2: "TLSv1.2", ssl.TLSVersion.TLSv1_3: "TLSv1.3"}
+VERSION_NAMES = {ssl.TLSVersion.TLSv1_2: "TLSv1.2", ssl.TLSVersion.TLSv1_3: "TLSv1.3"}
 PRIORITIES = {ssl.TLSVersion.TLSv1_2: "NORMAL:-VERS-ALL:+VERS-TLS1.2",
               ssl.TLSVersion.TLSv1_3: "NORMAL:-VERS-ALL:+VERS-TLS1.3"}
 
 
-class NodeClient:
-    """A client that returns with the last session that it received. Call stop() in the end."""
+class LineClient:
+    """A program that returns with the last session that it received. Call stop() in the end.
 
-    def __init__(self, ca_file: Path, version: ssl.TLSVersion, folder: Path, chain: Path, *,
-                 closes: bool = True) -> None:
-        script = folder / "client.js"
-        script.write_text(NODE)
+    It is told a port in each line of its input, and answers with a line: an object in JSON.
+    """
+
+    def __init__(self, command: Sequence[Union[Path, str]], ca_file: Path, version: ssl.TLSVersion, chain: Path,
+                 closes: bool) -> None:
+        """`closes`: whether it sends a close_notify."""
         self.said = b""
         self.process: "subprocess.Popen[str]" = subprocess.Popen(
-            [program("node", "nodejs"), script, ca_file, chain, NODE_VERSIONS[version], str(int(closes)),
-             REQUEST.decode()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            [*command, ca_file, chain, VERSION_NAMES[version], str(int(closes)), REQUEST.decode()],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def visit(self, port: int) -> tuple[bool, int]:
         assert self.process.stdin is not None and self.process.stdout is not None
@@ -72,6 +76,32 @@ class NodeClient:
     def stop(self) -> None:
         self.process.kill()
         self.process.communicate()
+
+
+class NodeClient(LineClient):
+    def __init__(self, ca_file: Path, version: ssl.TLSVersion, folder: Path, chain: Path, *,
+                 closes: bool = True) -> None:
+        script = folder / "client.js"
+        script.write_text(NODE)
+        super().__init__([program("node", "nodejs"), script], ca_file, version, chain, closes)
+
+
+class GoClient(LineClient):
+    """One that in TLS 1.2 knows tickets alone, as all of Go's do."""
+
+    def __init__(self, ca_file: Path, version: ssl.TLSVersion, folder: Path, chain: Path, *,
+                 closes: bool = True) -> None:
+        super().__init__([go_program(folder)], ca_file, version, chain, closes)
+
+
+def go_program(folder: Path) -> Path:
+    """client.go, compiled in a folder, if it is not there already."""
+    compiled = folder / "client-of-go"
+    if not compiled.exists():
+        environment = {**os.environ, "GO111MODULE": "off", "GOFLAGS": "", "GOCACHE": str(ROOT / "build" / "go-cache")}
+        subprocess.run([program("go", "golang-go"), "build", "-o", compiled, SUPPORT / "client.go"], env=environment,
+                       check=True)
+    return compiled
 
 
 def resumed_by_gnutls(port: int, ca_file: Path, version: ssl.TLSVersion, chain: Path) -> tuple[bool, bytes]:
