@@ -216,7 +216,6 @@ NEED(void, SSL_CTX_set_info_callback, (SSL_CTX *ctx, void (*cb)(const SSL *ssl, 
 NEED(pysidctx_info_fn, SSL_CTX_get_info_callback, (SSL_CTX *ctx))
 NEED(void, SSL_CTX_sess_set_get_cb, (SSL_CTX *ctx, SSL_SESSION *(*cb)(SSL *ssl, const unsigned char *data, int len,
      int *copy)))
-NEED(void, SSL_CTX_set_info_callback, (SSL_CTX *ctx, void (*cb)(const SSL *ssl, int type, int val)))
 NEED(const char *, SSL_state_string, (const SSL *s))
 NEED(long, SSL_CTX_get_timeout, (const SSL_CTX *ctx))
 NEED(long, SSL_CTX_set_timeout, (SSL_CTX *ctx, long t))

@@ -375,8 +375,6 @@ cdef extern from "openssl_api.h" nogil:
     void SSL_CTX_sess_set_get_cb "OPENSSL(SSL_CTX_sess_set_get_cb)" (
         SSL_CTX *ctx,
         SSL_SESSION *(*get_session_cb)(SSL *, const unsigned char *, int, int *) noexcept nogil)
-    void SSL_CTX_set_info_callback "OPENSSL(SSL_CTX_set_info_callback)" (
-        SSL_CTX *ctx, void (*cb)(const SSL *, int, int) noexcept nogil)
     long SSL_CTX_set_session_cache_mode(SSL_CTX *ctx, long mode)
     long SSL_CTX_get_session_cache_mode(SSL_CTX *ctx)
     long SSL_CTX_get_timeout "OPENSSL(SSL_CTX_get_timeout)" (SSL_CTX *ctx)
