@@ -29,14 +29,14 @@ def recipe(name: str) -> Any:
         lack(f"the module {error.name} is missing: install pysidctx[test]")
 
 
-def client_context(ca_file: Path, way: str = "") -> ssl.SSLContext:
+def client_context(ca_file: Path, way: str = "", *, single_use: bool = True) -> ssl.SSLContext:
     """On which ClientSessions are installed."""
     ctx = ssl.create_default_context(cafile=ca_file)
     if way:
         ctx.minimum_version = ctx.maximum_version = WAYS[way][0]
     if "session id" in way:
         ctx.options |= ssl.OP_NO_TICKET
-    return pysidctx.ClientSessions().install(ctx)
+    return pysidctx.ClientSessions(single_use=single_use).install(ctx)
 
 
 class Seen(NamedTuple):
