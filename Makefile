@@ -7,7 +7,8 @@
 #   make wheels    make the wheels that run without a compiler, in dist, and check them
 #                  (ARGS=--musl: those for musl instead of glibc, which are untried)
 #   make bench     measure
-#   make soak      fork 20,000 times while other threads serve, and kill 1,000 workers that share sessions
+#   make soak      fork 20,000 times while other threads serve, kill 1,000 workers that share sessions, and make a million
+#                  connections of clients
 #
 # PYTHON names the interpreter: make test PYTHON=python3.13
 
@@ -44,8 +45,8 @@ bench: $(VENV)/.bench $(VENV)/.m2crypto
 	$(BIN)/python -m benchmarks $(ARGS)
 
 soak: $(VENV)/.test
-	FORKS=20000 KILLS=1000 $(BIN)/pytest --capture=no $(ARGS) tests/house/test_forks.py \
-		tests/cache/test_cache_processes.py
+	FORKS=20000 KILLS=1000 CONNECTIONS=1000000 $(BIN)/pytest --capture=no $(ARGS) tests/house/test_forks.py \
+		tests/cache/test_cache_processes.py tests/clients/test_clients_soak.py
 
 $(VENV)/.built: $(SOURCES) .ci/prepare .ci/install
 	@sh .ci/prepare $(PYTHON)
