@@ -1,4 +1,7 @@
-"""HTTPS clients, each with a function that makes one connection, with a request and its answer."""
+"""Clients, each with a function that makes one connection, with a request and its answer.
+
+They connect to an address, so that no name is looked up, and check another name in the certificate.
+"""
 
 import asyncio
 import socket
@@ -10,6 +13,7 @@ import aiohttp
 import httpx
 import urllib3
 
+ADDRESS = "127.0.0.1"
 HOST = "localhost"
 CLOSE = {"Connection": "close"}
 
@@ -24,7 +28,7 @@ def sockets(no_delay: bool) -> Library:
     @contextmanager
     def made(ctx: ssl.SSLContext, port: int) -> Iterator[Visit]:
         def visit() -> None:
-            with socket.create_connection((HOST, port)) as plain:
+            with socket.create_connection((ADDRESS, port)) as plain:
                 plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, no_delay)
                 with ctx.wrap_socket(plain, server_hostname=HOST) as connection:
                     connection.sendall(b"x")
@@ -38,7 +42,7 @@ def sockets(no_delay: bool) -> Library:
 
 @contextmanager
 def with_urllib3(ctx: ssl.SSLContext, port: int) -> Iterator[Visit]:
-    pool = urllib3.PoolManager(ssl_context=ctx, retries=False)
+    pool = urllib3.PoolManager(ssl_context=ctx, server_hostname=HOST, assert_hostname=HOST, retries=False)
     yield lambda: pool.request("GET", url(port), headers=CLOSE).data
     pool.clear()
 
@@ -46,7 +50,7 @@ def with_urllib3(ctx: ssl.SSLContext, port: int) -> Iterator[Visit]:
 @contextmanager
 def with_httpx(ctx: ssl.SSLContext, port: int) -> Iterator[Visit]:
     with httpx.Client(verify=ctx, trust_env=False) as client:
-        yield lambda: client.get(url(port), headers=CLOSE).text
+        yield lambda: client.get(url(port), headers=CLOSE, extensions={"sni_hostname": HOST}).text
 
 
 @contextmanager
@@ -55,7 +59,7 @@ def with_aiohttp(ctx: ssl.SSLContext, port: int) -> Iterator[Visit]:
         return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=ctx))
 
     async def get() -> str:
-        async with client.get(url(port), headers=CLOSE) as response:
+        async with client.get(url(port), headers=CLOSE, server_hostname=HOST) as response:
             return await response.text()
 
     loop = asyncio.new_event_loop()
@@ -68,7 +72,7 @@ def with_aiohttp(ctx: ssl.SSLContext, port: int) -> Iterator[Visit]:
 
 
 def url(port: int) -> str:
-    return f"https://{HOST}:{port}/"
+    return f"https://{ADDRESS}:{port}/"
 
 
 HTTP: dict[str, Library] = {"urllib3": with_urllib3, "httpx": with_httpx, "aiohttp": with_aiohttp}

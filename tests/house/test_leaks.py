@@ -22,7 +22,7 @@ def run(*arguments):
     "call", "refused", "new objects", "connections", "fingerprints", "lookups", "changes",
     "routed connections", "round trips of sessions", "uses of sessions", "files of sessions",
     "refused sessions", "ticket keys", "tickets", "verified clients",
-    "session caches", "stored sessions",
+    "session caches", "stored sessions", "kept sessions", "client contexts", "files of kept sessions",
 ])
 def test_memory_stays_flat(case, pem_files):
     ran = run(case, *pem_files)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import cache_leaks
+import client_leaks
 import handshakes
 import session_leaks
 import ticket_leaks
@@ -123,6 +124,7 @@ def main(case: str, certificate: str, ca: str, *flags: str) -> bool:
         "fingerprints": fingerprints, "lookups": lookups, "changes": changes, "routed connections": routed_connections,
         **session_leaks.cases(server_ctx, client_ctx),
         **cache_leaks.cases(certificate, ca),
+        **client_leaks.cases(server_ctx, ca),
         **ticket_leaks.cases(server_ctx, client_ctx, certificate, ca),
     }
     work = cases[case]
