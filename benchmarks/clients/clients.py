@@ -1,10 +1,11 @@
 """Connections of clients, full and resumed by ClientSessions: their CPU time, their time, and what keeping costs.
 
 ssl is one byte each way over its sockets; urllib3, httpx and aiohttp get a page of nginx, one for each connection.
-Certificates and names are verified. On loopback, the sides follow each other in random order, in one process; the
-servers have processes of their own. At a distance, a proxy puts a round trip of 20 ms in, that of connecting too. The
-instructions of a client's full handshake are counted without Python; valgrind's processor may lack what speeds up a
-real one's cryptography.
+Certificates and names are verified; between the server's certificate and the root is that of an intermediate CA, as
+with public servers. On loopback, the sides follow each other in random order, in one process; the servers have
+processes of their own. At a distance, a proxy puts a round trip of 20 ms in, that of connecting too. The instructions
+of a client's full handshake are counted without Python; valgrind's processor may lack what speeds up a real one's
+cryptography.
 """
 
 import json

@@ -34,9 +34,10 @@ class Servers(NamedTuple):
 
 @contextmanager
 def running(folder: Path, keys: Sequence[str]) -> Iterator[Servers]:
-    ca = trustme.CA(key_type=trustme.KeyType.ECDSA)
+    root = trustme.CA(key_type=trustme.KeyType.ECDSA)
+    ca = root.create_child_ca(key_type=trustme.KeyType.ECDSA)
     servers = Servers(folder / "ca.pem", {}, {})
-    ca.cert_pem.write_to_path(str(servers.ca_file))
+    root.cert_pem.write_to_path(str(servers.ca_file))
     with ExitStack() as stack:
         for number, key in enumerate(keys):
             own = folder / str(number)

@@ -33,11 +33,16 @@ def ctx(request, pem_files):
 
 
 @pytest.fixture
-def resumed(monkeypatch):
-    """Whether each handshake of a client was."""
+def seen(monkeypatch):
     seen = seeing()
     monkeypatch.setattr(ssl.SSLContext, "sslsocket_class", seen.sslsocket_class)
     monkeypatch.setattr(ssl.SSLContext, "sslobject_class", seen.sslobject_class)
+    return seen
+
+
+@pytest.fixture
+def resumed(seen):
+    """Whether each handshake of a client was."""
     return seen.resumed
 
 
@@ -83,12 +88,13 @@ def smtp_port(server_ctx):
             run(close(server))
 
 
-def test_smtp_with_starttls(ctx, smtp_port, resumed):
+def test_smtp_with_starttls(ctx, smtp_port, seen):
     log_in = recipe("log_in_to_smtp")
     for _ in range(REQUESTS):
         with log_in(ctx, HOST, smtp_port) as smtp:
             assert smtp.noop()[0] == 250
-    assert resumed == RESUMED
+    assert seen.resumed == RESUMED
+    assert seen.no_delay == REQUESTS * [True]
 
 
 def serve_imap(plain, server_ctx):
@@ -116,13 +122,14 @@ def serve_imap(plain, server_ctx):
                 return
 
 
-def test_imap_with_starttls(ctx, server_ctx, resumed):
+def test_imap_with_starttls(ctx, server_ctx, seen):
     log_in = recipe("log_in_to_imap")
     with accepting(lambda plain: threading.Thread(target=serve_imap, args=(plain, server_ctx)).start()) as address:
         for _ in range(REQUESTS):
             with log_in(ctx, HOST, address[1]) as imap:
                 assert imap.noop()[0] == "OK"
-    assert resumed == RESUMED
+    assert seen.resumed == RESUMED
+    assert seen.no_delay == REQUESTS * [True]
 
 
 @pytest.fixture
@@ -148,11 +155,12 @@ def websocket_url(server_ctx):
             run(close(serving))
 
 
-def test_websockets_in_threads(ctx, websocket_url, resumed, capsys):
+def test_websockets_in_threads(ctx, websocket_url, seen, capsys):
     say = recipe("say")
     for _ in range(REQUESTS):
         say(ctx, websocket_url, "hello")
-    assert resumed == RESUMED
+    assert seen.resumed == RESUMED
+    assert seen.no_delay == REQUESTS * [True]
     assert capsys.readouterr().out == REQUESTS * "HELLO\n"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import handshakes
 
 import pysidctx
+from pysidctx.clients import everywhere
 
 
 def cases(server_ctx: ssl.SSLContext, ca: str) -> dict[str, Callable[[int], None]]:
@@ -40,7 +41,7 @@ def cases(server_ctx: ssl.SSLContext, ca: str) -> dict[str, Callable[[int], None
         handshakes.shake(handshakes.pair(server_ctx, ctx))
         if number % 2:
             own.uninstall(ctx)
-        with pysidctx.clients.everywhere(own):
+        with everywhere(own):
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         own.forget("a.test")
 

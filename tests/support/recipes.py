@@ -1,5 +1,6 @@
 """The recipes of the documentation for clients that resume by themselves, and what is seen of their handshakes."""
 
+import socket
 import ssl
 import threading
 from pathlib import Path
@@ -40,15 +41,17 @@ def client_context(ca_file: Path, way: str = "", *, single_use: bool = True) -> 
 
 
 class Seen(NamedTuple):
-    """Whether each handshake of a client was resumed, as its SSL object says, and classes for SSLContext to note it."""
+    """What is seen of each handshake of a client, and classes for SSLContext to note it."""
 
-    resumed: list[bool]
+    resumed: list[bool]   # as the SSL object says
+    no_delay: list[bool]  # whether the socket has TCP_NODELAY; memory BIOs have none
     sslsocket_class: type[ssl.SSLSocket]
     sslobject_class: type[ssl.SSLObject]
 
 
 def seeing() -> Seen:
     resumed: list[bool] = []
+    no_delay: list[bool] = []
     lock = threading.Lock()
 
     def note(connection: "ssl.SSLSocket | ssl.SSLObject") -> None:
@@ -60,13 +63,15 @@ def seeing() -> Seen:
         def do_handshake(self, block: bool = False) -> None:
             super().do_handshake(block)
             note(self)
+            if not self.server_side:
+                no_delay.append(bool(self.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
 
     class Object(ssl.SSLObject):
         def do_handshake(self) -> None:
             super().do_handshake()
             note(self)
 
-    return Seen(resumed, Socket, Object)
+    return Seen(resumed, no_delay, Socket, Object)
 
 
 def nginx_of_ways(folder: Path, port: int, ports: dict[str, int]) -> list[str]:
