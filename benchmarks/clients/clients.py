@@ -2,10 +2,10 @@
 
 ssl is one byte each way over its sockets; urllib3, httpx and aiohttp get a page of nginx, one for each connection.
 Certificates and names are verified; between the server's certificate and the root is that of an intermediate CA, as
-with public servers. On loopback, the sides follow each other in random order, in one process; the servers have
-processes of their own. At a distance, a proxy puts a round trip of 20 ms in, that of connecting too. The instructions
-of a client's full handshake are counted without Python; valgrind's processor may lack what speeds up a real one's
-cryptography.
+with public servers, except where the case says that there is none. On loopback, the sides follow each other in random
+order, in one process; the servers have processes of their own. At a distance, a proxy puts a round trip of 20 ms in,
+that of connecting too. The instructions of a client's full handshake are counted without Python; valgrind's processor
+may lack what speeds up a real one's cryptography.
 """
 
 import json
@@ -26,8 +26,8 @@ from rich.table import Table
 
 from benchmarks import native
 from benchmarks.clients import counted
-from benchmarks.clients.libraries import DELAYED, HTTP, LIBRARIES, Visit
-from benchmarks.clients.servers import Ports, Servers, running
+from benchmarks.clients.libraries import DELAYED, HTTP, LIBRARIES, SSL, Visit
+from benchmarks.clients.servers import DIRECT, ECDSA, Ports, Servers, running
 from benchmarks.handshakes.handshake import CERTIFICATES
 from benchmarks.handshakes.server_time import VERSIONS
 from benchmarks.report import Part, spread, table, verdict
@@ -36,7 +36,6 @@ from pysidctx import ClientSessions
 NO_NGINX = "nginx is missing: apt-get install nginx-light"
 WANTED_CPU = {"TLS 1.2": 2.5, "TLS 1.3": 1.8}  # full over resumed
 WANTED_FAR = {"TLS 1.2": 0.75}                 # resumed over full
-ECDSA = "ECDSA P-256"
 
 
 class Effort(NamedTuple):
@@ -48,7 +47,7 @@ class Effort(NamedTuple):
     counted: int       # handshakes, for each count of instructions
 
 
-FULL = Effort(9, 50, 5, 8, tuple(CERTIFICATES), 20)
+FULL = Effort(9, 50, 5, 8, (*CERTIFICATES, DIRECT), 20)
 QUICK = Effort(1, 3, 1, 1, (ECDSA,), 2)
 
 
@@ -106,6 +105,8 @@ def cases(keys: Sequence[str], has_nginx: bool, far: bool = False) -> Iterator[C
     for library, version, key in product(names, VERSIONS, keys):
         if library == DELAYED and (far or version == "TLS 1.3" or key != ECDSA):
             continue  # it is seen in TLS 1.2
+        if library != SSL and key == DIRECT:
+            continue
         if not far or key == ECDSA:
             yield Case(library, version, key)
 

@@ -16,6 +16,7 @@ from typing import NamedTuple, Optional
 from rich.table import Table
 
 from benchmarks import native
+from benchmarks.clients.servers import ECDSA
 from benchmarks.handshakes.callgrind import inclusive
 from benchmarks.handshakes.handshake import Case, Certificates
 from benchmarks.handshakes.server_time import VERSIONS
@@ -23,7 +24,6 @@ from benchmarks.report import table, verdict
 from benchmarks.valgrind import MISSING, PRESENT, dumped, valgrind
 from pysidctx import ClientSessions
 
-ECDSA = "ECDSA P-256"
 WANTED = 0.1  # percent, where nothing is stored
 CLIENT = "client_step"
 CALLBACKS = "callbacks_on_info", "callbacks_on_new_session"

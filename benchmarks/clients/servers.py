@@ -17,6 +17,8 @@ from benchmarks.handshakes.handshake import CERTIFICATES
 from loopback import nginx
 from loopback.processes import free_port, start, stop, wait_until
 
+ECDSA = "ECDSA P-256"
+DIRECT = f"{ECDSA}, no intermediate CA"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 ROUND_TRIP = 0.02  # seconds
 
@@ -42,7 +44,8 @@ def running(folder: Path, keys: Sequence[str]) -> Iterator[Servers]:
         for number, key in enumerate(keys):
             own = folder / str(number)
             own.mkdir()
-            ca.issue_cert(HOST, key_type=CERTIFICATES[key]).private_key_and_cert_chain_pem.write_to_path(
+            issuer, kind = (root, ECDSA) if key == DIRECT else (ca, key)
+            issuer.issue_cert(HOST, key_type=CERTIFICATES[kind]).private_key_and_cert_chain_pem.write_to_path(
                 str(own / "server.pem"))
             servers.near[key] = Ports(echo(stack, own), with_nginx(stack, own))
             servers.far[key] = Ports(*(port and distant(stack, own, port) for port in servers.near[key]))
