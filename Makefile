@@ -7,8 +7,8 @@
 #   make wheels    make the wheels that run without a compiler, in dist, and check them
 #                  (ARGS=--musl: those for musl instead of glibc, which are untried)
 #   make bench     measure
-#   make soak      fork 20,000 times while other threads serve, kill 1,000 workers that share sessions, and make a million
-#                  connections of clients
+#   make soak      fork 20,000 times while other threads serve, kill 1,000 workers that share sessions, and resume a
+#                  million times, on servers and on clients, while memory is watched
 #
 # PYTHON names the interpreter: make test PYTHON=python3.13
 
@@ -45,8 +45,9 @@ bench: $(VENV)/.bench $(VENV)/.m2crypto
 	$(BIN)/python -m benchmarks $(ARGS)
 
 soak: $(VENV)/.test
-	FORKS=20000 KILLS=1000 CONNECTIONS=1000000 $(BIN)/pytest --capture=no $(ARGS) tests/house/test_forks.py \
-		tests/cache/test_cache_processes.py tests/clients/test_clients_soak.py
+	FORKS=20000 KILLS=1000 ROUNDS=1000000 $(BIN)/pytest --capture=no $(ARGS) tests/house/test_forks.py \
+		tests/cache/test_cache_processes.py 'tests/house/test_leaks.py::test_memory_stays_flat[stored sessions]'
+	ROUNDS=333000 $(BIN)/pytest --capture=no $(ARGS) tests/house/test_leaks.py -k 'clients and resume'
 
 $(VENV)/.built: $(SOURCES) .ci/prepare .ci/install
 	@sh .ci/prepare $(PYTHON)

@@ -26,7 +26,7 @@ from pysidctx.libssl cimport (
     SSL_SESSION, SSL_SESSION_dup, SSL_SESSION_free, SSL_SESSION_get0_peer, SSL_SESSION_get0_ticket,
     SSL_SESSION_get_protocol_version, SSL_SESSION_get_ticket_lifetime_hint, SSL_SESSION_get_timeout,
     SSL_SESSION_has_ticket, SSL_SESSION_is_resumable, SSL_session_reused, SSL_SESSION_set1_hostname, SSL_set_ex_data,
-    SSL_VERIFY_PEER, SSL_version, SSL_want, SSL_WRITING, TLS1_3_VERSION,
+    SSL_VERIFY_PEER, SSL_version, SSL_want, SSL_WRITING, TLS1_3_VERSION, new_session_fn,
 )
 from pysidctx.openssl_compat cimport SSL_SESSION_get_time
 from pysidctx.sessions.offer cimport ACCEPTABLE, is_verified, offer
@@ -64,10 +64,11 @@ cdef ClientContext *client_context_of(SSL_CTX *ctx) noexcept nogil:
     return <ClientContext *> SSL_CTX_get_ex_data(ctx, context_index)
 
 
-cdef bint install_store(SSL_CTX *ctx, SessionStore *store, bint shared) except -1:
+cdef bint install_store(SSL_CTX *ctx, SessionStore *store, bint shared, bint later) except -1:
     """Keep the sessions of the client connections of `ctx` in `store`. Calls for one `ctx` must not overlap.
 
-    Raises Error.
+    If `later` is set, `ctx` may be a server's, which remains as it is; it changes when the first client's handshake
+    begins. Raises Error.
     """
     cdef ClientContext *context = client_context_of(ctx)
     cdef SessionStore *former
@@ -78,13 +79,34 @@ cdef bint install_store(SSL_CTX *ctx, SessionStore *store, bint shared) except -
     hold_store(store)
     context.store = store
     context.shared = shared
+    context.pending = True
     if not context.listed and context.known and former is not store:
         store.counts.unlisted += 1
+    if not later:
+        keep_sessions(ctx, context)
     unlock_stores()
     leave_store(former, context.number)
+    return True
+
+
+cdef void keep_sessions(SSL_CTX *ctx, ClientContext *context) noexcept nogil:
+    """Have OpenSSL report new sessions. Called with the stores' lock."""
+    cdef new_session_fn former = SSL_CTX_sess_get_new_cb(ctx)
+    context.pending = False
+    if former is not on_new_session:
+        context.former_new = former
+        SSL_CTX_sess_set_new_cb(ctx, on_new_session)
+    if not context.active:
+        context.active = True
+        context.former_mode = SSL_CTX_get_session_cache_mode(ctx)
     SSL_CTX_set_session_cache_mode(
         ctx, context.former_mode | SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL | SSL_SESS_CACHE_NO_AUTO_CLEAR)
-    return True
+
+
+cdef bint is_reported(SSL_CTX *ctx) noexcept nogil:
+    """Whether new sessions are reported to somebody else, such as TicketKeys, who serves with this SSL_CTX."""
+    cdef new_session_fn former = SSL_CTX_sess_get_new_cb(ctx)
+    return former is not NULL and former is not on_new_session
 
 
 cdef ClientContext *new_context(SSL_CTX *ctx) except NULL:
@@ -96,14 +118,11 @@ cdef ClientContext *new_context(SSL_CTX *ctx) except NULL:
     context.number = contexts
     unlock_stores()
     context.former_info = SSL_CTX_get_info_callback(ctx)
-    context.former_new = SSL_CTX_sess_get_new_cb(ctx)
-    context.former_mode = SSL_CTX_get_session_cache_mode(ctx)
     if not SSL_CTX_set_ex_data(ctx, context_index, context):
         OPENSSL_free(context)
         check(0, b"SSL_CTX_set_ex_data()")
     if context.former_info is not NULL:
         has_former = True
-    SSL_CTX_sess_set_new_cb(ctx, on_new_session)
     SSL_CTX_set_info_callback(ctx, on_info)
     return context
 
@@ -111,7 +130,7 @@ cdef ClientContext *new_context(SSL_CTX *ctx) except NULL:
 cdef bint uninstall_store(SSL_CTX *ctx, SessionStore *store) except -1:
     """Neither keep nor offer sessions any more. Returns False if `ctx` does not use `store`.
 
-    The callbacks stay installed: a handshake may be about to call them.
+    The info callback stays installed, because connections have a copy. A handshake may still be about to call either.
     """
     cdef ClientContext *context = client_context_of(ctx)
     cdef bint found
@@ -121,9 +140,13 @@ cdef bint uninstall_store(SSL_CTX *ctx, SessionStore *store) except -1:
     found = context.store is store
     if found:
         context.store = NULL
+        if context.active:
+            context.active = False
+            SSL_CTX_set_session_cache_mode(ctx, context.former_mode)
+            if SSL_CTX_sess_get_new_cb(ctx) is on_new_session:
+                SSL_CTX_sess_set_new_cb(ctx, context.former_new)
     unlock_stores()
     if found:
-        SSL_CTX_set_session_cache_mode(ctx, context.former_mode)
         leave_store(store, context.number)
     return found
 
@@ -196,6 +219,8 @@ cdef void begin(SSL *ssl) noexcept nogil:
         store = context.store
         if store is not NULL:
             hold_store(store)
+            if context.pending and not is_reported(ctx):
+                keep_sessions(ctx, context)
         unlock_stores()
     if store is NULL:
         return
@@ -247,7 +272,7 @@ cdef void finish(Attempt *attempt, SSL *ssl) noexcept nogil:
     if not attempt.resumed:
         count_one(&attempt.store.counts.declined)
         if attempt.offered is not NULL:
-            drop_session(attempt.store, &attempt.key, attempt.offered)
+            drop_session(attempt.store, &attempt.key, attempt.offered, peer_port(SSL_get_fd(ssl)))
     else:
         count_one(&attempt.store.counts.resumed)
         # OpenSSL does not report a ticket that TLS 1.2 has renewed.

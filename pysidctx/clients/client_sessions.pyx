@@ -2,36 +2,23 @@
 
 cimport cython
 
-import os
-import warnings
 import weakref
 
-from pysidctx import arguments, private_files
-from pysidctx.clients import session_file
+from pysidctx import arguments
 from pysidctx.clients.stats import ClientStats
 
-from cpython.buffer cimport PyBUF_READ
-from cpython.memoryview cimport PyMemoryView_FromMemory
-from libc.stdint cimport uint64_t
-from libc.string cimport memcpy, memset
-
 from pysidctx.binding cimport bind_openssl
-from pysidctx.clients.callbacks cimport client_context_of, install_store, own_end_of, uninstall_store
+from pysidctx.clients.callbacks cimport client_context_of, install_store, uninstall_store
+from pysidctx.clients.saved_sessions cimport load_sessions, save_sessions
 from pysidctx.clients.session_store cimport (
-    HOST_LENGTH, LOADED, TRUST_LENGTH, Copied, Counts, HostKey, SessionStore, Terms, copy_sessions, forget_all,
-    forget_name, free_copied, new_store, put_session, read_counts, release_store,
+    HOST_LENGTH, TRUST_LENGTH, Counts, SessionStore, forget_all, forget_name, new_store, read_counts, release_store,
 )
 from pysidctx.clients.terms cimport trust_of
 from pysidctx.handles cimport SSL_CTX_from, SSL_CTX_of, SSLContext_type, is_context
 from pysidctx.handshake.listener cimport Listener, has_ticket_keys, is_routed, listener_of
-from pysidctx.libssl cimport (
-    BIO, BIO_free, SSL_CTX, SSL_CTX_get_ssl_method, SSL_SESSION, SSL_SESSION_free, SSL_SESSION_get_protocol_version,
-    SSL_SESSION_is_resumable, TLS1_3_VERSION, TLS_client_method, TLS_server_method,
-)
+from pysidctx.libssl cimport SSL_CTX, SSL_CTX_get_ssl_method, TLS_client_method, TLS_server_method
 from pysidctx.lockfree.readers cimport shared_load
-from pysidctx.sessions.encoding cimport session_from_pem, session_to_pem, text_of
-from pysidctx.sessions.peer cimport as_server_hostname, note_checked
-from pysidctx.tickets.expiry cimport unix_time
+from pysidctx.sessions.peer cimport as_server_hostname
 from pysidctx.wrapped cimport unwrapped
 
 bind_openssl()
@@ -134,7 +121,7 @@ cdef class ClientSessions:
             raise TypeError(f"share must be a bool, not {type(share).__name__}")
         used = unwrapped(ctx)
         refuse_server(SSL_CTX_from(used))
-        put_on(self, used, share, False)
+        put_on(self, used, share, False, False)
         return ctx
 
     def uninstall(self, ctx):
@@ -177,14 +164,15 @@ cdef class ClientSessions:
         it is: those with equal trust, demands and certificate. With `single_use`, TLS 1.3 tickets move to the file,
         because no two processes may offer the same one, so call it when the program ends.
 
-        Sessions of contexts whose CAs cannot be listed (see `install()`) are not saved, with a RuntimeWarning.
+        Sessions of contexts whose CAs cannot be listed (see `install()`) are not saved, with a RuntimeWarning. Those
+        that a context keeps to itself are gone when the context is.
 
         path
             A path, as str, bytes or os.PathLike. A file with this name is replaced.
 
         Raises OSError, or `pysidctx.Error` if OpenSSL fails; then the file is unchanged, and so are the sessions.
         """
-        save_sessions(self, path)
+        save_sessions(self.store, path)
 
     def load(self, path):
         """Read the sessions that `save()` has written, for connections of contexts on which this is installed.
@@ -203,7 +191,7 @@ cdef class ClientSessions:
         belongs to another user or other users have access to it; then nothing is loaded. Warns with a RuntimeWarning of
         sessions for which no installed context is found; they stay in the file.
         """
-        load_sessions(self, path)
+        load_sessions(self.store, path, None if self.everywhere else installed_trust(self))
 
     def stats(self):
         """Return a `ClientStats`: what was done in this process since it began, and what is stored."""
@@ -235,10 +223,10 @@ cdef int refuse_server(SSL_CTX *ctx) except -1:
     return 0
 
 
-cdef int put_on(ClientSessions sessions, object context, bint share, bint by_everywhere) except -1:
+cdef int put_on(ClientSessions sessions, object context, bint share, bint by_everywhere, bint later) except -1:
     cdef dict contexts = sessions.contexts
     key = id(context)
-    install_store(SSL_CTX_of(context), sessions.store, share)
+    install_store(SSL_CTX_of(context), sessions.store, share, later)
     contexts[key] = weakref.ref(context, lambda reference: contexts.pop(key, None)), by_everywhere
     return 0
 
@@ -249,120 +237,6 @@ cdef list living(ClientSessions sessions, bint all_of_them):
              if all_of_them or by_everywhere]
     return [context for context in found if context is not None
             and client_context_of(SSL_CTX_of(context)).store is sessions.store]
-
-
-# Files
-
-
-cdef int save_sessions(ClientSessions sessions, object path) except -1:
-    cdef size_t count = 0, i
-    cdef Copied *copied = copy_sessions(sessions.store, &count, sessions.store.single_use)
-    cdef bint saved = False
-    if copied is NULL:
-        raise MemoryError("out of memory while saving sessions")
-    try:
-        unlisted = write_sessions(copied, count, path)
-        saved = True
-    finally:
-        if not saved:
-            for i in range(count):
-                put_back_taken(sessions.store, &copied[i])
-        free_copied(copied, count)
-    if unlisted:
-        warnings.warn(
-            f"{counted(unlisted)} not saved, because OpenSSL loads the CAs of their SSLContexts on demand, from a "
-            "directory (capath) or the system's defaults, so that they cannot be listed: load them with cafile or "
-            "cadata, as in ssl.create_default_context(cafile=certifi.where())", RuntimeWarning)
-    return 0
-
-
-cdef str counted(int number):
-    return "1 session was" if number == 1 else f"{number} sessions were"
-
-
-cdef int put_back_taken(SessionStore *store, Copied *copied) noexcept:
-    if (store.single_use and SSL_SESSION_get_protocol_version(copied.session) == TLS1_3_VERSION
-            and not copied.key.terms.unlisted):
-        put_session(store, &copied.key, copied.session, copied.until, copied.port, True)
-        copied.session = NULL
-    return 0
-
-
-cdef int write_sessions(Copied *copied, size_t count, object path) except -1:
-    """Write a file. Returns the number of sessions that cannot be saved."""
-    cdef size_t i
-    cdef int unlisted = 0
-    cdef BIO *bio
-    cdef const unsigned char *text
-    cdef Py_ssize_t length
-    with private_files.wiped_buffer() as buffer:
-        for i in range(count):
-            if copied[i].key.terms.unlisted:
-                unlisted += 1
-                continue
-            buffer.append(label_from(&copied[i]).line())
-            bio = session_to_pem(copied[i].session)
-            try:
-                length = text_of(bio, &text)
-                buffer.append(PyMemoryView_FromMemory(<char *> text, length, PyBUF_READ))
-            finally:
-                BIO_free(bio)
-        private_files.write(path, buffer.view())
-    return unlisted
-
-
-cdef object label_from(Copied *copied):
-    cdef Terms *terms = &copied.key.terms
-    return session_file.Label(
-        (<bytes> copied.key.name[:copied.key.length]).decode("ascii", "backslashreplace"), bool(copied.key.is_address),
-        copied.port, copied.until, terms.trust[:TRUST_LENGTH], terms.id_context[:terms.id_context_length],
-        {"flags": terms.flags, "verify_mode": terms.verify_mode, "depth": terms.depth, "auth_level": terms.auth_level,
-         "security_level": terms.security_level, "host_flags": terms.host_flags, "checks_name": terms.checks_name})
-
-
-cdef int key_from(object label, HostKey *key) except -1:
-    """Read a label, which was checked, into the key of a session for any context."""
-    cdef bytes host = label.host.encode()
-    cdef bytes trust = label.trust
-    cdef bytes id_context = label.id_context
-    cdef dict numbers = label.terms
-    memset(key, 0, sizeof(HostKey))
-    key.is_address = label.is_address
-    key.length = <unsigned int> len(host)
-    memcpy(key.name, <const char *> host, len(host))
-    key.terms.owner = LOADED
-    memcpy(key.terms.trust, <const unsigned char *> trust, TRUST_LENGTH)
-    key.terms.id_context_length = <unsigned int> len(id_context)
-    memcpy(key.terms.id_context, <const unsigned char *> id_context, len(id_context))
-    key.terms.flags = numbers["flags"]
-    key.terms.verify_mode = numbers["verify_mode"]
-    key.terms.depth = numbers["depth"]
-    key.terms.auth_level = numbers["auth_level"]
-    key.terms.security_level = numbers["security_level"]
-    key.terms.host_flags = numbers["host_flags"]
-    key.terms.checks_name = numbers["checks_name"]
-    return 0
-
-
-cdef int load_sessions(ClientSessions sessions, object path) except -1:
-    with private_files.read(path, session_file.CONTENT) as data:
-        read = Reading(sessions, data)
-        if not read.has_taken:
-            read.store_all()
-    if read.has_taken:
-        try:
-            with session_file.claimed(path) as taken, private_files.read(taken, session_file.CONTENT) as data:
-                read = Reading(sessions, data)
-                read.put_back(path)
-                read.store_all()
-        except FileNotFoundError:
-            return 0  # another process has taken them
-    if read.unmatched:
-        warnings.warn(
-            f"{counted(read.unmatched)} not loaded from {os.fsdecode(path)!r}, because this ClientSessions is "
-            "installed on no SSLContext with the trust and the certificate that they were made with: install() it on "
-            "the same contexts as in the process that saved them, before load()", RuntimeWarning)
-    return 0
 
 
 cdef set installed_trust(ClientSessions sessions):
@@ -377,68 +251,6 @@ cdef set installed_trust(ClientSessions sessions):
             if trust_of(ctx, client_context_of(ctx), trust, &listed) and listed:
                 found.add(trust[:TRUST_LENGTH])
     return found
-
-
-cdef class Reading:
-    """The sessions in a file that is being read: checked first, then stored."""
-
-    cdef ClientSessions sessions
-    cdef bytearray data
-    cdef list found        # of each session to load: its label, where its part begins and ends, whether it is taken
-    cdef readonly bint has_taken
-    cdef readonly int unmatched
-
-    def __init__(self, ClientSessions sessions, bytearray data):
-        self.sessions = sessions
-        self.data = data
-        self.found = []
-        trusts = installed_trust(sessions)
-        for label, begin, end in session_file.parts(data):
-            single_use = self.decoded(begin, end, None)
-            if not sessions.everywhere and label.trust not in trusts:
-                self.unmatched += 1
-                continue
-            taken = single_use and sessions.single_use
-            self.found.append((label, begin, end, taken))
-            self.has_taken |= taken
-
-    cdef bint decoded(self, Py_ssize_t begin, Py_ssize_t end, object label) except -1:
-        """Decode a session, and store it if `label` is not None. Returns whether it is one of TLS 1.3."""
-        cdef const unsigned char *text = <const unsigned char *> <char *> self.data
-        cdef SSL_SESSION *session = session_from_pem(text + begin, end - begin)
-        cdef bint tls13 = SSL_SESSION_get_protocol_version(session) == TLS1_3_VERSION
-        cdef HostKey key
-        cdef uint64_t until
-        if label is None or not SSL_SESSION_is_resumable(session):
-            SSL_SESSION_free(session)
-            return tls13
-        try:
-            key_from(label, &key)
-            note_checked(session, key.terms.checks_name != 0)
-            until = min(<uint64_t> label.until, own_end_of(session))
-        except BaseException:
-            SSL_SESSION_free(session)
-            raise
-        if until > unix_time():
-            put_session(self.sessions.store, &key, session, until, label.port, tls13 and self.sessions.store.single_use)
-        else:
-            SSL_SESSION_free(session)
-        return tls13
-
-    def store_all(self):
-        for label, begin, end, _ in self.found:
-            self.decoded(begin, end, label)
-
-    def put_back(self, path):
-        """Write what is not taken out of a file that was claimed."""
-        taken = {(begin, end) for _, begin, end, is_taken in self.found if is_taken}
-        with private_files.wiped_buffer() as buffer:
-            for _, begin, end in session_file.parts(self.data):
-                if (begin, end) not in taken:
-                    with memoryview(self.data) as view:
-                        buffer.append(view[begin:end])
-            if len(buffer.view()):
-                session_file.put_back(path, buffer.view())
 
 
 # What everywhere() uses
@@ -456,9 +268,9 @@ def context_class():
 
 
 def install_on_new(ClientSessions sessions, object context):
-    """Install sessions on a new SSLContext, if it is for clients; those of equal contexts are shared."""
-    if is_context(context) and SSL_CTX_get_ssl_method(SSL_CTX_of(context)) is TLS_client_method():
-        put_on(sessions, context, True, True)
+    """Install sessions on a new SSLContext, unless it can only serve; those of equal contexts are shared."""
+    if is_context(context) and SSL_CTX_get_ssl_method(SSL_CTX_of(context)) is not TLS_server_method():
+        put_on(sessions, context, True, True, SSL_CTX_get_ssl_method(SSL_CTX_of(context)) is not TLS_client_method())
 
 
 def count_everywhere(ClientSessions sessions, int difference):

@@ -23,10 +23,10 @@ def everywhere(sessions: Optional[ClientSessions] = None) -> "Everywhere":
     `requests.get()`. Contexts share sessions if they trust the same CAs, demand the same and have the same certificate
     of their own when they shake hands: see `ClientSessions.install()` with share=True.
 
-    It replaces `ssl.SSLContext.__new__`, of the class as Python has it, and nothing else, so that every context of
-    PROTOCOL_TLS_CLIENT is covered, of subclasses too. It goes with `truststore.inject_into_ssl()` in either order.
-    Contexts of PROTOCOL_TLS, which may serve as well, and those that were made before the call are not covered: pass
-    them to `install()`.
+    It replaces `ssl.SSLContext.__new__`, of the class as Python has it, and nothing else, so that every context is
+    covered, of subclasses too, unless it is of PROTOCOL_TLS_SERVER. One of PROTOCOL_TLS, which may serve as well,
+    remains as it is until it makes a client's connection. It goes with `truststore.inject_into_ssl()` in either order.
+    Contexts that were made before the call are not covered: pass them to `install()`.
 
     sessions
         The ClientSessions to install; None makes a new one.

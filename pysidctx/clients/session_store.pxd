@@ -84,7 +84,8 @@ cdef void put_session(SessionStore *store, const HostKey *key, SSL_SESSION *sess
                       bint single_use) noexcept nogil
 cdef SSL_SESSION *take_session(SessionStore *store, const HostKey *key, SSL *ssl, uint64_t *until,
                                bint *taken) noexcept nogil
-cdef void drop_session(SessionStore *store, const HostKey *key, SSL_SESSION *session) noexcept nogil
+cdef void drop_session(SessionStore *store, const HostKey *key, SSL_SESSION *session,
+                       unsigned int port) noexcept nogil
 cdef void drop_host(SessionStore *store, const HostKey *key) noexcept nogil
 cdef void forget_name(SessionStore *store, const char *name, unsigned int length) noexcept nogil
 cdef void forget_owner(SessionStore *store, uint64_t owner) noexcept nogil

@@ -286,7 +286,8 @@ cdef SSL_SESSION *take_from(SessionStore *store, const HostKey *key, SSL *ssl, u
     return session
 
 
-cdef void drop_from(SessionStore *store, HostEntry *host, SSL_SESSION *session, StoredSession **removed) noexcept nogil:
+cdef void drop_from(SessionStore *store, HostEntry *host, SSL_SESSION *session, unsigned int port,
+                    StoredSession **removed) noexcept nogil:
     """Remove one session of a host. `host` may be NULL."""
     cdef StoredSession **at
     if host is NULL:
@@ -294,7 +295,7 @@ cdef void drop_from(SessionStore *store, HostEntry *host, SSL_SESSION *session, 
     at = &host.newest
     while at[0] is not NULL and at[0].session is not session:
         at = &at[0].older
-    if at[0] is not NULL:
+    if at[0] is not NULL and (port == 0 or at[0].port == 0 or at[0].port == port):
         removed[0] = joined(cut(store, host, at), removed[0])
     if host.newest is NULL:
         free_host(store, host)
@@ -384,16 +385,20 @@ cdef void copy_as_loaded(HostKey *loaded, const HostKey *key) noexcept nogil:
     loaded.terms.owner = LOADED
 
 
-cdef void drop_session(SessionStore *store, const HostKey *key, SSL_SESSION *session) noexcept nogil:
-    """Remove a session that the server has declined, if it is still there."""
+cdef void drop_session(SessionStore *store, const HostKey *key, SSL_SESSION *session,
+                       unsigned int port) noexcept nogil:
+    """Remove a session that the server at `port` has declined, if it is still there.
+
+    It stays if it is known to be of another port, where another server may accept it.
+    """
     cdef StoredSession *removed
     cdef HostKey loaded
     lock_stores()
     removed = renew(store)
-    drop_from(store, find_host(store, key, hash_of(key)), session, &removed)
+    drop_from(store, find_host(store, key, hash_of(key)), session, port, &removed)
     if store.loaded:
         copy_as_loaded(&loaded, key)
-        drop_from(store, find_host(store, &loaded, hash_of(&loaded)), session, &removed)
+        drop_from(store, find_host(store, &loaded, hash_of(&loaded)), session, port, &removed)
     unlock_stores()
     free_sessions(removed)
 

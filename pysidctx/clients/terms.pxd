@@ -14,7 +14,7 @@ cdef struct TrustState:
     int auth_level
 
 # Stored in an SSL_CTX's ex_data on the first installation; the SSL_CTX owns it and frees it. The stores' lock protects
-# all fields but the first four.
+# what can change.
 cdef struct ClientContext:
     uint64_t number        # no other SSL_CTX of this process ever has it
     info_fn former_info    # the callbacks that were there before, or NULL
@@ -22,6 +22,8 @@ cdef struct ClientContext:
     long former_mode
     SessionStore *store    # holds a reference; NULL if none is installed
     bint shared            # whether contexts with equal trust may use its sessions
+    bint pending           # whether it keeps sessions only from the first handshake of a client on
+    bint active            # whether its cache mode was changed
     bint known             # whether what follows was computed
     bint listed            # whether all that it trusts is known
     TrustState state

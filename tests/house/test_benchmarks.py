@@ -12,7 +12,7 @@ from machine import COMPILING, ROOT, program
 
 from benchmarks import native
 from benchmarks.__main__ import PARTS, report
-from benchmarks.cache import handshakes
+from benchmarks.cache import handshakes, latency
 from benchmarks.cache.sides import CACHE, FULL, KEYS, MEASURES, NEW, OWN_CACHE, OWN_TICKETS, RESUMED, SIDES, Measure
 from benchmarks.calls import bindings
 from benchmarks.clients import clients
@@ -153,7 +153,8 @@ def test_the_tables_of_handshakes_have_all_sides(measured, results):
 def test_the_tables_of_stored_sessions_have_all_sides(measured, results):
     for text in ("SessionCache, resumed", "SessionCache, full, new client", "OpenSSL's own cache, resumed",
                  "at most 1.03", "get among 10,000, without the seal", "seal alone", "d2i_SSL_SESSION()",
-                 "find_session()", "duplicate a template, apply a record"):
+                 "find_session()", "duplicate a template, apply a record", "dead channel", "hanging channel",
+                 "99th percentile"):
         assert text in measured.stdout, text
     found = json.loads((results / "cache.json").read_text())
     for version in ("TLS 1.2", "TLS 1.3"):
@@ -164,6 +165,11 @@ def test_the_tables_of_stored_sessions_have_all_sides(measured, results):
         assert resumed[OWN_CACHE] < resumed[CACHE] < 1.2 * resumed[OWN_CACHE] < resumed[KEYS]
         assert all(resumed[side] < instructions[side, FULL] for side in SIDES)
         assert instructions[CACHE, NEW] < instructions[OWN_TICKETS, NEW]
+    if latency.PRESENT:
+        assert all(len(rounds) == 1 and min(rounds[0]) > 0 and len(rounds[0]) == latency.GROUP
+                   for case in latency.CASES for rounds in found["latencies"][case].values())
+    else:
+        assert found["latencies"] is None and latency.MISSING in measured.stdout
     session, template, record = found["lengths"]
     assert 0 < record < template < session
     assert all(values[0] > 0 for part in ("entries", "sessions") for values in found[part].values())

@@ -1,59 +1,64 @@
-"""The calls with ClientSessions that leaks.py repeats."""
+"""What leaks.py repeats with clients whose sessions are kept."""
 
+import contextlib
+import gc
 import os
 import ssl
 import tempfile
+import warnings
 from collections.abc import Callable
 
 import handshakes
 
-import pysidctx
+from pysidctx import ClientSessions
 from pysidctx.clients import everywhere
 
 
-def cases(server_ctx: ssl.SSLContext, ca: str) -> dict[str, Callable[[int], None]]:
+def context(ca: str) -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.load_verify_locations(ca)
+    return made
+
+
+def cases(server_ctx: ssl.SSLContext, certificate: str, ca: str) -> dict[str, Callable[[int], None]]:
     """Functions of a round's number by their names."""
-    sessions = pysidctx.ClientSessions(hosts=20)
+    sessions = ClientSessions(hosts=5)
+    clients = [context(ca) for _ in handshakes.VERSIONS]
+    for client, version in zip(clients, handshakes.VERSIONS):
+        client.minimum_version = client.maximum_version = version
+        client.check_hostname = False
+        sessions.install(client, share=True)
+    folder = tempfile.TemporaryDirectory()
+    path = os.path.join(folder.name, "sessions.pem")
 
-    def client(version: ssl.TLSVersion) -> ssl.SSLContext:
-        ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        ctx.check_hostname = False
-        ctx.load_verify_locations(ca)
-        ctx.minimum_version = ctx.maximum_version = version
-        return sessions.install(ctx, share=True)
-
-    clients = [client(version) for version in handshakes.VERSIONS]
-
-    def kept(number: int) -> None:
-        """Most are resumed; the hosts are more than are kept; some handshakes fail."""
-        ends = handshakes.pair(server_ctx, clients[number % 2], name=f"host{number % 7 or number % 50}.test")
-        if number % 11:
-            handshakes.shake(ends)
+    def visits(number: int) -> None:
+        name = ("a.test", "b.test", f"host{number}.test")[number % 3]
+        ends = handshakes.pair(server_ctx, clients[number % 2], name=name)
+        if number % 7 == 0:  # a handshake that offers a session, and fails
+            with contextlib.suppress(ssl.SSLWantReadError):
+                ends.client.do_handshake()
             return
-        try:
-            ends.client.do_handshake()
-        except ssl.SSLWantReadError:
-            pass
+        handshakes.shake(ends)
+        if number % 50 == 0:
+            sessions.forget("a.test")
 
-    def come_and_go(number: int) -> None:
-        own = pysidctx.ClientSessions()
-        ctx = own.install(client(handshakes.VERSIONS[number % 2]))
-        handshakes.shake(handshakes.pair(server_ctx, ctx))
+    # The folder lasts as long as its object.
+    def changes(number: int, folder: "tempfile.TemporaryDirectory[str]" = folder) -> None:
+        ctx = sessions.install(context(ca))
         if number % 2:
-            own.uninstall(ctx)
-        with everywhere(own):
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        own.forget("a.test")
-
-    def files(number: int) -> None:
-        """Seldom, because each time takes many sessions. In memory, where nothing waits for a disk."""
-        if number % 20:
-            return
-        with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-            path = os.path.join(folder, "sessions")
+            ctx.load_cert_chain(certificate)
+            ClientSessions().install(ctx, share=True)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            ctx.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="a.test").do_handshake()
+        if number % 3 == 0:
+            with everywhere(sessions):
+                context(ca)
+        if number % 10 == 0:
+            handshakes.shake(handshakes.pair(server_ctx, clients[1]))
             sessions.save(path)
-            sessions.load(path)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)
+                sessions.load(path)
+            gc.collect()
 
-    for number in range(50):
-        kept(number)
-    return {"kept sessions": kept, "client contexts": come_and_go, "files of kept sessions": files}
+    return {"clients that resume": visits, "contexts of clients": changes}
