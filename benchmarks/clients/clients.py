@@ -194,6 +194,6 @@ def plotted(results: Path, near: Rounds, far: Rounds) -> tuple[str, ...]:
         axes.invert_yaxis()
         axes.set_title(titles[name])
         axes.set_xlabel("ms")
-        axes.legend()
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.savefig(results / "clients.svg")
     return ("clients.svg",)

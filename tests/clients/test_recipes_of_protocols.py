@@ -192,12 +192,18 @@ def mqtt_port(tmp_path, pem_files):
 def test_mqtt(ctx, mqtt_port, resumed):
     resumed.clear()
     make = recipe("client_of_mqtt")
+    no_delay, answers = [], []
+
+    def on_connect(client, userdata, flags, reason, properties):
+        no_delay.append(client.socket().getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        client.disconnect()
+
     for _ in range(REQUESTS):
-        answers = []
         client = make(ctx)
-        client.on_connect = lambda client, userdata, flags, reason, properties: client.disconnect()
+        client.on_connect = on_connect
         client.on_disconnect = lambda client, userdata, flags, reason, properties: answers.append(reason)
         client.connect(HOST, mqtt_port)
         client.loop_forever()
-        assert [str(each) for each in answers] == ["Normal disconnection"]
+    assert [str(each) for each in answers] == REQUESTS * ["Normal disconnection"]
     assert resumed == RESUMED
+    assert all(no_delay)
