@@ -5,6 +5,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import warnings
 
 import pytest
 from machine import module, program
@@ -69,8 +70,10 @@ def running_loop():
 
 @pytest.fixture
 def smtp_port(server_ctx):
-    smtp = module("aiosmtpd.smtp", "aiosmtpd")
-    handlers = module("aiosmtpd.handlers", "aiosmtpd")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # it uses what CPython 3.17 removes
+        smtp = module("aiosmtpd.smtp", "aiosmtpd")
+        handlers = module("aiosmtpd.handlers", "aiosmtpd")
 
     async def serve():
         return await asyncio.get_running_loop().create_server(
