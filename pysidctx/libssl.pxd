@@ -431,6 +431,7 @@ cdef extern from "openssl_api.h" nogil:
 
     int SSL_set_current_cert(SSL *ssl, long op)
     X509 *SSL_get_certificate "OPENSSL(SSL_get_certificate)" (const SSL *ssl)
+    EVP_PKEY *SSL_get_privatekey "OPENSSL(SSL_get_privatekey)" (const SSL *ssl)
     int SSL_get0_chain_certs(SSL *ssl, STACK_OF_X509 **sk)
     int SSL_CTX_get_extra_chain_certs_only(SSL_CTX *ctx, STACK_OF_X509 **sk)
     int SSL_CTX_get_verify_mode "OPENSSL(SSL_CTX_get_verify_mode)" (const SSL_CTX *ctx)
@@ -439,5 +440,6 @@ cdef extern from "openssl_api.h" nogil:
     X509_VERIFY_PARAM *SSL_CTX_get0_param "OPENSSL(SSL_CTX_get0_param)" (SSL_CTX *ctx)
     X509_STORE *SSL_CTX_get_cert_store "OPENSSL(SSL_CTX_get_cert_store)" (const SSL_CTX *ctx)
     X509 *SSL_CTX_get0_certificate "OPENSSL(SSL_CTX_get0_certificate)" (const SSL_CTX *ctx)
+    EVP_PKEY *SSL_CTX_get0_privatekey "OPENSSL(SSL_CTX_get0_privatekey)" (const SSL_CTX *ctx)
     const STACK_OF_X509_NAME *SSL_CTX_get_client_CA_list "OPENSSL(SSL_CTX_get_client_CA_list)" (const SSL_CTX *ctx)
     const STACK_OF_X509_NAME *SSL_CTX_get0_CA_list "OPENSSL(SSL_CTX_get0_CA_list)" (const SSL_CTX *ctx)

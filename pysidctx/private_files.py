@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import RawIOBase
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from pysidctx._typing import Path
 
@@ -45,6 +45,15 @@ def write_all(stream: RawIOBase, data: memoryview) -> None:
     written = 0
     while written < len(data):
         written += stream.write(data[written:]) or 0
+
+
+def identity(path: Path) -> Optional[tuple[int, int]]:
+    """Return what tells a file from the one that replaces it by `write()`, or None if there is none."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def create(path: Path, data: "Buffer") -> None:

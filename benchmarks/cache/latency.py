@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from rich.progress import Progress
 from rich.table import Table
@@ -37,7 +37,15 @@ PRESENT = SERVER is not None and find_spec("valkey") is not None
 MISSING = ("a server for the channel is missing: apt-get install redis-server, and python -m pip install "
            "'pysidctx[valkey]'")
 
-Latencies = dict[str, dict[str, list[list[float]]]]  # us, of each case, side and round
+
+class Taken(NamedTuple):
+    """What the handshakes of a round have taken."""
+
+    latencies: list[float]  # us
+    waits: list[int]        # of each group: how often one waited for something
+
+
+Latencies = dict[str, dict[str, list[Taken]]]  # of each case, side and round
 
 
 def measure(rounds: int, groups: int, chance: random.Random) -> Optional[Latencies]:
@@ -50,17 +58,19 @@ def measure(rounds: int, groups: int, chance: random.Random) -> Optional[Latenci
         sides = {side: stack.enter_context(worker(Path(folder), side)) for side in SIDES}
         for case in bar.track(CASES, description="channels"):
             for _ in range(rounds):
-                taken: dict[str, list[float]] = {side: [] for side in SIDES}
+                taken = {side: Taken([], []) for side in SIDES}
                 for _ in range(groups):
                     for side in chance.sample(SIDES, len(SIDES)):
-                        taken[side] += sides[side](case)
+                        latencies, waits = sides[side](case)
+                        taken[side].latencies.extend(latencies)
+                        taken[side].waits.append(waits)
                 for side in SIDES:
                     found[case][side].append(taken[side])
     return found
 
 
 @contextmanager
-def worker(folder: Path, side: str) -> Iterator[Callable[[str], list[float]]]:
+def worker(folder: Path, side: str) -> Iterator[Callable[[str], tuple[list[float], int]]]:
     """A process that replicates as this side does: call it for a group of handshakes."""
     with ExitStack() as stack:
         port, server = 0, None
@@ -71,12 +81,12 @@ def worker(folder: Path, side: str) -> Iterator[Callable[[str], list[float]]]:
         stack.callback(process.communicate)
         stack.callback(process.kill)
 
-        def shake(case: str) -> list[float]:
+        def shake(case: str) -> tuple[list[float], int]:
             assert process.stdin is not None and process.stdout is not None
             process.stdin.write(f"{json.dumps([case, GROUP])}\n")
             process.stdin.flush()
-            taken: list[float] = json.loads(process.stdout.readline())
-            return taken
+            latencies, waits = json.loads(process.stdout.readline())
+            return latencies, waits
 
         for case in CASES:  # with the channel as it should be, so that it is in use
             shake(case)
@@ -101,17 +111,18 @@ def channel_server() -> Iterator[tuple[int, "subprocess.Popen[bytes]"]]:
             stop(process)
 
 
-def percentile(values: list[float], part: int) -> float:
-    return statistics.quantiles(values, n=100, method="inclusive")[part - 1]
+def percentile(taken: Taken, part: int) -> float:
+    return statistics.quantiles(taken.latencies, n=100, method="inclusive")[part - 1]
 
 
 def drawn(found: Optional[Latencies]) -> Table:
-    made = table("Latency of a handshake, both ends, us: median of the rounds (least to most)",
-                 "handshake", "", "median", "99th percentile")
+    made = table("Latency of a handshake, both ends, us, and of 1,000 handshakes, how often one waited: median of the "
+                 "rounds (least to most)", "handshake", "", "median", "99th percentile", "waits")
     for case in CASES:
         for side in SIDES:
-            made.add_row(case, side, *(MISSING if found is None else spread(
-                [percentile(values, part) for values in found[case][side]], ".0f") for part in (50, 99)))
+            made.add_row(case, side, *([MISSING] if found is None else [
+                *(spread([percentile(taken, part) for taken in found[case][side]], ".0f") for part in (50, 99)),
+                spread([1000 * sum(taken.waits) / len(taken.latencies) for taken in found[case][side]], ".1f")]))
     return made
 
 
@@ -126,7 +137,7 @@ def ratios(found: Optional[Latencies]) -> Table:
     return made
 
 
-def as_json(found: Optional[Latencies]) -> Optional[Latencies]:
+def as_json(found: Optional[Latencies]) -> Optional[dict[str, dict[str, list[dict[str, object]]]]]:
     return None if found is None else {
-        case: {side: [[round(value, 1) for value in values] for values in rounds] for side, rounds in sides.items()}
+        case: {side: [taken._asdict() for taken in rounds] for side, rounds in sides.items()}
         for case, sides in found.items()}

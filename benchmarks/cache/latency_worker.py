@@ -2,11 +2,13 @@
 
     python -m benchmarks.cache.latency_worker FOLDER PORT
 
-PORT is that of a Valkey server; 0: the sessions stay here. Each line of the input is a case and a number of handshakes;
-each is answered by their latencies, in us. What waits for the GIL while another thread has it is in them.
+PORT is that of a Valkey server; 0: the sessions stay here. Each line of the input is a case and a number of handshakes.
+It is answered by their latencies, in us, and by how often they gave up the processor to wait for something. Waiting
+for the GIL while another thread has it is in both.
 """
 
 import json
+import resource
 import ssl
 import sys
 import time
@@ -38,7 +40,14 @@ def main(folder: Path, port: int) -> None:
     for line in sys.stdin:
         case, count = json.loads(line)
         version, kind = case.split(", ")
-        print(json.dumps([latency(floors[version], kind == RESUMED) for _ in range(count)]), flush=True)
+        before = waits()
+        taken = [latency(floors[version], kind == RESUMED) for _ in range(count)]
+        print(json.dumps([taken, waits() - before]), flush=True)
+
+
+def waits() -> int:
+    """How often this thread has waited; that others had the processor does not count."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
 
 
 def latency(floor, resume: bool) -> float:  # type: ignore[no-untyped-def]

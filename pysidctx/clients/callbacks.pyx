@@ -11,7 +11,7 @@ from libc.string cimport memcmp
 from pysidctx.binding cimport bind_openssl
 from pysidctx.clients.session_store cimport (
     HostKey, SessionStore, Terms, count_one, drop_host, drop_session, forget_owner, hold_store,
-    lock_stores, put_session, release_store, take_session, unlock_stores,
+    lock_stores, process_generation, put_session, release_store, take_session, unlock_stores,
 )
 from pysidctx.clients.terms cimport ClientContext, forget_state, read_host, read_terms
 from pysidctx.errors cimport check, check_pointer
@@ -26,6 +26,7 @@ from pysidctx.libssl cimport (
     SSL_SESSION, SSL_SESSION_dup, SSL_SESSION_free, SSL_SESSION_get0_peer, SSL_SESSION_get0_ticket,
     SSL_SESSION_get_protocol_version, SSL_SESSION_get_ticket_lifetime_hint, SSL_SESSION_get_timeout,
     SSL_SESSION_has_ticket, SSL_SESSION_is_resumable, SSL_session_reused, SSL_SESSION_set1_hostname, SSL_set_ex_data,
+    SSL_set_session,
     SSL_VERIFY_PEER, SSL_version, SSL_want, SSL_WRITING, TLS1_3_VERSION, new_session_fn,
 )
 from pysidctx.openssl_compat cimport SSL_SESSION_get_time
@@ -47,6 +48,7 @@ cdef enum:
 cdef struct Attempt:
     SessionStore *store     # holds a reference; NULL if the connection neither offers nor keeps sessions
     uint64_t number         # of the SSL_CTX that it had
+    size_t generation       # of the process in which the handshake began
     HostKey key
     void *given             # the session that was offered, which the connection holds; NULL if none was
     SSL_SESSION *offered    # the stored session of which it is a duplicate; holds a reference. NULL if it is not stored
@@ -235,9 +237,11 @@ cdef void begin(SSL *ssl) noexcept nogil:
         return
     attempt.store = store
     attempt.number = context.number
-    # The user's own session, or a renegotiation.
+    attempt.generation = process_generation()
     if SSL_get_session(ssl) is NULL:
         offer_stored(attempt, ssl)
+    else:
+        spare_session(ssl)  # the user's own, or a renegotiation
 
 
 cdef void offer_stored(Attempt *attempt, SSL *ssl) noexcept nogil:
@@ -257,6 +261,21 @@ cdef void offer_stored(Attempt *attempt, SSL *ssl) noexcept nogil:
     if not taken:
         SSL_SESSION_free(session)
     SSL_SESSION_free(given)  # the connection has a reference of its own
+
+
+cdef void spare_session(SSL *ssl) noexcept nogil:
+    """Let the connection have a duplicate of the session that the user has set.
+
+    Where clients keep sessions, OpenSSL marks one of TLS 1.3 as not resumable that was resumed, but the user may offer
+    it again.
+    """
+    cdef SSL_SESSION *session = SSL_get_session(ssl)
+    cdef SSL_SESSION *copy
+    if SSL_SESSION_get_protocol_version(session) == TLS1_3_VERSION and SSL_SESSION_is_resumable(session):
+        copy = SSL_SESSION_dup(session)
+        if copy is not NULL:
+            SSL_set_session(ssl, copy)
+        SSL_SESSION_free(copy)
 
 
 cdef void finish(Attempt *attempt, SSL *ssl) noexcept nogil:
@@ -309,7 +328,9 @@ cdef void keep(Attempt *attempt, SSL *ssl, SSL_SESSION *session) noexcept nogil:
     cdef uint64_t until
     cdef bint tls13 = SSL_SESSION_get_protocol_version(session) == TLS1_3_VERSION
     cdef SSL_SESSION *copy
-    if (attempt is NULL or attempt.store is NULL or not SSL_SESSION_is_resumable(session)
+    # The other process that has this connection since a fork may read the same ticket.
+    if (attempt is NULL or attempt.store is NULL or attempt.generation != process_generation()
+            or not SSL_SESSION_is_resumable(session)
             or not is_authenticated(attempt, ssl, session)):
         return
     until = end_of(attempt, ssl, session)

@@ -2,6 +2,7 @@
 
 cimport cython
 
+import ipaddress
 import weakref
 
 from pysidctx import arguments
@@ -111,11 +112,15 @@ cdef class ClientSessions:
             A bool: whether contexts on which this is also installed with share=True may offer the sessions, if they
             trust the same CAs and revocation lists, demand the same and have the same certificate of their own. A
             context whose CAs cannot be listed, because OpenSSL loads them on demand (`capath`, or the system's), keeps
-            its sessions to itself. Signature algorithms and groups are not compared.
+            its sessions to itself. Signature algorithms and groups are not compared, nor is `post_handshake_auth`.
+
+        While it is installed on a context of PROTOCOL_TLS that also serves, the server's connections store no sessions
+        for resumption by session id: OpenSSL has no such setting for clients alone.
 
         Raises TypeError if `ctx` is not an `ssl.SSLContext` or `share` not a bool, ValueError if `ctx` is a server's or
         if it creates its connections with a context that cannot be determined, and `pysidctx.Error` if OpenSSL fails.
-        Calls for one `ctx` must not overlap.
+        Calls for one `ctx` must not overlap. Handshakes read the certificates of `ctx`, so do not call
+        `load_cert_chain()` while other threads connect with it.
         """
         if not isinstance(share, bool):
             raise TypeError(f"share must be a bool, not {type(share).__name__}")
@@ -149,7 +154,7 @@ cdef class ClientSessions:
 
         Raises TypeError, and ValueError if it cannot be a host. Does nothing if there are none.
         """
-        cdef bytes name = as_server_hostname(host).lower().encode()
+        cdef bytes name = as_key(as_server_hostname(host))
         if len(name) <= HOST_LENGTH:
             forget_name(self.store, name, <unsigned int> len(name))
 
@@ -182,7 +187,8 @@ cdef class ClientSessions:
 
         With `single_use`, the TLS 1.3 tickets that are read are taken out of the file, because no two processes may
         offer the same one; a file without any other sessions is removed. If two processes do so at once, one of them
-        may get none.
+        may get none, or FileNotFoundError. A process that is killed meanwhile may leave the tickets in a file named
+        `.pysidctx.*` in the same folder.
 
         path
             A path, as str, bytes or os.PathLike.
@@ -209,6 +215,17 @@ cdef class ClientSessions:
     def __reduce__(self):
         raise TypeError("a ClientSessions cannot be pickled, because the pickle would contain secrets: use save(), and "
                         "protect the file")
+
+
+cdef bytes as_key(str host):
+    """Write a server_hostname as X509_VERIFY_PARAM_get1_ip_asc(3) and the callbacks do."""
+    try:
+        address = ipaddress.IPv6Address(host)
+    except ValueError:
+        return host.lower().encode()
+    if "%" in host:
+        return host.lower().encode()  # OpenSSL takes it for a name
+    return ":".join(f"{address.packed[i] << 8 | address.packed[i + 1]:x}" for i in range(0, 16, 2)).encode()
 
 
 cdef int refuse_server(SSL_CTX *ctx) except -1:

@@ -14,6 +14,8 @@ from pysidctx.clients.client_sessions import (
 
 # Those that were not undone, the newest last: it is the one that counts.
 _active: list["Everywhere"] = []
+# The `__new__` in the class that was replaced last, and what has replaced it.
+_replaced: list[object] = []
 
 
 def everywhere(sessions: Optional[ClientSessions] = None) -> "Everywhere":
@@ -79,19 +81,20 @@ class Everywhere:
 
 
 def _replace(kind: type[ssl.SSLContext]) -> None:
-    python_s = kind.__dict__["__new__"]
+    make = kind.__new__
 
     def __new__(cls: type[ssl.SSLContext], *arguments: Any, **options: Any) -> ssl.SSLContext:
-        made: ssl.SSLContext = python_s.__func__(cls, *arguments, **options)
+        made = make(cls, *arguments, **options)
         for newest in _active[-1:]:
             install_on_new(newest.sessions, made)
         return made
 
-    __new__.python_s = python_s  # type: ignore[attr-defined]
-    kind.__new__ = staticmethod(__new__)  # type: ignore[method-assign, assignment]
+    ours = staticmethod(__new__)
+    _replaced[:] = kind.__dict__["__new__"], ours
+    kind.__new__ = ours  # type: ignore[method-assign, assignment]
 
 
 def _restore(kind: type[ssl.SSLContext]) -> None:
-    python_s = getattr(kind.__new__, "python_s", None)
-    if python_s is not None:
-        kind.__new__ = python_s  # type: ignore[method-assign]
+    former, ours = _replaced
+    if kind.__dict__["__new__"] is ours:
+        kind.__new__ = former  # type: ignore[method-assign, assignment]

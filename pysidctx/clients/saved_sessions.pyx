@@ -78,7 +78,7 @@ cdef class Reading:
             self.decoded(begin, end, label)
         return 0
 
-    cdef int put_back(self, object path) except -1:
+    cdef int put_back(self, object claim) except -1:
         """Write what is not taken out of a file that was claimed."""
         taken = {(begin, end) for _, begin, end, is_taken in self.found if is_taken}
         with private_files.wiped_buffer() as buffer:
@@ -87,24 +87,26 @@ cdef class Reading:
                     with memoryview(self.data) as view:
                         buffer.append(view[begin:end])
             if len(buffer.view()):
-                session_file.put_back(path, buffer.view())
+                claim.put_back(buffer.view())
         return 0
 
 
 cdef int save_sessions(SessionStore *store, object path) except -1:
     """Do what ClientSessions.save() says."""
     cdef size_t count = 0, i
+    cdef object former = private_files.identity(path)
     cdef Copied *copied = copy_sessions(store, &count, store.single_use)
-    cdef bint saved = False
     if copied is NULL:
         raise MemoryError("out of memory while saving sessions")
     try:
         unlisted = write_sessions(copied, count, path)
-        saved = True
-    finally:
-        if not saved:
+    except BaseException:
+        # An exception of a signal's handler may come after the file was replaced.
+        if private_files.identity(path) == former:
             for i in range(count):
                 put_back_taken(store, &copied[i])
+        raise
+    finally:
         free_copied(copied, count)
     if unlisted:
         warnings.warn(
@@ -191,9 +193,11 @@ cdef int load_sessions(SessionStore *store, object path, set trusts) except -1:
             read.store_all()
     if read.has_taken:
         try:
-            with session_file.claimed(path) as taken, private_files.read(taken, session_file.CONTENT) as data:
+            with session_file.claimed(path) as claim, private_files.read(claim.taken, session_file.CONTENT) as data:
                 read = reading_of(store, data, trusts)
-                read.put_back(path)
+                # Whatever exception comes from here on, a ticket is lost rather than used twice.
+                claim.used = True
+                read.put_back(claim)
                 read.store_all()
         except FileNotFoundError:
             return 0  # another process has taken them

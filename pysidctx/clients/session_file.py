@@ -82,26 +82,45 @@ def parts(data: bytearray) -> Iterator[tuple[Label, int, int]]:
         begin = end
 
 
+class Claim:
+    """A file that was taken out of reach of other processes, under another name in its folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = os.path.realpath(os.fsdecode(path))
+        self.taken = beside(self.path)
+        self.used = False  # whether what it contains may have been used
+
+    def put_back(self, data: memoryview) -> None:
+        """Write what is left of the file, unless another process has saved meanwhile. Raises OSError."""
+        made = beside(self.path)
+        private_files.create(made, data)
+        try:
+            self.link(made)
+        finally:
+            os.unlink(made)
+
+    def link(self, name: str) -> None:
+        with contextlib.suppress(FileExistsError):
+            os.link(name, self.path)
+
+
+def beside(path: str) -> str:
+    return os.path.join(os.path.dirname(path), f".pysidctx.{secrets.token_hex(8)}")
+
+
 @contextlib.contextmanager
-def claimed(path: Path) -> Iterator[str]:
-    """Take a file out of reach of other processes, as another name in its folder; then put it back, or remove it.
+def claimed(path: Path) -> Iterator[Claim]:
+    """Claim a file, and remove it in the end. If an exception comes before it was used, it gets its name back.
 
     Of several processes, one succeeds. The others get FileNotFoundError.
     """
-    path = os.path.realpath(os.fsdecode(path))
-    taken = os.path.join(os.path.dirname(path), f".pysidctx.{secrets.token_hex(8)}")
-    os.rename(path, taken)
+    claim = Claim(path)
+    os.rename(claim.path, claim.taken)
     try:
-        yield taken
+        yield claim
     except BaseException:
-        with contextlib.suppress(FileExistsError):  # another process has saved meanwhile
-            os.link(taken, path)
+        if not claim.used:
+            claim.link(claim.taken)
         raise
     finally:
-        os.unlink(taken)
-
-
-def put_back(path: Path, data: memoryview) -> None:
-    """Write what is left of a claimed file, unless another process has saved meanwhile. Raises OSError."""
-    with contextlib.suppress(FileExistsError):
-        private_files.create(os.path.realpath(os.fsdecode(path)), data)
+        os.unlink(claim.taken)

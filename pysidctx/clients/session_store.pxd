@@ -72,6 +72,7 @@ cdef struct Copied:
     uint64_t until
     unsigned int port
 
+cdef size_t process_generation() noexcept nogil
 cdef void lock_stores() noexcept nogil
 cdef void unlock_stores() noexcept nogil
 

@@ -39,6 +39,11 @@ cdef pthread_mutex_t stores_lock
 cdef size_t generation  # the number of forks from the first process to this one
 
 
+cdef size_t process_generation() noexcept nogil:
+    """Return a number that the process has since it was forked, and its parent has not."""
+    return generation
+
+
 cdef void lock_stores() noexcept nogil:
     pthread_mutex_lock(&stores_lock)
 

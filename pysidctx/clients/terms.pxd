@@ -6,6 +6,7 @@ from pysidctx.libssl cimport SSL, SSL_CTX, X509, X509_STORE, info_fn, new_sessio
 # What an SSL_CTX trusted, and authenticated itself by, when its trust was computed.
 cdef struct TrustState:
     X509 *certificate      # the current one; holds a reference, so that no other one gets its address
+    void *key              # of that certificate; NULL until it follows: only then is the certificate used
     X509_STORE *store
     int objects            # in the store: CAs and revocation lists, which Python can only add
     int fetches            # 1: CAs are loaded on demand; 0: they are not; -1: OpenSSL does not tell

@@ -5,26 +5,29 @@ read in each handshake, from the connection and its SSL_CTX, so that a change si
 of an SSL_CTX are hashed only when their number, or the current certificate, has changed.
 """
 
+import _ssl
+
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, qsort, realloc
 from libc.string cimport memcmp, memcpy, memset, strlen
 
 from pysidctx.binding cimport bind_openssl
 from pysidctx.clients.session_store cimport HOST_LENGTH, lock_stores, unlock_stores
+from pysidctx.handles cimport SSL_CTX_from
 from pysidctx.handshake.listener cimport (
     Connection, Listener, connection_kept, is_cpythons, listener_of,
 )
 from pysidctx.id_contexts.derivation cimport sha256_md
 from pysidctx.id_contexts.store_lookups cimport store_fetches
 from pysidctx.libssl cimport (
-    EVP_Digest, OPENSSL_free, SSL_CERT_SET_FIRST, SSL_CERT_SET_NEXT, SSL_CTX_get0_certificate, SSL_CTX_get_cert_store,
-    SSL_CTX_get_verify_callback, SSL_free, SSL_get0_param, SSL_get_certificate, SSL_get_security_level,
-    SSL_get_servername, SSL_get_verify_mode, SSL_new, SSL_set_current_cert, SSL_VERIFY_PEER, STACK_OF_X509_OBJECT,
-    TLSEXT_NAMETYPE_host_name, X509_CRL, X509_free, X509_OBJECT, X509_OBJECT_free, X509_OBJECT_get0_X509,
-    X509_OBJECT_get0_X509_CRL, X509_STORE_get0_objects, X509_STORE_get0_param, X509_up_ref, X509_VERIFY_PARAM,
-    X509_VERIFY_PARAM_get_auth_level, X509_VERIFY_PARAM_get_depth, X509_VERIFY_PARAM_get_flags,
-    X509_VERIFY_PARAM_get_hostflags, i2d_X509, i2d_X509_AUX, i2d_X509_CRL, sk_X509_OBJECT_num,
-    sk_X509_OBJECT_pop_free, sk_X509_OBJECT_value,
+    EVP_Digest, OPENSSL_free, SSL_CERT_SET_FIRST, SSL_CERT_SET_NEXT, SSL_CTX_get0_certificate,
+    SSL_CTX_get0_privatekey, SSL_CTX_get_cert_store, SSL_CTX_get_verify_callback, SSL_free, SSL_get0_param,
+    SSL_get_certificate, SSL_get_privatekey, SSL_get_security_level, SSL_get_servername, SSL_get_verify_mode, SSL_new,
+    SSL_set_current_cert, SSL_VERIFY_PEER, STACK_OF_X509_OBJECT, TLSEXT_NAMETYPE_host_name, X509_CRL, X509_free,
+    X509_OBJECT, X509_OBJECT_free, X509_OBJECT_get0_X509, X509_OBJECT_get0_X509_CRL, X509_STORE_get0_objects,
+    X509_STORE_get0_param, X509_up_ref, X509_VERIFY_PARAM, X509_VERIFY_PARAM_get_auth_level,
+    X509_VERIFY_PARAM_get_depth, X509_VERIFY_PARAM_get_flags, X509_VERIFY_PARAM_get_hostflags, i2d_X509, i2d_X509_AUX, i2d_X509_CRL, SSL_verify_cb,
+    sk_X509_OBJECT_num, sk_X509_OBJECT_pop_free, sk_X509_OBJECT_value,
 )
 from pysidctx.lockfree.id_context_slot cimport sid_slot_read
 from pysidctx.openssl_compat cimport X509_STORE_get1_objects, checks_host, get0_host, get1_ip_asc
@@ -44,6 +47,10 @@ cdef extern from *:
     #define PYSIDCTX_LABEL_CLIENT_TRUST "pysidctx client trust 1"
     """
     const char *LABEL_CLIENT_TRUST "PYSIDCTX_LABEL_CLIENT_TRUST"
+
+# The verify callback of Python's own contexts: NULL, but for newer releases of CPython.
+cdef SSL_verify_cb python_s_callback = SSL_CTX_get_verify_callback(
+    SSL_CTX_from(_ssl._SSLContext(_ssl.PROTOCOL_TLS_CLIENT)))
 
 # What is hashed at the end: the label and the settings, then the digests of certificates and lists, sorted.
 cdef struct Text:
@@ -106,8 +113,10 @@ cdef bint read_terms(SSL *ssl, SSL_CTX *ctx, ClientContext *context, Terms *term
     cdef int checks = checks_host(param)
     cdef bint listed
     memset(terms, 0, sizeof(Terms))
-    # A connection keeps the certificates that its SSL_CTX had when it was created.
-    if SSL_get_certificate(ssl) is not SSL_CTX_get0_certificate(ctx):
+    # A connection keeps the certificates and keys that its SSL_CTX had when it was created. load_cert_chain() sets the
+    # key some time after the certificate.
+    if (SSL_get_certificate(ssl) is not SSL_CTX_get0_certificate(ctx)
+            or SSL_get_privatekey(ssl) is not SSL_CTX_get0_privatekey(ctx)):
         return False
     if not trust_of(ctx, context, terms.trust, &listed):
         return False
@@ -160,8 +169,8 @@ cdef bint trust_of(SSL_CTX *ctx, ClientContext *context, unsigned char *trust, b
     unlock_stores()
     if known:
         return True
-    # A verify callback may accept anything.
-    listed[0] = now.fetches == 0 and SSL_CTX_get_verify_callback(ctx) is NULL
+    # Another verify callback may accept anything.
+    listed[0] = now.fetches == 0 and SSL_CTX_get_verify_callback(ctx) is python_s_callback
     if not compute(ctx, 0 if listed[0] else context.number, &now, trust):
         return False
     read_state(ctx, &later)
@@ -188,6 +197,7 @@ cdef void forget_state(ClientContext *context) noexcept nogil:
 cdef void read_state(SSL_CTX *ctx, TrustState *state) noexcept nogil:
     cdef X509_VERIFY_PARAM *param
     state.certificate = SSL_CTX_get0_certificate(ctx)
+    state.key = SSL_CTX_get0_privatekey(ctx)
     state.store = SSL_CTX_get_cert_store(ctx)
     param = X509_STORE_get0_param(state.store)
     state.objects = sk_X509_OBJECT_num(X509_STORE_get0_objects(state.store))
@@ -198,9 +208,9 @@ cdef void read_state(SSL_CTX *ctx, TrustState *state) noexcept nogil:
 
 
 cdef bint is_equal(const TrustState *state, const TrustState *other) noexcept nogil:
-    return (state.certificate is other.certificate and state.store is other.store and state.objects == other.objects
-            and state.fetches == other.fetches and state.flags == other.flags and state.depth == other.depth
-            and state.auth_level == other.auth_level)
+    return (state.certificate is other.certificate and state.key is other.key and state.store is other.store
+            and state.objects == other.objects and state.fetches == other.fetches and state.flags == other.flags
+            and state.depth == other.depth and state.auth_level == other.auth_level)
 
 
 cdef bint compute(SSL_CTX *ctx, uint64_t number, const TrustState *state, unsigned char *trust) noexcept nogil:

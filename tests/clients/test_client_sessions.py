@@ -6,6 +6,7 @@ import ssl
 
 import handshakes
 import pytest
+import trustme
 
 import pysidctx
 from pysidctx.clients import ClientSessions
@@ -34,13 +35,15 @@ def test_connections_that_end_without_a_close_notify_resume(version, server_ctx,
         gc.collect()
 
 
-def test_an_address_is_a_host(version, server_ctx, make_client_ctx, sessions, resumed):
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "2001:DB8::a:0:1"])
+def test_an_address_is_a_host(address, version, ca, server_ctx, make_client_ctx, sessions, resumed):
     client = sessions.install(make_client_ctx(version))
+    ca.issue_cert("a.test", address.lower(), key_type=trustme.KeyType.ECDSA).configure_cert(server_ctx)
     kept = ssl.OPENSSL_VERSION_INFO >= (3,)
-    assert resumed(server_ctx, client, 3, name="127.0.0.1") == [False, kept, kept]
+    assert resumed(server_ctx, client, 3, name=address) == [False, kept, kept]
     assert not resumed(server_ctx, client)
-    sessions.forget("127.0.0.1")
-    assert not resumed(server_ctx, client, name="127.0.0.1")
+    sessions.forget(address)
+    assert not resumed(server_ctx, client, name=address)
 
 
 def test_without_a_name_nothing_is_kept(server_ctx, unverified, sessions, resumed):
@@ -192,6 +195,7 @@ def test_a_context_of_both_sides(server_ctx, both_sides, make_client_ctx, sessio
     both.check_hostname = True
     assert resumed(server_ctx, both, 2) == [False, True]
     stored = sessions.stats().stored
+    both.check_hostname = False
     with pytest.raises(ssl.SSLError):  # as a server, it has no certificate
         resumed(both, make_client_ctx())
     assert sessions.stats().stored == stored

@@ -1,5 +1,6 @@
 """everywhere(): the contexts that a program's libraries make resume, and share their sessions."""
 
+import functools
 import http.client
 import http.server
 import ssl
@@ -94,10 +95,12 @@ def test_what_install_has_done_stays(server_ctx, make_client_ctx, resumed):
     assert resumed(server_ctx, ctx)
 
 
-def test_another_library_has_replaced_it_since(server_ctx, make_client_ctx, resumed):
+@pytest.mark.parametrize("wraps", [lambda function: lambda wrapper: wrapper, functools.wraps])
+def test_another_library_has_replaced_it_since(wraps, server_ctx, make_client_ctx, resumed):
     everything = everywhere()
     ours = ssl.SSLContext.__new__
 
+    @wraps(ours)
     def theirs(cls, *arguments, **options):
         return ours(cls, *arguments, **options)
 
@@ -107,6 +110,19 @@ def test_another_library_has_replaced_it_since(server_ctx, make_client_ctx, resu
         everything.undo()
         assert ssl.SSLContext.__new__ is theirs
         assert [resumed(server_ctx, make_client_ctx()) for _ in range(2)] == [False, False]
+    finally:
+        ssl.SSLContext.__new__ = PYTHON_S
+
+
+def test_another_library_has_replaced_it_before(server_ctx, make_client_ctx, resumed):
+    def theirs(cls, *arguments, **options):
+        return PYTHON_S.__func__(cls, *arguments, **options)
+
+    ssl.SSLContext.__new__ = theirs  # not as a staticmethod
+    try:
+        with everywhere():
+            assert [resumed(server_ctx, make_client_ctx()) for _ in range(2)] == [False, True]
+        assert ssl.SSLContext.__new__ is theirs
     finally:
         ssl.SSLContext.__new__ = PYTHON_S
 

@@ -90,6 +90,27 @@ def test_a_child_starts_empty(version, server_ctx, make_client_ctx, sessions, re
 
 
 @fork_warning
+def test_tickets_that_are_read_after_a_fork_belong_to_one_process(server_ctx, make_client_ctx, sessions):
+    """Both processes have the connection, and the bytes of the tickets."""
+    client = sessions.install(make_client_ctx(ssl.TLSVersion.TLSv1_3))
+    ends = handshakes.pair(server_ctx, client)
+    for end in (ends.client, ends.server, ends.client, ends.server):
+        try:
+            end.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+
+    def work():
+        handshakes.read_nothing(ends.client)
+        return sessions.stats().stored
+
+    assert sessions.stats().stored == 0
+    assert forked(work) == 0
+    handshakes.read_nothing(ends.client)
+    assert sessions.stats().stored > 0
+
+
+@fork_warning
 def test_forks_under_load(server_ctx, make_client_ctx, sessions):
     client = sessions.install(make_client_ctx())
     stop = threading.Event()

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from machine import program
 
 import pysidctx
-from pysidctx.clients import ClientSessions, everywhere
+from pysidctx.clients import ClientSessions, everywhere, session_file
 
 V12, V13 = VERSIONS
 
@@ -195,6 +195,56 @@ def test_a_refused_ticket_is_put_back(saved, sessions, another, tmp_path):
     with pytest.raises(pysidctx.SessionError, match="save"):
         sessions.load(saved)
     assert saved.read_bytes() == broken and list(tmp_path.iterdir()) == [saved]
+
+
+class Interrupting:
+    """A label which is interrupted when a third host is read."""
+
+    read = 0
+
+    def __init__(self, label):
+        self.label = label
+
+    def __getattr__(self, name):
+        if name == "host":
+            Interrupting.read += 1
+            if Interrupting.read == 3:
+                raise KeyboardInterrupt
+        return getattr(self.label, name)
+
+
+def test_an_interrupted_load_offers_no_ticket_twice(saved, sessions, another, make_client_ctx, monkeypatch):
+    real = session_file.parts
+    monkeypatch.setattr(Interrupting, "read", 0)
+    monkeypatch.setattr(session_file, "parts", lambda data: (
+        (Interrupting(label), begin, end) for label, begin, end in real(data)))
+    with pytest.raises(KeyboardInterrupt):
+        sessions.load(saved)
+    monkeypatch.undo()
+    assert sessions.stats().sessions == 2  # one of them a ticket
+    other = ClientSessions()
+    context = other.install(make_client_ctx())
+    other.load(saved)
+    assert other.stats().sessions == 1  # the session of TLS 1.2
+    del context
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_an_interrupted_save_leaves_tickets_in_one_place(replaced, tmp_path, server_ctx, make_client_ctx, monkeypatch):
+    sessions, real = ClientSessions(), os.replace
+    ctx = sessions.install(make_client_ctx(V13))
+    handshakes.connect(server_ctx, ctx)
+
+    def replace(*names):
+        if replaced:
+            real(*names)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        sessions.save(tmp_path / "sessions.pem")
+    assert sessions.stats().sessions == (0 if replaced else 2)
+    assert os.listdir(tmp_path) == (["sessions.pem"] if replaced else [])
 
 
 def test_openssl_reads_the_first_block(saved):
