@@ -6,9 +6,10 @@ import ssl
 from collections.abc import Callable
 from typing import Optional
 
+from client_hello import ClientHello
 from servers import TIMEOUT, Address
 
-PRE_SHARED_KEY = b"\0\x29"  # the extension that offers a ticket of TLS 1.3, the last one
+PRE_SHARED_KEY = 41  # the extension that offers a ticket of TLS 1.3
 INTERNAL_ERROR = b"\x15\x03\x03\0\x02\x02\x50"
 
 
@@ -19,7 +20,7 @@ def serving(ctx: ssl.SSLContext, end: Optional[bytes] = None) -> Callable[[socke
         plain.settimeout(TIMEOUT)
         with plain, contextlib.suppress(OSError):
             hello = plain.recv(1 << 16, socket.MSG_PEEK)
-            if end is not None and PRE_SHARED_KEY in hello:
+            if end is not None and PRE_SHARED_KEY in dict(ClientHello.parse(hello).extensions):
                 plain.recv(1 << 16)
                 plain.sendall(end)
                 return
