@@ -25,7 +25,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks import native
-from benchmarks.clients import counted
+from benchmarks.clients import counted, trust
 from benchmarks.clients.libraries import DELAYED, HTTP, LIBRARIES, SSL, Visit
 from benchmarks.clients.servers import DIRECT, ECDSA, Ports, Servers, running
 from benchmarks.handshakes.handshake import CERTIFICATES
@@ -45,10 +45,11 @@ class Effort(NamedTuple):
     far_visits: int
     keys: tuple[str, ...]
     counted: int       # handshakes, for each count of instructions
+    contexts: int
 
 
-FULL = Effort(9, 50, 5, 8, (*CERTIFICATES, DIRECT), 20)
-QUICK = Effort(1, 3, 1, 1, (ECDSA,), 2)
+FULL = Effort(9, 50, 5, 8, (*CERTIFICATES, DIRECT), 20, 31)
+QUICK = Effort(1, 3, 1, 1, (ECDSA,), 2, 1)
 
 
 class Case(NamedTuple):
@@ -139,12 +140,13 @@ def run(results: Path, quick: bool) -> Part:
                        "on loopback")
         far = measure([*cases(effort.keys, has_nginx, far=True)], servers, servers.far, effort.far_rounds,
                       effort.far_visits, chance, "at a distance")
+    contexts = trust.measure(effort.contexts)
     counts = counted.run(effort.counted)
     (results / "clients.json").write_text(json.dumps({
-        "loopback": as_json(near), "distance": as_json(far),
+        "loopback": as_json(near), "distance": as_json(far), "contexts": [times._asdict() for times in contexts],
         "instructions": [[*each, found] for each, found in counts.items()]}, indent=1))
     return Part("clients", __doc__, [drawn(near, "on loopback"), gains(near), drawn(far, "with a round trip of 20 ms"),
-                                     savings(far), counted.drawn(counts)],
+                                     savings(far), trust.drawn(contexts), counted.drawn(counts)],
                 plotted(results, near, far), () if has_nginx else (NO_NGINX,))
 
 

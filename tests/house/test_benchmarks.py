@@ -209,13 +209,14 @@ def test_the_tables_of_connections_have_all_sides(measured, results):
 
 def test_the_tables_of_clients_have_all_sides(measured, results):
     for text in ("ssl, TLS 1.2, ECDSA P-256", "urllib3, TLS 1.3", "httpx", "aiohttp", "without TCP_NODELAY",
-                 "with a round trip of 20 ms", "at least 2.5", "at least 1.8", "at most 0.75", "nothing is stored"):
+                 "with a round trip of 20 ms", "at least 2.5", "at least 1.8", "at most 0.75", "nothing is stored", "CAs, ms"):
         assert text in measured.stdout, text
     found = json.loads((results / "clients.json").read_text())
     assert [len(found[where]) for where in ("loopback", "distance")] == [9, 8]
     for case in (*found["loopback"], *found["distance"]):
         (sides,) = case["rounds"]
         assert all(turn[figure] > 0 for turn in sides.values() for figure in ("cpu", "time"))
+    assert all(time > 0 for times in found["contexts"] for time in times.values())
     for *_, (handshake, callbacks) in found["instructions"]:
         assert 0 < 100 * callbacks < handshake
     assert "![clients](clients.svg)" in (results / "report.md").read_text()
