@@ -44,7 +44,8 @@ def client_hello(ctx: ssl.SSLContext) -> float:
 
 def drawn(found: list[Times]) -> Table:
     count = ssl.create_default_context(cafile=certifi.where()).cert_store_stats()["x509_ca"]
-    made = table(f"A new context with certifi's {count} CAs, ms: median (least to most)", "", "time", "share of loading, %")
+    made = table(f"A new context with certifi's {count} CAs, ms: median (least to most)",
+                 "", "time", "share of loading, %")
     for name, values in (
             ("CAs loaded", [times.load for times in found]),
             ("first ClientHello", [times.plain for times in found]),

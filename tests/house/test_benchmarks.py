@@ -209,7 +209,8 @@ def test_the_tables_of_connections_have_all_sides(measured, results):
 
 def test_the_tables_of_clients_have_all_sides(measured, results):
     for text in ("ssl, TLS 1.2, ECDSA P-256", "urllib3, TLS 1.3", "httpx", "aiohttp", "without TCP_NODELAY",
-                 "with a round trip of 20 ms", "at least 2.5", "at least 1.8", "at most 0.75", "nothing is stored", "CAs, ms"):
+                 "with a round trip of 20 ms", "at least 2.5", "at least 1.8", "at most 0.75", "nothing is stored",
+                 "CAs, ms"):
         assert text in measured.stdout, text
     found = json.loads((results / "clients.json").read_text())
     assert [len(found[where]) for where in ("loopback", "distance")] == [9, 8]
