@@ -18,7 +18,7 @@ language = "en"
 
 # The repository is the source, so that links from docs to the files around it are those that GitHub shows.
 root_doc = "docs/index"
-include_patterns = ["docs/*.md", "docs/*.rst", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"]
+include_patterns = ["docs/*.md", "docs/*.rst", "docs/benchmarks/*.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"]
 exclude_patterns = [".*", "build", "dist", "benchmarks", "tests", "pysidctx", "examples", "include"]
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "contents", "docstrings", "pictures", "stubs"]

@@ -1,6 +1,5 @@
-"""Makes the contents of the site from the lists of links under each heading of docs/index.md."""
+"""Makes the contents of the site from lists of links: those under each heading of docs/index.md, and of benchmarks.md."""
 
-import posixpath
 import re
 
 from sphinx.application import Sphinx
@@ -10,13 +9,17 @@ PAGE = re.compile(r"^- \[([^\]]+)\]\(([\w./-]+)\.(?:md|rst)\)", re.MULTILINE)
 
 
 def add_contents(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Append a hidden toctree for each section."""
-    if docname != app.config.root_doc:
-        return
-    for caption, text in SECTION.findall(source[0]):
-        pages = [f"{title} <{posixpath.relpath(page, '.')}>" for title, page in PAGE.findall(text)]
-        if pages:
-            source[0] += "\n".join([f"\n:::{{toctree}}\n:hidden:\n:caption: {caption}\n", *pages, ":::\n"])
+    """Append a hidden toctree for each list."""
+    if docname == app.config.root_doc:
+        for caption, text in SECTION.findall(source[0]):
+            source[0] += toctree(text, f":caption: {caption}\n")
+    elif docname == "docs/benchmarks":
+        source[0] += toctree(source[0])
+
+
+def toctree(text: str, options: str = "") -> str:
+    pages = [f"{title} <{page}>" for title, page in PAGE.findall(text)]
+    return "\n".join([f"\n:::{{toctree}}\n:hidden:\n{options}", *pages, ":::\n"])
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

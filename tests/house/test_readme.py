@@ -10,7 +10,7 @@ import pytest
 from consumers import build
 from machine import ROOT, SUPPORT
 from readme import BLOCKS, EXAMPLES, FIRST_STEPS, INSTALLING, PAGES, QUICKSTART, blocks, commands
-from server_programs import CACHED_PROGRAMS, PROGRAMS
+from server_programs import CACHED_PROGRAMS, FASTAPI, FLEET, PROGRAMS, SEPARATE
 
 from pysidctx.__main__ import COMMANDS, main
 
@@ -27,7 +27,8 @@ def test_all_blocks_are_run_below():
 
 def test_examples_are_those_that_servers_are_started_with():
     """By the integration tests."""
-    started = {code for program in (*PROGRAMS.values(), *CACHED_PROGRAMS.values())
+    started = {code for program in (*PROGRAMS.values(), *CACHED_PROGRAMS.values(), *SEPARATE.values(), FASTAPI,
+                                   FLEET)
                for code in program.files.values()}
     assert started | {EXAMPLES["app.py"]} == set(EXAMPLES.values())
 

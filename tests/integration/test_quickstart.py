@@ -1,4 +1,4 @@
-"""The quickstart, step by step as it stands: a certificate, an application, the server, and an audit before and after."""
+"""The quickstart, step by step as it stands: a certificate, an application, a server, and an audit before and after."""
 
 import os
 import socket

@@ -103,6 +103,32 @@ CACHED_PROGRAMS = {
                            plain=r"\1()", needs_secret=True),
 }
 
+# Those for which two processes, or workers, are enough, by the modules that they need.
+SEPARATE = {name: of_script(f"serve_{name}.py", ours=r"pysidctx\.resumable\(ctx, .*\)", needs_secret=True, processes=2)
+            for name in ("tornado", "websockets", "gevent")}
+FASTAPI = of_script("serve_fastapi.py", ours=r",\s+ssl_context_factory=\w+", needs_secret=True)
+# Applications that answer as app.py does.
+FRAMEWORKS = {
+    "flask": """
+import os
+from flask import Flask
+app = Flask(__name__)
+app.get("/")(lambda: f"process {os.getpid()}\\n")
+""",
+    "django": """
+import os
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpResponse
+from django.urls import path
+settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"])
+urlpatterns = [path("", lambda request: HttpResponse(f"process {os.getpid()}\\n"))]
+app = get_wsgi_application()
+"""}
+
+# It demands client certificates, stores sessions, and loads a revocation list.
+FLEET = of_gunicorn(EXAMPLES["gunicorn_fleet.conf.py"])
+
 
 class Running:
     """A server that answers on a port: a context manager, whose processes have groups of their own."""
