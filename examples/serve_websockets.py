@@ -4,7 +4,8 @@ import asyncio
 import os
 import ssl
 
-from websockets.asyncio.server import Request, Response, ServerConnection, serve
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 
 import pysidctx
 

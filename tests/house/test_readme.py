@@ -10,15 +10,16 @@ import pytest
 from consumers import build
 from machine import ROOT, SUPPORT
 from readme import BLOCKS, EXAMPLES, FIRST_STEPS, INSTALLING, PAGES, QUICKSTART, blocks, commands
-from server_programs import CACHED_PROGRAMS, FASTAPI, FLEET, PROGRAMS, SEPARATE
+from server_programs import CACHED_PROGRAMS, EVERYTHING, FASTAPI, FLEET, PROGRAMS, SEPARATE
 
 from pysidctx.__main__ import COMMANDS, main
 
 
 def test_all_blocks_are_run_below():
     """But for what installs pysidctx, which test_packaging.py runs, the picture, which test_architecture.py reads,
-    what test_check_documentation.py reads, and the output in the quickstart, which test_quickstart.py compares."""
-    elsewhere = {"mermaid", "cron", "yaml", "text"}
+    what test_check_documentation.py reads, the output in the quickstart, which test_quickstart.py compares,
+    and configurations of Kubernetes and systemd, of which the page says that they were not tried."""
+    elsewhere = {"mermaid", "cron", "yaml", "text", "ini"}
     assert {block.language for block in BLOCKS} == {"sh", "console", "python", "c", "cython", *elsewhere}
     for page, text in PAGES.items():
         ends = re.findall(r"^```(\w*)", text, re.MULTILINE).count("")
@@ -28,7 +29,7 @@ def test_all_blocks_are_run_below():
 def test_examples_are_those_that_servers_are_started_with():
     """By the integration tests."""
     started = {code for program in (*PROGRAMS.values(), *CACHED_PROGRAMS.values(), *SEPARATE.values(), FASTAPI,
-                                   FLEET)
+                                   FLEET, EVERYTHING)
                for code in program.files.values()}
     assert started | {EXAMPLES["app.py"]} == set(EXAMPLES.values())
 
