@@ -8,7 +8,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 ARROW = re.compile(r'^ +(\w+)(?:\["([^"]*)"\])? --> (\w+)(?:\["([^"]*)"\])?$', re.MULTILINE)
-WIDTH, HEIGHT, GAP, STEP = 170, 34, 26, 78  # of a box, between boxes, and from row to row
+WIDTH, HEIGHT, GAP, STEP = 196, 34, 26, 78  # of a box, between boxes, and from row to row
 
 
 def drawn(text: str) -> str:

@@ -27,7 +27,7 @@ def chromium() -> str:
 class Browser:
     """A running browser with one page: a context manager. It keeps its files in `folder`, which is its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         commands, self.commands = os.pipe()
         self.answers, answers = os.pipe()
         null = os.open(os.devnull, os.O_RDWR)
@@ -35,7 +35,7 @@ class Browser:
         given = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10) for descriptor in (null, null, commands, answers)]
         program = chromium()
         self.process = os.posix_spawn(
-            program, [program, *OPTIONS, f"--user-data-dir={folder}"], os.environ,
+            program, [program, *OPTIONS, *options, f"--user-data-dir={folder}"], os.environ,
             file_actions=[(os.POSIX_SPAWN_DUP2, descriptor, place) for place, descriptor in enumerate(given, 1)])
         for descriptor in (null, commands, answers, *given):
             os.close(descriptor)
