@@ -23,7 +23,7 @@ settings.load_profile("suite")
 # what several workers share among them, and nobody is to wait for one that began late.
 SLOW = ("test_sanitizer.py", "test_packaging.py", "test_benchmarks.py", "test_rolling_restarts.py", "test_servers.py",
         "test_setup.py", "test_cached_sessions.py", "test_post_quantum_clients.py", "test_demo.py",
-        "test_check_verdicts.py", "test_check_report.py",
+        "test_check_verdicts.py", "test_check_report.py", "test_frameworks.py", "test_fleet_example.py", "test_site.py",
         "test_lint.py", "test_valkey.py", "test_network_namespaces.py", "test_replication.py", "test_leaks.py",
         "test_check_servers.py", "test_hosts_of_workers.py", "test_stubs.py", "test_isolation.py",
         "test_forks.py", "test_gunicorn_hook.py", "test_hostmap_threads.py", "test_readme.py", "test_session_fuzz.py",

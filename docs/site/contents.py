@@ -1,4 +1,4 @@
-"""Makes the contents of the site from lists of links: those under each heading of docs/index.md, and of benchmarks.md."""
+"""Makes the contents of the site from lists of links: those of docs/index.md, by heading, and of docs/benchmarks.md."""
 
 import re
 
