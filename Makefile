@@ -9,7 +9,8 @@
 #   make bench     measure
 #   make docs      make the site of the documentation, in build/site; every warning is an error
 #   make docs-links  see whether the links of the documentation to other sites lead somewhere
-#   make soak      fork 20,000 times while other threads serve, and kill 1,000 workers that share sessions
+#   make soak      fork 20,000 times while other threads serve, kill 1,000 workers that share sessions, and resume a
+#                  million times, on servers and on clients, while memory is watched
 #
 # PYTHON names the interpreter: make test PYTHON=python3.13
 
@@ -54,8 +55,9 @@ docs-links: $(VENV)/.docs
 	$(SPHINX) -b linkcheck . build/links
 
 soak: $(VENV)/.test
-	FORKS=20000 KILLS=1000 $(BIN)/pytest --capture=no $(ARGS) tests/house/test_forks.py \
-		tests/cache/test_cache_processes.py
+	FORKS=20000 KILLS=1000 ROUNDS=1000000 $(BIN)/pytest --capture=no $(ARGS) tests/house/test_forks.py \
+		tests/cache/test_cache_processes.py 'tests/house/test_leaks.py::test_memory_stays_flat[stored sessions]'
+	ROUNDS=333000 $(BIN)/pytest --capture=no $(ARGS) tests/house/test_leaks.py -k 'clients and resume'
 
 $(VENV)/.built: $(SOURCES) .ci/prepare .ci/install
 	@sh .ci/prepare $(PYTHON)

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from benchmarks.cache import cache
 from benchmarks.calls import call, peers, session
+from benchmarks.clients import clients
 from benchmarks.connections import connections
 from benchmarks.handshakes import handshake, hostmap
 from benchmarks.report import Part, about, console, markdown, processor
 
 PARTS = {"call": call.run, "session": session.run, "hostmap": hostmap.run, "handshake": handshake.run,
-         "cache": cache.run, "connections": connections.run, "peers": peers.run}
+         "cache": cache.run, "connections": connections.run, "clients": clients.run, "peers": peers.run}
 RESULTS = Path(__file__).resolve().parent / "results"
 
 

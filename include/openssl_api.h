@@ -26,6 +26,10 @@
 
 #define OPENSSL(function) function
 
+/* What the getters of two callbacks return, for which OpenSSL has no names. */
+typedef int (*pysidctx_new_session_fn)(SSL *ssl, SSL_SESSION *session);
+typedef void (*pysidctx_info_fn)(const SSL *ssl, int type, int value);
+
 /* The third argument of a CRYPTO_EX_dup function, a pointer to the pointer, changed its type. */
 #if OPENSSL_VERSION_NUMBER < 0x30000000L
 typedef void *pysidctx_CRYPTO_EX_dup_from;
@@ -91,6 +95,9 @@ typedef struct {
 typedef unsigned int OSSL_HANDSHAKE_STATE;
 typedef int SSL_TICKET_STATUS;
 typedef int SSL_TICKET_RETURN;
+
+typedef int (*pysidctx_new_session_fn)(SSL *ssl, SSL_SESSION *session);
+typedef void (*pysidctx_info_fn)(const SSL *ssl, int type, int value);
 
 /* The third argument of `dup` is a `void *` in 1.1.1: a pointer, like this one. */
 typedef void **pysidctx_CRYPTO_EX_dup_from;

@@ -22,6 +22,10 @@
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
 
+/* What the getters of two callbacks return, for which OpenSSL has no names. */
+typedef int (*pysidctx_new_session_fn)(SSL *ssl, SSL_SESSION *session);
+typedef void (*pysidctx_info_fn)(const SSL *ssl, int type, int value);
+
 /* Other libraries do not have its ClientHello callback. */
 #if OPENSSL_VERSION_NUMBER < 0x10101000L || defined(LIBRESSL_VERSION_NUMBER) || defined(OPENSSL_IS_BORINGSSL) \
     || defined(OPENSSL_IS_AWSLC)

@@ -104,6 +104,25 @@ static inline void pysidctx_SSL_set_psk_server_callback(SSL *ssl, SSL_psk_server
         openssl.SSL_set_psk_server_callback(ssl, callback);
 }
 
+/* The host's name for which a peer's certificate is checked; NULL if there is none, or where OpenSSL does not tell. */
+static inline const char *pysidctx_get0_host(X509_VERIFY_PARAM *param)
+{
+    return openssl.X509_VERIFY_PARAM_get0_host == NULL ? NULL : openssl.X509_VERIFY_PARAM_get0_host(param, 0);
+}
+
+/* The same for an address, as text, which the caller frees. */
+static inline char *pysidctx_get1_ip_asc(X509_VERIFY_PARAM *param)
+{
+    char *address;
+
+    if (openssl.X509_VERIFY_PARAM_get1_ip_asc == NULL)
+        return NULL;
+    openssl.ERR_set_mark(); /* it is an error if there is none */
+    address = openssl.X509_VERIFY_PARAM_get1_ip_asc(param);
+    openssl.ERR_pop_to_mark();
+    return address;
+}
+
 /* Whether a peer's certificate is checked for a host's name or address; -1 where OpenSSL does not
  * tell. */
 static inline int pysidctx_checks_host(X509_VERIFY_PARAM *param)
@@ -114,9 +133,7 @@ static inline int pysidctx_checks_host(X509_VERIFY_PARAM *param)
         return -1;
     if (openssl.X509_VERIFY_PARAM_get0_host(param, 0) != NULL)
         return 1;
-    openssl.ERR_set_mark(); /* it is an error if there is none */
-    address = openssl.X509_VERIFY_PARAM_get1_ip_asc(param);
-    openssl.ERR_pop_to_mark();
+    address = pysidctx_get1_ip_asc(param);
     OPENSSL_free(address);
     return address != NULL;
 }

@@ -29,6 +29,8 @@ except ImportError as _error:
 
 from pysidctx.cache.session_cache import SessionCache
 from pysidctx.cache.stats import CacheStats
+from pysidctx.clients.client_sessions import ClientSessions
+from pysidctx.clients.stats import ClientStats
 from pysidctx.environment import warn_of_unknown as _warn_of_unknown
 from pysidctx.hosts.host import Host, HostMapStats
 from pysidctx.hosts.hostmap import HostMap
@@ -45,6 +47,8 @@ __version__ = "0.1.0"
 __all__ = [
     "MAX_SID_CTX_LENGTH",
     "CacheStats",
+    "ClientSessions",
+    "ClientStats",
     "Error",
     "Host",
     "HostMap",

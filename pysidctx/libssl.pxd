@@ -40,6 +40,10 @@ cdef extern from "openssl_api.h" nogil:
     BIO *BIO_new_mem_buf "OPENSSL(BIO_new_mem_buf)" (const void *buf, int len)
     int BIO_free "OPENSSL(BIO_free)" (BIO *a)
     long BIO_get_mem_data(BIO *b, char **pp)
+    int BIO_test_flags "OPENSSL(BIO_test_flags)" (const BIO *b, int flags)
+
+    enum:
+        BIO_FLAGS_SHOULD_RETRY
 
     # openssl/rand.h
     int RAND_bytes "OPENSSL(RAND_bytes)" (unsigned char *buf, int num)
@@ -180,6 +184,7 @@ cdef extern from "openssl_api.h" nogil:
     int X509_STORE_CTX_init "OPENSSL(X509_STORE_CTX_init)" (
         X509_STORE_CTX *ctx, X509_STORE *trust_store, X509 *target, STACK_OF_X509 *untrusted)
     STACK_OF_X509_CRL *X509_STORE_CTX_get1_crls "OPENSSL(X509_STORE_CTX_get1_crls)" (X509_STORE_CTX *st, X509_NAME *nm)
+    STACK_OF_X509_OBJECT *X509_STORE_get0_objects "OPENSSL(X509_STORE_get0_objects)" (const X509_STORE *xs)
     X509_VERIFY_PARAM *X509_STORE_get0_param "OPENSSL(X509_STORE_get0_param)" (const X509_STORE *xs)
     unsigned long X509_VERIFY_PARAM_get_flags "OPENSSL(X509_VERIFY_PARAM_get_flags)" (X509_VERIFY_PARAM *param)
     int X509_VERIFY_PARAM_get_depth "OPENSSL(X509_VERIFY_PARAM_get_depth)" (const X509_VERIFY_PARAM *param)
@@ -212,9 +217,17 @@ cdef extern from "openssl_api.h" nogil:
         SSL_MAX_SID_CTX_LENGTH
         SSL_MAX_SSL_SESSION_ID_LENGTH
         SSL_MAX_MASTER_KEY_LENGTH
+        SSL_SESS_CACHE_CLIENT
         SSL_SESS_CACHE_SERVER
         SSL_SESS_CACHE_NO_AUTO_CLEAR
         SSL_SESS_CACHE_NO_INTERNAL
+        SSL_CB_CONNECT_EXIT
+        SSL_CB_READ_ALERT
+        SSL_CB_HANDSHAKE_START
+        SSL_CB_HANDSHAKE_DONE
+        SSL_NOTHING
+        SSL_WRITING
+        SSL_READING
         TLS_ST_OK
         SSL_CB_ACCEPT_LOOP
         SSL_VERIFY_PEER
@@ -257,6 +270,12 @@ cdef extern from "openssl_api.h" nogil:
     const SSL_CIPHER *SSL_get_pending_cipher "OPENSSL(SSL_get_pending_cipher)" (const SSL *ssl)
     STACK_OF_SSL_CIPHER *SSL_get_ciphers "OPENSSL(SSL_get_ciphers)" (const SSL *ssl)
     int SSL_in_before "OPENSSL(SSL_in_before)" (const SSL *s)
+    int SSL_want "OPENSSL(SSL_want)" (const SSL *s)
+    int SSL_get_fd "OPENSSL(SSL_get_fd)" (const SSL *s)
+    BIO *SSL_get_rbio "OPENSSL(SSL_get_rbio)" (const SSL *s)
+    BIO *SSL_get_wbio "OPENSSL(SSL_get_wbio)" (const SSL *s)
+    const char *SSL_get0_peername "OPENSSL(SSL_get0_peername)" (SSL *s)
+    int SSL_get_security_level "OPENSSL(SSL_get_security_level)" (const SSL *s)
     int SSL_is_init_finished "OPENSSL(SSL_is_init_finished)" (const SSL *s)
     int SSL_get_state "OPENSSL(SSL_get_state)" (const SSL *ssl)
     const char *SSL_state_string "OPENSSL(SSL_state_string)" (const SSL *s)
@@ -348,11 +367,14 @@ cdef extern from "openssl_api.h" nogil:
     int SSL_CTX_get_tlsext_ticket_keys(SSL_CTX *ctx, unsigned char *keys, size_t keylen)
     void SSL_CTX_sess_set_new_cb "OPENSSL(SSL_CTX_sess_set_new_cb)" (
         SSL_CTX *ctx, int (*new_session_cb)(SSL *, SSL_SESSION *) noexcept nogil)
+    ctypedef int (*new_session_fn "pysidctx_new_session_fn")(SSL *ssl, SSL_SESSION *session) noexcept nogil
+    new_session_fn SSL_CTX_sess_get_new_cb "OPENSSL(SSL_CTX_sess_get_new_cb)" (SSL_CTX *ctx)
+    ctypedef void (*info_fn "pysidctx_info_fn")(const SSL *ssl, int type, int value) noexcept nogil
+    void SSL_CTX_set_info_callback "OPENSSL(SSL_CTX_set_info_callback)" (SSL_CTX *ctx, info_fn callback)
+    info_fn SSL_CTX_get_info_callback "OPENSSL(SSL_CTX_get_info_callback)" (SSL_CTX *ctx)
     void SSL_CTX_sess_set_get_cb "OPENSSL(SSL_CTX_sess_set_get_cb)" (
         SSL_CTX *ctx,
         SSL_SESSION *(*get_session_cb)(SSL *, const unsigned char *, int, int *) noexcept nogil)
-    void SSL_CTX_set_info_callback "OPENSSL(SSL_CTX_set_info_callback)" (
-        SSL_CTX *ctx, void (*cb)(const SSL *, int, int) noexcept nogil)
     long SSL_CTX_set_session_cache_mode(SSL_CTX *ctx, long mode)
     long SSL_CTX_get_session_cache_mode(SSL_CTX *ctx)
     long SSL_CTX_get_timeout "OPENSSL(SSL_CTX_get_timeout)" (SSL_CTX *ctx)
@@ -360,6 +382,7 @@ cdef extern from "openssl_api.h" nogil:
 
     SSL_SESSION *SSL_SESSION_new "OPENSSL(SSL_SESSION_new)" ()
     SSL_SESSION *SSL_SESSION_dup "OPENSSL(SSL_SESSION_dup)" (SSL_SESSION *src)
+    int SSL_SESSION_up_ref "OPENSSL(SSL_SESSION_up_ref)" (SSL_SESSION *ses)
     void SSL_SESSION_free "OPENSSL(SSL_SESSION_free)" (SSL_SESSION *session)
     const unsigned char *SSL_SESSION_get_id "OPENSSL(SSL_SESSION_get_id)" (const SSL_SESSION *s, unsigned int *len)
     int SSL_SESSION_set1_id "OPENSSL(SSL_SESSION_set1_id)" (
@@ -386,6 +409,8 @@ cdef extern from "openssl_api.h" nogil:
     long SSL_SESSION_get_timeout "OPENSSL(SSL_SESSION_get_timeout)" (const SSL_SESSION *s)
     long SSL_SESSION_set_timeout "OPENSSL(SSL_SESSION_set_timeout)" (SSL_SESSION *s, long t)
     int SSL_SESSION_has_ticket "OPENSSL(SSL_SESSION_has_ticket)" (const SSL_SESSION *s)
+    void SSL_SESSION_get0_ticket "OPENSSL(SSL_SESSION_get0_ticket)" (
+        const SSL_SESSION *s, const unsigned char **tick, size_t *len)
     unsigned long SSL_SESSION_get_ticket_lifetime_hint "OPENSSL(SSL_SESSION_get_ticket_lifetime_hint)" (
         const SSL_SESSION *s)
     int SSL_SESSION_is_resumable "OPENSSL(SSL_SESSION_is_resumable)" (const SSL_SESSION *s)
@@ -401,10 +426,12 @@ cdef extern from "openssl_api.h" nogil:
     const char *SSL_CIPHER_get_name "OPENSSL(SSL_CIPHER_get_name)" (const SSL_CIPHER *cipher)
     uint16_t SSL_CIPHER_get_protocol_id "OPENSSL(SSL_CIPHER_get_protocol_id)" (const SSL_CIPHER *c)
     const SSL_CIPHER *SSL_CIPHER_find "OPENSSL(SSL_CIPHER_find)" (SSL *ssl, const unsigned char *ptr)
+    int sk_SSL_CIPHER_num(const STACK_OF_SSL_CIPHER *sk)
     const SSL_CIPHER *sk_SSL_CIPHER_value(const STACK_OF_SSL_CIPHER *sk, int idx)
 
     int SSL_set_current_cert(SSL *ssl, long op)
     X509 *SSL_get_certificate "OPENSSL(SSL_get_certificate)" (const SSL *ssl)
+    EVP_PKEY *SSL_get_privatekey "OPENSSL(SSL_get_privatekey)" (const SSL *ssl)
     int SSL_get0_chain_certs(SSL *ssl, STACK_OF_X509 **sk)
     int SSL_CTX_get_extra_chain_certs_only(SSL_CTX *ctx, STACK_OF_X509 **sk)
     int SSL_CTX_get_verify_mode "OPENSSL(SSL_CTX_get_verify_mode)" (const SSL_CTX *ctx)
@@ -413,5 +440,6 @@ cdef extern from "openssl_api.h" nogil:
     X509_VERIFY_PARAM *SSL_CTX_get0_param "OPENSSL(SSL_CTX_get0_param)" (SSL_CTX *ctx)
     X509_STORE *SSL_CTX_get_cert_store "OPENSSL(SSL_CTX_get_cert_store)" (const SSL_CTX *ctx)
     X509 *SSL_CTX_get0_certificate "OPENSSL(SSL_CTX_get0_certificate)" (const SSL_CTX *ctx)
+    EVP_PKEY *SSL_CTX_get0_privatekey "OPENSSL(SSL_CTX_get0_privatekey)" (const SSL_CTX *ctx)
     const STACK_OF_X509_NAME *SSL_CTX_get_client_CA_list "OPENSSL(SSL_CTX_get_client_CA_list)" (const SSL_CTX *ctx)
     const STACK_OF_X509_NAME *SSL_CTX_get0_CA_list "OPENSSL(SSL_CTX_get0_CA_list)" (const SSL_CTX *ctx)

@@ -11,6 +11,8 @@ cdef extern from "openssl_compat.h" nogil:
     STACK_OF_X509_OBJECT *X509_STORE_get1_objects "pysidctx_X509_STORE_get1_objects" (
         X509_STORE *xs)
     int checks_host "pysidctx_checks_host" (X509_VERIFY_PARAM *param)
+    const char *get0_host "pysidctx_get0_host" (X509_VERIFY_PARAM *param)
+    char *get1_ip_asc "pysidctx_get1_ip_asc" (X509_VERIFY_PARAM *param)
     time_t SSL_SESSION_get_time "pysidctx_SSL_SESSION_get_time" (const SSL_SESSION *s)
     time_t SSL_SESSION_set_time "pysidctx_SSL_SESSION_set_time" (SSL_SESSION *s, time_t t)
     void SSL_set_psk_server_callback "pysidctx_SSL_set_psk_server_callback" (SSL *ssl, void *callback)

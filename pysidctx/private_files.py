@@ -6,9 +6,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import RawIOBase
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from pysidctx._typing import Path
+
+if TYPE_CHECKING:
+    from pysidctx._typing import Buffer
 
 
 class Content(NamedTuple):
@@ -44,7 +47,16 @@ def write_all(stream: RawIOBase, data: memoryview) -> None:
         written += stream.write(data[written:]) or 0
 
 
-def create(path: Path, data: bytes) -> None:
+def identity(path: Path) -> Optional[tuple[int, int]]:
+    """Return what tells a file from the one that replaces it by `write()`, or None if there is none."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def create(path: Path, data: "Buffer") -> None:
     """Create the file `path` with mode 0600 and write `data` to it. Raises OSError, FileExistsError if it exists."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -86,6 +98,42 @@ def read(path: Path, content: Content, *, shared: bool = False) -> Iterator[byte
             yield data
         finally:
             data[:] = bytes(len(data))  # overwrites the memory in place, because the length is the same
+
+
+class WipedBuffer:
+    """Bytes that are collected, and overwritten at the end."""
+
+    def __init__(self) -> None:
+        self._data = bytearray(4096)
+        self._length = 0
+
+    def append(self, data: "Buffer") -> None:
+        with memoryview(data) as view:
+            end = self._length + len(view)
+            if end > len(self._data):
+                grown = bytearray(max(2 * len(self._data), end))
+                # By way of a memoryview, because a bytearray would make another copy first.
+                memoryview(grown)[:self._length] = self.view()
+                self.wipe()
+                self._data = grown
+            memoryview(self._data)[self._length:end] = view
+        self._length = end
+
+    def view(self) -> memoryview:
+        return memoryview(self._data)[:self._length]
+
+    def wipe(self) -> None:
+        self._data[:] = bytes(len(self._data))  # overwrites the memory in place, because the length is the same
+
+
+@contextmanager
+def wiped_buffer() -> Iterator[WipedBuffer]:
+    """A buffer for secrets, which is overwritten when the context manager exits."""
+    buffer = WipedBuffer()
+    try:
+        yield buffer
+    finally:
+        buffer.wipe()
 
 
 def open_at_once(path: Path, flags: int) -> int:

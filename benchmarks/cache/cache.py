@@ -5,6 +5,9 @@ not depend on how busy the machine is, times do. Freeing a connection is in no f
 that a resumption can take: it hands out sessions that it has never encoded, but only in the process that has made them,
 and a TLS 1.3 client with a session takes a new one in each handshake. A new client is one whose certificate was not
 seen before. Server's certificate: ECDSA P-256; clients' certificates and their CA: RSA-2048.
+
+Channels are streams on Valkey or Redis: a live one, one whose server was killed, and one whose server was stopped, so
+that it hangs.
 """
 
 import json
@@ -13,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import native
-from benchmarks.cache import handshakes, store
+from benchmarks.cache import handshakes, latency, store
 from benchmarks.report import Part
 
 
@@ -21,13 +24,14 @@ class Effort(NamedTuple):
     rounds: int              # of each kind of measure
     counted: int             # handshakes of each kind, in a round, whose instructions are counted
     groups: int              # handshakes of each kind, in a round, whose time is taken
+    latencies: int           # groups of handshakes of each kind, in a round, whose latency is taken
     sizes: tuple[int, ...]   # entries in shared memory
     sessions: int            # in the cache
     loops: int
 
 
-FULL = Effort(5, 3, 30, (100_000, 1_000_000), 100_000, 20_000)
-QUICK = Effort(1, 1, 1, (1_000, 10_000), 1_000, 200)
+FULL = Effort(5, 3, 30, 20, (100_000, 1_000_000), 100_000, 20_000)
+QUICK = Effort(1, 1, 1, 1, (1_000, 10_000), 1_000, 200)
 
 
 def run(results: Path, quick: bool) -> Part:
@@ -37,11 +41,12 @@ def run(results: Path, quick: bool) -> Part:
     chance = random.Random(0)
     entries, sessions, lengths = store.measure(effort.sizes, effort.sessions, effort.rounds, effort.loops, chance)
     taken = handshakes.time(effort.rounds, effort.groups, chance)
+    waited = latency.measure(effort.rounds, effort.latencies, chance)
     counted = handshakes.count(effort.rounds, effort.counted)
     (results / "cache.json").write_text(json.dumps({
         "instructions": handshakes.as_json(counted), "time": handshakes.as_json(taken),
-        "entries": entries, "sessions": sessions, "lengths": lengths}, indent=1))
+        "latencies": latency.as_json(waited), "entries": entries, "sessions": sessions, "lengths": lengths}, indent=1))
     return Part("cache", __doc__, [
         handshakes.drawn(counted, "Instructions (callgrind)", ",.0f"), handshakes.ratios(counted, "Instructions", True),
         handshakes.drawn(taken, "Time, us,", ".1f"), handshakes.ratios(taken, "Time", False),
-        store.drawn(entries), store.sessions(sessions, lengths)])
+        latency.drawn(waited), latency.ratios(waited), store.drawn(entries), store.sessions(sessions, lengths)])

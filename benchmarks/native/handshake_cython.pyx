@@ -15,10 +15,11 @@ cdef extern from "openssl/ssl.h" nogil:
     int BIO_up_ref(BIO *a)
     void SSL_set_bio(SSL *ssl, BIO *rbio, BIO *wbio)
     int SSL_accept(SSL *ssl)
-    int SSL_connect(SSL *ssl)
     int SSL_read(SSL *ssl, void *buf, int num)
     int SSL_shutdown(SSL *ssl)
     int SSL_set_tlsext_host_name(const SSL *s, const char *name)
+    int SSL_SESS_CACHE_OFF
+    long SSL_CTX_set_session_cache_mode(SSL_CTX *ctx, long mode)
 
 cdef extern from *:
     """
@@ -37,15 +38,23 @@ cdef extern from *:
     static void toggle_collecting(void) { CALLGRIND_TOGGLE_COLLECT; }
     static void dump_counts(const char *name) { CALLGRIND_DUMP_STATS_AT(name); }
 
-    /* A function of its own, by which the server's instructions are told from the client's. */
+    /* Functions of their own, by which the server's instructions are told from the client's. */
     static __attribute__((noinline)) int server_step(SSL *ssl)
     {
         volatile int result = SSL_accept(ssl);
 
         return result;
     }
+
+    static __attribute__((noinline)) int client_step(SSL *ssl)
+    {
+        volatile int result = SSL_connect(ssl);
+
+        return result;
+    }
     """
     int server_step(SSL *ssl) nogil
+    int client_step(SSL *ssl) nogil
     void start_counting() nogil
     void stop_counting() nogil
     void toggle_collecting() nogil
@@ -104,17 +113,21 @@ cdef class Floor:
         if self.handshake(encoded, resume, True) < 0:
             raise AssertionError("this was to be a resumed handshake" if resume else "no handshake")
 
-    def counted(self, list names):
-        """A resumed handshake with each name while valgrind counts instructions."""
+    def store_nothing(self):
+        """Have the server make no sessions that are resumed by their id. See SSL_CTX_set_session_cache_mode(3)."""
+        SSL_CTX_set_session_cache_mode(self.listener, SSL_SESS_CACHE_OFF)
+
+    def counted(self, list names, bint resume=True):
+        """A handshake with each name, resumed or full, while valgrind counts instructions."""
         cdef double taken = 0
         cdef bytes encoded
         start_counting()
         for name in names:
             encoded = name.encode()
-            taken = min(taken, self.handshake(encoded, True, False))
+            taken = min(taken, self.handshake(encoded, resume, False))
         stop_counting()
         if taken < 0:
-            raise AssertionError("these were to be resumed handshakes")
+            raise AssertionError("these were to be resumed handshakes" if resume else "no handshake")
 
     cdef double handshake(self, const char *name, bint resume, bint collect) noexcept nogil:
         cdef SSL *server = SSL_new(self.listener)
@@ -140,7 +153,7 @@ cdef class Floor:
                 and SSL_set_tlsext_host_name(client, name)
                 and (not resume or SSL_set_session(client, self.session))):
             for _ in range(2):
-                SSL_connect(client)
+                client_step(client)
                 start = seconds()
                 if collect:
                     toggle_collecting()
@@ -148,7 +161,7 @@ cdef class Floor:
                 if collect:
                     toggle_collecting()
                 taken += seconds() - start
-        if done != 1 or SSL_connect(client) != 1 or (resume and not SSL_session_reused(server)):
+        if done != 1 or client_step(client) != 1 or (resume and not SSL_session_reused(server)):
             taken = -1
         elif not resume or self.renewing:
             SSL_read(client, &nothing, 1)  # the tickets of TLS 1.3

@@ -16,6 +16,7 @@ from sphinx.environment import BuildEnvironment
 import pysidctx
 
 CODE = re.compile(r"(?<![`:])`([^`\n]+)`(?!`)")
+PUBLIC = ("pysidctx", "pysidctx.servers", "pysidctx.clients")  # modules that users import
 PYTHON = "https://docs.python.org/3/library/"
 # The modules of Python to whose documentation names are linked, in which anchors are full names.
 MODULES = {"ssl": "ssl", "datetime": "datetime", "collections.abc": "collections.abc", "typing": "typing", "os": "os"}
@@ -24,25 +25,24 @@ BUILTINS = {"bytes": "stdtypes", "str": "stdtypes", "int": "functions", "bool": 
             "Exception": "exceptions", "ImportError": "exceptions"}
 
 
-def own_name(text: str, inside: str) -> str:
-    """The full name of what `text` names in pysidctx, seen from the docstring of `inside`; empty if nothing."""
-    called = re.fullmatch(r"(?:pysidctx\.)?(\w+(?:\.\w+)*)(?:\(\))?", text)
+def own_name(text: str) -> str:
+    """The full name of what `text` names in pysidctx; empty if nothing."""
+    called = re.fullmatch(r"(?:pysidctx\.)?(?:servers\.|clients\.)?(\w+(?:\.\w+)*)(?:\(\))?", text)
     if called is None:
         return ""
     name = called.group(1)
-    for module in ("pysidctx", "pysidctx.servers"):
-        found: Any = importlib.import_module(module)
-        for part in name.removeprefix("servers.").split("."):
+    for module in map(importlib.import_module, PUBLIC):
+        found: Any = module
+        for part in name.split("."):
             found = getattr(found, part, None)
-        public = name.removeprefix("servers.").partition(".")[0]
-        if found is not None and public in importlib.import_module(module).__all__:
-            return f"{module}.{name.removeprefix('servers.')}"
+        if found is not None and name.partition(".")[0] in module.__all__:
+            return f"{module.__name__}.{name}"
     return ""
 
 
 def linked(match: "re.Match[str]", inside: str) -> str:
     text = match.group(1)
-    name = own_name(text, inside)
+    name = own_name(text)
     if name and name != inside:
         return f":py:obj:`{text} <{name}>`"
     return f"``{text}``"

@@ -1,6 +1,7 @@
 """Shows the signatures that the type stubs (.pyi) give; compiled classes have none of their own."""
 
 import ast
+import re
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -93,7 +94,7 @@ def shown(function: ast.FunctionDef, is_method: bool) -> tuple[str, Optional[str
 
 
 def signature(app: Sphinx, what: str, name: str, item: object, options: object, *given: object) -> Signature:
-    short = name.removeprefix("pysidctx.").removeprefix("servers.")
+    short = re.sub(r"^pysidctx\.((servers|clients)\.)?", "", name)
     found = functions().get(f"{short}.__init__" if what == "class" else short)
     if found is None or what in ("property", "attribute"):
         return None

@@ -33,7 +33,7 @@ from pysidctx.libssl cimport (
 )
 from pysidctx.lockfree.readers cimport atomic_thread_fence, flag_store, memory_order_release, shared_load
 from pysidctx.openssl_compat cimport SSL_SESSION_get_time
-from pysidctx.tickets.callbacks cimport lacks_certificate, write_times_of_tickets
+from pysidctx.tickets.callbacks cimport lacks_certificate, refuse_other_callback, write_times_of_tickets
 from pysidctx.tickets.expiry cimport end_at, on_session_made, unix_time
 from pysidctx.tickets.times cimport Times, read_times
 from pysidctx.tickets.verified_chain cimport verified_until
@@ -75,6 +75,7 @@ cdef int use_cache(SSL_CTX *ctx, Cache *cache, bint always) except -1:
     cdef Listener *listener = listener_made(ctx)
     cdef CacheStore *former = <CacheStore *> shared_load(&listener.store)
     cdef CacheStore *made
+    refuse_other_callback(ctx)
     write_times_of_tickets(ctx)
     made = <CacheStore *> check_pointer(OPENSSL_zalloc(sizeof(CacheStore)), b"OPENSSL_zalloc()")
     made.store.prepare = prepare
@@ -191,10 +192,10 @@ cdef void on_handshake_state(const SSL *ssl, int where, int value) noexcept nogi
     The client's Finished message was verified by then. Another version has no such state on a server.
     """
     cdef Kept *kept
-    if where != SSL_CB_ACCEPT_LOOP or memcmp(SSL_state_string(ssl), b"TWCCS", 5):
+    if where != SSL_CB_ACCEPT_LOOP or SSL_session_reused(ssl) or memcmp(SSL_state_string(ssl), b"TWCCS", 5):
         return
     kept = kept_on(<SSL *> ssl)
-    if kept is not NULL and not SSL_session_reused(ssl) and would_be_reported(ssl, kept):
+    if kept is not NULL and would_be_reported(ssl, kept):
         on_session_kept(<SSL *> ssl, SSL_get_session(ssl))
         kept.early = True
 

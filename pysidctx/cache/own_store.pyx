@@ -7,10 +7,7 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.ref cimport Py_DECREF
 from libc.stdint cimport uint64_t
 
-from pysidctx.binding cimport bind_openssl
 from pysidctx.cache.slab cimport SLAB_MOST_PACKED, SLAB_NAME_LENGTH, slab_entry, slab_pack, slab_unpack
-
-bind_openssl()
 
 cdef extern from "Python.h" nogil:
     int Py_IsInitialized()

@@ -1,8 +1,10 @@
 """siphash.h, declared for Cython."""
 
+from libc.stdint cimport uint64_t
+
 cdef extern from "handshake/siphash.h" nogil:
     ctypedef struct siphash_key:
         pass
     ctypedef struct siphash_value:
-        pass
+        uint64_t words[2]
     siphash_value siphash(const siphash_key *key, const unsigned char *data, size_t length)

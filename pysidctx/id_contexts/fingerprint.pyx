@@ -14,6 +14,7 @@ from pysidctx.errors cimport check, check_pointer
 from pysidctx.handles cimport SSL_CTX_from
 from pysidctx.id_contexts.client_verification cimport Demands
 from pysidctx.id_contexts.derivation cimport LABEL_FINGERPRINT
+from pysidctx.id_contexts.store_lookups cimport store_fetches
 from pysidctx.libssl cimport (
     SSL, SSL_CERT_SET_FIRST, SSL_CERT_SET_NEXT, SSL_CTX, SSL_CTX_get0_CA_list, SSL_CTX_get0_param,
     SSL_CTX_get_cert_store, SSL_CTX_get_client_CA_list, SSL_CTX_get_extra_chain_certs_only, SSL_CTX_get_security_level,
@@ -29,9 +30,6 @@ from pysidctx.openssl_compat cimport X509_STORE_get1_objects
 from pysidctx.wrapped cimport unwrapped
 
 bind_openssl()
-
-cdef extern from "id_contexts/store_lookups.h":
-    int store_fetches "pysidctx_store_fetches" (X509_STORE *store)
 
 
 def context_fingerprint(ctx):

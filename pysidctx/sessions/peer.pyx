@@ -31,16 +31,19 @@ cdef str host_of(SSL_SESSION *session):
     return None if name is NULL else (<bytes> name).decode("ascii", "backslashreplace")
 
 
-cdef bint is_checked(SSL_SESSION *session) noexcept:
+cdef bint is_checked(SSL_SESSION *session) noexcept nogil:
     """Whether the peer is known to have had a certificate for the name."""
     return SSL_SESSION_get_ex_data(session, verdict_index) is not &unchecked
 
 
 cdef int note_checked(SSL_SESSION *session, bint was_checked) except -1:
     """Record the result for `session`, and for the sessions that result from resuming it."""
-    return check(SSL_SESSION_set_ex_data(session, verdict_index,
-                                         &checked if was_checked else &unchecked),
-                 b"SSL_SESSION_set_ex_data()")
+    return check(set_checked(session, was_checked), b"SSL_SESSION_set_ex_data()")
+
+
+cdef bint set_checked(SSL_SESSION *session, bint was_checked) noexcept nogil:
+    """Like note_checked(). Returns False if OpenSSL fails."""
+    return SSL_SESSION_set_ex_data(session, verdict_index, &checked if was_checked else &unchecked)
 
 
 cdef bint is_same(str host, str other):

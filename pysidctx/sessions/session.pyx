@@ -243,6 +243,9 @@ cdef class Session:
         not send (up to TLS 1.2 with OP_NO_TICKET, in TLS 1.3 after its lifetime), for a session that is not
         `resumable`, and for one that is not for this connection.
 
+        Set TCP_NODELAY on the socket. A resumed handshake of TLS 1.2 ends with a message of the client, and without
+        that option, what the client sends next waits for its acknowledgement, up to 40 ms.
+
         To be called in the thread that uses the connection. See SSL_set_session(3).
         """
         cdef PyObject *connection = connection_of(conn, CONNECTIONS)

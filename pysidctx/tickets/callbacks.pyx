@@ -20,12 +20,13 @@ from pysidctx.libssl cimport (
     CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_clear_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_DecryptInit_ex,
     EVP_EncryptInit_ex, OPENSSL_cleanse, OPENSSL_free, OPENSSL_zalloc, RAND_bytes, SSL, SSL_CTX,
     SSL_CTX_get_ex_data, SSL_CTX_get_ex_new_index, SSL_CTX_get_timeout, SSL_CTX_get_tlsext_ticket_keys,
-    SSL_CTX_sess_set_new_cb, SSL_CTX_set_ex_data, SSL_CTX_set_session_ticket_cb, SSL_CTX_set_timeout,
+    SSL_CTX_sess_get_new_cb, SSL_CTX_sess_set_new_cb, SSL_CTX_set_ex_data, SSL_CTX_set_session_ticket_cb,
+    SSL_CTX_set_timeout,
     SSL_get_ex_data, SSL_get_ex_new_index, SSL_get_options, SSL_get_session, SSL_get_SSL_CTX, SSL_get_verify_mode,
     SSL_OP_NO_TICKET, SSL_SESSION, SSL_SESSION_get0_peer, SSL_set_ex_data, SSL_TICKET_NO_DECRYPT, SSL_TICKET_RETURN,
     SSL_TICKET_RETURN_IGNORE_RENEW, SSL_TICKET_RETURN_USE, SSL_TICKET_RETURN_USE_RENEW, SSL_TICKET_STATUS,
     SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW, SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_POST_HANDSHAKE,
-    SSL_version, TLS1_3_VERSION,
+    SSL_version, TLS1_3_VERSION, new_session_fn,
 )
 from pysidctx.lockfree.readers cimport (
     atomic_size_t, atomic_thread_fence, flag_store, memory_order_acquire, memory_order_release, shared_exchange,
@@ -128,6 +129,7 @@ cdef Keyring *keyring_of(SSL_CTX *ctx) noexcept nogil:
 
 cdef ListenerKeys *install_callbacks(SSL_CTX *ctx, Keyring *ring) except NULL:
     """Install the ticket callbacks. Takes over the caller's reference to `ring`, unless it raises."""
+    refuse_other_callback(ctx)
     cdef ListenerKeys *keys = <ListenerKeys *> check_pointer(
         OPENSSL_zalloc(sizeof(ListenerKeys)), b"OPENSSL_zalloc()")
     keys.ctx = ctx
@@ -147,6 +149,20 @@ cdef ListenerKeys *install_callbacks(SSL_CTX *ctx, Keyring *ring) except NULL:
     atomic_thread_fence(memory_order_release)
     set_ticket_key_callback(ctx, on_ticket_key)
     return keys
+
+
+cdef int refuse_other_callback(SSL_CTX *ctx) except -1:
+    """Raise ValueError if the sessions of `ctx` are kept by somebody else, whose callback would be replaced."""
+    cdef new_session_fn former = SSL_CTX_sess_get_new_cb(ctx)
+    if former is not NULL and former is not <new_session_fn> on_session_made and not is_storing(ctx):
+        raise ValueError("the sessions of this SSLContext are kept already, by a ClientSessions or another library: "
+                         "make another SSLContext, of PROTOCOL_TLS_SERVER, to serve")
+    return 0
+
+
+cdef inline bint is_storing(SSL_CTX *ctx) noexcept:
+    cdef Listener *listener = listener_of(ctx)
+    return listener is not NULL and listener.has_store_callbacks
 
 
 cdef Keyring *builtin_keyring(SSL_CTX *ctx) except NULL:

@@ -1,4 +1,4 @@
-"""SessionCache beside TicketKeys and HostMap on one listener, in any order, and how connections go that it serves."""
+"""SessionCache with TicketKeys and HostMap on one listener, in any order, and the connections that it serves."""
 
 import itertools
 import ssl

@@ -41,7 +41,7 @@ def grows(cache, make_stored):
 
         # What other tests have freed would take up a leak, unseen.
         getattr(ctypes.CDLL(None), "malloc_trim", int)(0)
-        for number in range(leaks.ROUNDS // 4):
+        for number in range(leaks.FEW // 4):
             once(number)
         return all(leaks.grows("stored sessions", once) for _ in range(3))
 

@@ -51,7 +51,7 @@ def load(client_ctx, tmp_path, *certificates):
 
 
 def unaging(session):
-    """As a client has it that does not care how old it is."""
+    """The session as a client offers it that ignores its age."""
     der = libssl.changed(session.to_der(), libssl.SSL_SESSION_set_timeout, 100_000)
     return Session.from_der(der, id_context=session.id_context, host="a.test")
 

@@ -61,7 +61,7 @@ def visits():
 
 @pytest.fixture
 def serving(watched, pem_files, tmp_path, version):
-    """A process that serves, and the master keys that it has told."""
+    """A process that serves, and the master keys that it has written down."""
     certificate, ca = map(str, pem_files)
     told = tmp_path / "told"
     text = HANDSHAKES.format(tests=str(SUPPORT), certificate=certificate, ca=ca, version=version.name, told=str(told))

@@ -1,4 +1,4 @@
-"""Whatever is in the shared memory: a client resumes its own session, or gets a full handshake."""
+"""Whatever the shared memory contains, a client resumes its own session, or gets a full handshake."""
 
 import mmap
 import ssl
@@ -88,7 +88,7 @@ def test_nothing_changed(shared):
 @MORE
 @given(changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=12))
 def test_changed_bytes_in_what_is_used(shared, changes):
-    """By a process that has read nothing before."""
+    """A process reads them that has read nothing before."""
     shared.restore()
     for place, bits in changes:
         shared.memory[shared.used[int(place * len(shared.used))]] ^= bits

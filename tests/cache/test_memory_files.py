@@ -134,7 +134,7 @@ def test_the_file_of_another_user_is_refused(path):
 def test_what_may_not_be_opened_or_made_is_an_error(path, tmp_path):
     """As another user, because nothing is forbidden to root."""
     needs_root()
-    for folder in [tmp_path, *tmp_path.parents[:-2]]:
+    for folder in [tmp_path, *list(tmp_path.parents)[:-2]]:
         folder.chmod(0o755)
     for name, mode in (("read-only", 0o400), ("write-only", 0o200)):
         made(tmp_path / name)

@@ -90,7 +90,7 @@ def test_other_values(make_server, store, make_client_ctx, value, monkeypatch):
 
 @pytest.mark.parametrize("method", ["get", "put", "delete"])
 def test_a_method_that_fails(make_server, client_ctx, method, monkeypatch):
-    """Its exception is told, and the handshake is a full one."""
+    """Its exception is reported, and the handshake is a full one."""
     told = []
     monkeypatch.setattr(sys, "unraisablehook", told.append)
 

@@ -1,4 +1,4 @@
-"""Records: with its template, each makes the session again that it was written of."""
+"""Records: each one restores, with its template, the session that it was written from."""
 
 import ssl
 

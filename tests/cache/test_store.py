@@ -68,7 +68,7 @@ def test_forgotten_while_the_clock_was_ahead(stores, stored, finds, ahead):
 
 
 def test_a_time_that_cannot_be_is_not_believed(stores, stored, finds):
-    """It lies in the memory, and is not sealed. The next session that is stored mends it."""
+    """The time in the memory is not sealed. The next session that is stored corrects it."""
     store = stores.Store()
     store.memory[4096 + 8:4096 + 16] = b"\xff" * 8
     store.forget_all(NOW)
@@ -80,7 +80,7 @@ def test_a_time_that_cannot_be_is_not_believed(stores, stored, finds):
 
 
 def test_a_peer_that_is_torn_is_stored_again(stores, stored, finds):
-    """Two processes wrote it at once, say."""
+    """For example, because two processes wrote it at once."""
     first = stores.Store()
     assert first.store(stored[1], NOW, NOW + 10 * DAY, NOW)
     begin, end = first.peers

@@ -172,7 +172,7 @@ def test_a_template_under_another_key_is_refused(cache, peers):
 
 
 def refused(cache, der):
-    """Whether a template is, under its own key. What is not refused can be duplicated, and nothing is queued."""
+    """Whether a template is refused under its own key. An accepted one can be duplicated; no error is queued."""
     table, key = cache.Table(1), hashlib.sha256(der).digest()
     added = table.add(key, der)
     assert libssl.ERR_peek_error() == 0
@@ -251,7 +251,7 @@ def test_each_bit(cache, described):
 
 
 def test_many_peers_in_a_small_table(cache, peers):
-    """Those that fit are kept, and of more there are never more than that."""
+    """As many as fit are kept, and never more."""
     templates = peers(10_000)
     table = cache.Table(100)
     for key, der in templates:

@@ -136,19 +136,22 @@ def used_by_ssl(log):
     return file
 
 
-def find(package, before, log, **environment):
-    """How a package finds the functions after `before`, and in which file, which is that of `_ssl`; then it works."""
-    file, way, library = python(package, before + TELL, LD_DEBUG="bindings", LD_DEBUG_OUTPUT=str(log), **environment)
+def find(package, before, log, pem_files, after="", **environment):
+    """Return how a package finds the functions after `before`, in which file, and what `after` prints.
+
+    The file is the one that `_ssl` uses, and the package then works.
+    """
+    file, way, library, *told = python(package, before + TELL + WORK + after, *pem_files, LD_DEBUG="bindings",
+                                       LD_DEBUG_OUTPUT=str(log), **environment)
     assert Path(file).is_relative_to(package)
     assert os.path.realpath(library) == os.path.realpath(used_by_ssl(log))
-    return way, library
+    return way, library, *told
 
 
 def test_each_build_finds_the_interpreter_s(package, tmp_path, pem_files):
     folder, way, _ = package
-    found, _ = find(folder, "", tmp_path / "log")
+    found, _ = find(folder, "", tmp_path / "log", pem_files)
     assert found == way
-    assert python(folder, TELL + WORK, *pem_files)[1] == way
 
 
 def test_a_late_build_needs_libc_alone(late):
@@ -172,25 +175,23 @@ def test_another_libssl_that_is_loaded_first_changes_nothing(package, foreign, t
     folder, way, _ = package
     paths = [*map(str, foreign.values())]
     before = f"{first}\nimport ctypes\nfor path in {paths}: ctypes.CDLL(path, ctypes.{mode})\n"
-    found, library = find(folder, before, tmp_path / "log")
+    found, library = find(folder, before, tmp_path / "log", pem_files)
     # In the global scope, it is what `_ssl` itself is bound to when it is loaded afterwards.
     if mode == "RTLD_GLOBAL" and libssl.shared():
         assert library == str(foreign[Path(libssl.file_of("libssl")).name])
     else:
         assert found == way
-    python(folder, before + WORK, *pem_files)
 
 
 def test_a_libssl_that_is_preloaded_is_found_where_ssl_calls_it(package, foreign, tmp_path, pem_files):
     """It comes before what `_ssl` and the module that finds the functions are linked with."""
     folder, way, preloaded = package
     libraries = ":".join(map(str, foreign.values()))
-    found, library = find(folder, "", tmp_path / "log", LD_PRELOAD=libraries)
+    found, library = find(folder, "", tmp_path / "log", pem_files, LD_PRELOAD=libraries)
     if libssl.shared():
         assert (found, library) == (preloaded, str(foreign[Path(libssl.file_of("libssl")).name]))
     else:
         assert found == way
-    python(folder, WORK, *pem_files, LD_PRELOAD=libraries)
 
 
 # Packages from PyPI that bring a libssl of their own, in a folder beside theirs, and what loads it.
@@ -239,11 +240,10 @@ def test_a_package_that_brings_its_own_libssl_changes_nothing(package, others, t
     folder, way, _ = package
     before = f"{first}\nimport sys\nfolder = {str(others)!r}\nsys.path.append(folder)\n"
     before += "\n".join(OTHERS[name] for name in names) + "\n"
-    found, library = find(folder, before, tmp_path / "log")
+    found, library, told, *loaded = find(folder, before, tmp_path / "log", pem_files, TELL_LOADED)
     assert found == way
     if libssl.shared():
         assert os.path.samefile(library, libssl.file_of("libssl"))
-    told, *loaded = python(folder, before + WORK + TELL_LOADED, *pem_files)
     assert told == library
     assert {f"{name}.libs" for name in names} <= {Path(path).parent.name for path in loaded}
 
@@ -283,7 +283,7 @@ def test_functions_that_cannot_be_right_are_refused(request, build, function, va
 
 
 def test_a_command_says_so_too(late):
-    """What a bug report needs then."""
+    """Bug reports need it."""
     code = REFUSED.partition("try:")[0] + """
 import runpy
 sys.argv[1:] = ["info"]

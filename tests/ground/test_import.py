@@ -1,4 +1,4 @@
-"""Importing pysidctx: each module alone, one libssl, and what is said where it cannot work."""
+"""Importing pysidctx: each module alone, one libssl, and the errors where it cannot work."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What is configured and has no effect as it is: a RuntimeWarning that names the way out, or an error."""
+"""A setting that has no effect is refused, or causes a RuntimeWarning that says what to do."""
 
 import os
 import ssl
@@ -262,7 +262,7 @@ def test_a_ticket_that_is_too_old_to_be_sent(server_ctx, make_client_ctx, versio
     lambda ctx: HostMap({"a.test": b"a"}).install(ctx),
 ])
 def test_where_warnings_are_errors_nothing_is_changed(call):
-    """As `pytest` and `python -W error` have them."""
+    """As they are under `pytest` and `python -W error`."""
     ctx = bare()
     ctx.options |= ssl.OP_NO_TICKET
     with pytest.raises(RuntimeWarning):

@@ -1,4 +1,4 @@
-"""What errors say to those who mix things up: each names the way out."""
+"""The messages for common mistakes: each says what to do instead."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""SSLContexts whose connections are made by another one: settings reach that, or are refused."""
+"""SSLContexts that wrap another one, which makes the connections: settings reach the inner one, or are refused."""
 
 import _ssl
 import ctypes
@@ -17,7 +17,7 @@ from pysidctx.servers import SSLContextFactory
 
 
 class Wrapper(ssl.SSLContext):
-    """As truststore's: the context inside makes the connections."""
+    """Like truststore's: the inner context makes the connections."""
 
     def __init__(self, protocol):
         self.inside = ssl.SSLContext(protocol)
@@ -39,7 +39,7 @@ class Passing(ssl.SSLContext):
 
 
 class Underneath(ssl.SSLContext):
-    """With the methods that those of `ssl` call."""
+    """Has the methods that those of `ssl` call."""
 
     def __init__(self, protocol):
         self.inside = ssl.SSLContext(protocol)

@@ -95,7 +95,7 @@ class Answer:
 
 
 def test_what_the_client_itself_wrote_resumes(listener, offering):
-    """And so would all below, were they taken for a.test."""
+    """The names below would resume the session, too, if they were taken for a.test."""
     assert ClientHello.parse(offering.records()) == offering
     assert (SERVER_NAME, VALID) in offering.extensions
     answer = Answer(listener, offering.records())

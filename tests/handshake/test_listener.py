@@ -1,4 +1,4 @@
-"""The ClientHello callback: which id context counts, from when on, and under threads and fork."""
+"""The ClientHello callback: which id context applies, from when on, and under threads and fork."""
 
 import os
 import ssl

@@ -19,7 +19,7 @@ WAIT = "static inline void gate_wait(reader_gate *gate)\n{"
 
 @pytest.fixture
 def stress(tmp_path):
-    """Run the program with a sanitizer, with the headers changed: (header, what is in it, what is to be)."""
+    """Run the program under a sanitizer, with changes to the headers: (header, text, replacement)."""
     def run(sanitizer, *arguments, changes=()):
         for name in COPIED:
             (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -46,7 +46,7 @@ def test_readers_see_one_map_that_is_not_freed(stress, sanitizer, arguments):
 
 
 def test_without_waiting_they_see_freed_entries(stress):
-    """So the test above can fail; likewise below."""
+    """This shows that the test above can fail; likewise below."""
     ran = stress("address", "held", changes=[("lockfree/readers.h", WAIT, WAIT + " if (gate) return;")])
     assert "ERROR: AddressSanitizer" in ran.stderr  # what it is depends on who has the memory by then
 

@@ -16,7 +16,7 @@ from pysidctx import Host, HostMap
 
 @pytest.fixture
 def client_ctx(make_client_ctx):
-    """Takes any certificate: which one was served is asked afterwards."""
+    """Accepts any certificate; tests look at the one that was served."""
     return make_client_ctx(check_hostname=False)
 
 

@@ -1,4 +1,4 @@
-"""A HostMap that is installed is alive, whatever becomes of its listener's attributes; and not for longer."""
+"""A HostMap is kept alive while it is installed, whatever happens to its listener's attributes, and no longer."""
 
 import gc
 import threading

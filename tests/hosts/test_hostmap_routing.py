@@ -18,7 +18,7 @@ CPYTHON = b"Python\0"
 
 @pytest.fixture
 def client_ctx(make_client_ctx):
-    """Takes any certificate: which one was served is asked afterwards."""
+    """Accepts any certificate; tests look at the one that was served."""
     return make_client_ctx(check_hostname=False)
 
 
@@ -48,7 +48,7 @@ def demands(ctx):
 
 
 def begin(ends):
-    """Send the ClientHello and have it answered."""
+    """Send the ClientHello, and let the server answer it."""
     for act in (ends.client.do_handshake, ends.server.do_handshake):
         with pytest.raises(ssl.SSLWantReadError):
             act()

@@ -27,9 +27,9 @@ def switch_often():
 
 
 def run(until, workers):
-    """Run functions in threads, `workers` until those of `until` have ended or one has failed.
+    """Run functions in threads: `workers` run until those in `until` have ended, or until one has failed.
 
-    Each is called with what tells it to stop.
+    Each takes a function that returns whether to stop.
     """
     stop, wrong = threading.Event(), []
 
@@ -160,7 +160,7 @@ def test_maps_are_installed_and_uninstalled_meanwhile(make_server_ctx, make_clie
     listener = make_server_ctx()
 
     def change(stopping):
-        for number in range(3000):
+        for number in range(CHANGES // 33):
             hosts = HostMap({"a.test": b"map", "*.b.test": make_server_ctx() if number % 50 == 0 else b"x"})
             hosts.install(listener)
             if number % 2:

@@ -56,7 +56,7 @@ def client_ctx(make_client_ctx, version):
 
 
 def served_by(ends):
-    """The name in the certificate that the client has seen."""
+    """The name in the certificate that the client has received."""
     ((_, name),) = ends.client.getpeercert()["subjectAltName"]
     return name
 
@@ -196,7 +196,7 @@ def rename(client, name):
 
 
 def assert_ended_by_illegal_parameter(ends):
-    """The server does so, when it reads what the client has sent."""
+    """The server ends the connection when it reads what the client has sent."""
     with pytest.raises(ssl.SSLError) as error:
         ends.server.read()
     assert type(error.value) is ssl.SSLError

@@ -1,4 +1,4 @@
-"""Host patterns: which ones are taken, and which names each of them stands for."""
+"""Host patterns: which ones are accepted, and which names each of them matches."""
 
 import string
 import sys
@@ -22,7 +22,7 @@ def normal(name):
 
 
 def expected(patterns, name):
-    """What serves a name, as certificates are compared: RFC 6125, section 6.4.3."""
+    """The pattern that serves a name, by the rules for certificates: RFC 6125, section 6.4.3."""
     name = normal(name)
     first, dot, rest = name.partition(".")
     for pattern in (name, f"*.{rest}"):
@@ -92,7 +92,7 @@ def test_what_is_no_str_is_refused(pattern):
 
 
 class NoIdna:
-    """An importer that says that there is no idna."""
+    """An importer that finds no module idna."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):

@@ -47,14 +47,14 @@ def noting(calls, who, answer=None):
 
 
 def alert(listener, client_ctx, **options):
-    """What a client is told that is refused."""
+    """The alert that a refused client receives."""
     with pytest.raises(ssl.SSLError) as caught:
         shake_client_last(pair(listener, client_ctx, **options))
     return caught.value.reason.removeprefix("TLSV1_ALERT_").removeprefix("SSLV3_ALERT_").removeprefix("TLSV1_")
 
 
 def shake_client_last(ends):
-    """As shake(), but a server's refusal is left for the client to tell."""
+    """Like shake(), but the client is the one that reports a server's refusal."""
     for _ in range(6):
         for end in ends:
             try:
@@ -209,7 +209,7 @@ def test_it_outlives_the_map_for_its_connections(listener, host, hosts, client_c
 
 
 def test_it_may_drop_all_that_leads_to_its_context(listener, client_ctx, make_server_ctx, monkeypatch):
-    """And raise, when the connection alone keeps the context from being freed."""
+    """It may also raise an exception when the connection alone keeps the context alive."""
     told = []
     hosts = HostMap({"a.test": make_server_ctx()})
     hosts.install(listener)

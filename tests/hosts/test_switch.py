@@ -358,7 +358,7 @@ def classes(servers, name):
 
 @row(LISTENER, "wrap_bio", "wrap_socket")
 def makers(servers, name):
-    """The listener makes the connections: its map counts for them, not for those of the host's context."""
+    """The listener makes the connections: its map applies to them, and not to those of the host's context."""
     ends = servers.pair()
     own = pair(servers.host, servers.client(), name="listener.test")
     if name == "wrap_bio":
@@ -399,7 +399,7 @@ def host_name_checks(servers, name):
 
 
 def refuses_to_serve(ctx):
-    """Whether CPython makes no servers' connections with `ctx`: newer ones do not where it checks host names."""
+    """Whether CPython refuses to make server connections with `ctx`, as newer versions do where it checks names."""
     try:
         ctx.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
     except ValueError:

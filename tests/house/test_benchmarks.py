@@ -12,9 +12,11 @@ from machine import COMPILING, ROOT, program
 
 from benchmarks import native
 from benchmarks.__main__ import PARTS, report
-from benchmarks.cache import handshakes
+from benchmarks.cache import handshakes, latency
 from benchmarks.cache.sides import CACHE, FULL, KEYS, MEASURES, NEW, OWN_CACHE, OWN_TICKETS, RESUMED, SIDES, Measure
 from benchmarks.calls import bindings
+from benchmarks.clients import clients
+from benchmarks.clients import counted as clients_counted
 from benchmarks.connections import cases, stored, tables
 from benchmarks.handshakes import callgrind
 from benchmarks.handshakes.callgrind import Count
@@ -151,7 +153,8 @@ def test_the_tables_of_handshakes_have_all_sides(measured, results):
 def test_the_tables_of_stored_sessions_have_all_sides(measured, results):
     for text in ("SessionCache, resumed", "SessionCache, full, new client", "OpenSSL's own cache, resumed",
                  "at most 1.03", "get among 10,000, without the seal", "seal alone", "d2i_SSL_SESSION()",
-                 "find_session()", "duplicate a template, apply a record"):
+                 "find_session()", "duplicate a template, apply a record", "dead channel", "hanging channel",
+                 "99th percentile"):
         assert text in measured.stdout, text
     found = json.loads((results / "cache.json").read_text())
     for version in ("TLS 1.2", "TLS 1.3"):
@@ -162,6 +165,12 @@ def test_the_tables_of_stored_sessions_have_all_sides(measured, results):
         assert resumed[OWN_CACHE] < resumed[CACHE] < 1.2 * resumed[OWN_CACHE] < resumed[KEYS]
         assert all(resumed[side] < instructions[side, FULL] for side in SIDES)
         assert instructions[CACHE, NEW] < instructions[OWN_TICKETS, NEW]
+    if latency.PRESENT:
+        for case in latency.CASES:
+            for (taken,) in found["latencies"][case].values():
+                assert len(taken["latencies"]) == latency.GROUP and min(taken["latencies"]) > 0
+    else:
+        assert found["latencies"] is None and latency.MISSING in measured.stdout
     session, template, record = found["lengths"]
     assert 0 < record < template < session
     assert all(values[0] > 0 for part in ("entries", "sessions") for values in found[part].values())
@@ -198,6 +207,20 @@ def test_the_tables_of_connections_have_all_sides(measured, results):
         assert (results / f"{picture}.svg").read_text().startswith("<?xml")
 
 
+def test_the_tables_of_clients_have_all_sides(measured, results):
+    for text in ("ssl, TLS 1.2, ECDSA P-256", "urllib3, TLS 1.3", "httpx", "aiohttp", "without TCP_NODELAY",
+                 "with a round trip of 20 ms", "at least 2.5", "at least 1.8", "at most 0.75", "nothing is stored"):
+        assert text in measured.stdout, text
+    found = json.loads((results / "clients.json").read_text())
+    assert [len(found[where]) for where in ("loopback", "distance")] == [9, 8]
+    for case in (*found["loopback"], *found["distance"]):
+        (sides,) = case["rounds"]
+        assert all(turn[figure] > 0 for turn in sides.values() for figure in ("cpu", "time"))
+    for *_, (handshake, callbacks) in found["instructions"]:
+        assert 0 < 100 * callbacks < handshake
+    assert "![clients](clients.svg)" in (results / "report.md").read_text()
+
+
 def test_the_table_of_peers_names_all(measured):
     for text in ("pyOpenSSL", "M2Crypto", "ctypes", "cffi", "at least 20"):
         assert text in measured.stdout, text
@@ -212,6 +235,8 @@ def test_what_is_missing_on_the_machine_is_said():
     tables.drawn(rounds), tables.gains(rounds)
     counted += [handshakes.drawn(dict.fromkeys(VERSIONS), "Instructions", ".0f"),
                 handshakes.ratios(dict.fromkeys(VERSIONS), "Instructions", True)]
+    counted.append(clients_counted.drawn({clients_counted.Count("TLS 1.2", False): None}))
+    assert not [case for case in clients.cases(["ECDSA P-256"], False) if case.library in clients.HTTP]
     kept = {"TLS 1.2": [dict.fromkeys(("uvloop, SessionCache", "uvloop, tickets", "uvloop, full"), turn)]}
     for table_, program_ in (*((each, "valgrind") for each in counted), (tables.yardstick(rounds), "nginx"),
                              (stored.ratios(kept), "nginx")):
@@ -248,4 +273,4 @@ def test_help_names_the_parts():
     ran = subprocess.run([sys.executable, "-m", "benchmarks", "--help"], cwd=ROOT,
                          capture_output=True, text=True)
     assert ran.returncode == 0
-    assert "{cache,call,connections,handshake,hostmap,peers,session}" in ran.stdout
+    assert "{cache,call,clients,connections,handshake,hostmap,peers,session}" in ran.stdout

@@ -30,7 +30,7 @@ def test_every_arrow_runs_down_and_none_in_a_circle():
 
 
 def test_the_house_is_read_whole():
-    """So that the test above can fail: what is known of it is found."""
+    """This shows that the test above can fail: known arrows are found."""
     arrows = {(arrow.source, arrow.target) for arrow in House(ROOT).arrows}
     assert arrows >= {
         ("pysidctx/hosts/hostmap", "pysidctx/handles"),                       # cimport

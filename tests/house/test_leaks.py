@@ -18,11 +18,12 @@ def run(*arguments):
                           env=dict(os.environ, GLIBC_TUNABLES="glibc.malloc.tcache_count=0"))
 
 
+@pytest.mark.timeout(0 if "ROUNDS" in os.environ else 300)
 @pytest.mark.parametrize("case", [
     "call", "refused", "new objects", "connections", "fingerprints", "lookups", "changes",
     "routed connections", "round trips of sessions", "uses of sessions", "files of sessions",
     "refused sessions", "ticket keys", "tickets", "verified clients",
-    "session caches", "stored sessions",
+    "session caches", "stored sessions", "clients that resume", "contexts of clients",
 ])
 def test_memory_stays_flat(case, pem_files):
     ran = run(case, *pem_files)

@@ -104,7 +104,7 @@ def test_what_the_tests_need_is_read_from_the_package(trial):
 
 @pytest.fixture
 def attempt(matrix):
-    """Runs a row whose command prints a report, or something else; what was filed."""
+    """Runs a row whose command prints a report or something else; returns the summary, and whether there is trouble."""
 
     def attempt(printed, code=0, **options):
         def command():

@@ -35,7 +35,7 @@ def environment(tmp_path_factory, copy_source):
                            capture_output=True, text=True, check=True)
     # What Python itself keeps until it ends is no leak of ours; its own allocator hides errors.
     return dict(os.environ, LD_PRELOAD=found.stdout.strip(), PYTHONPATH=str(folder),
-                PYTHONMALLOC="malloc", ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1", CHANGES="5000")
+                PYTHONMALLOC="malloc", ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1", CHANGES="10000")
 
 
 def python(environment, code):
@@ -58,11 +58,10 @@ libc.free(block), libc.free(block)
 
 def test_the_connection_tests_are_clean(environment, tmp_path):
     for consumer in ("from_cache.pyx", "from_store.pyx"):
-        build(tmp_path, consumer, inner=True)  # which takes the sanitizer's tests several times as long
+        build(tmp_path, consumer, inner=True)  # under the sanitizer it would take several times as long
     # Copying the sanitizer's memory makes a fork take seconds; others mostly wait for time to pass.
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--timeout", "0",
-         "--numprocesses", "2", "--dist", "loadfile",  # nobody is to wait for one process alone in the end
          "-k", "not fork and not rotation and not lifetime and not derived_no_keys and not serves_again"
                " and not cannot_be_read and not generation_that_is_none",
          *(ROOT / "tests" / name for name in TESTS)],

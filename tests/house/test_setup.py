@@ -39,7 +39,7 @@ def openssl(folder, *libraries):
 
 
 def flags(folder, library="lib"):
-    """What is to be found in such a folder."""
+    """What setup.py is to find in such a folder."""
     return [str(folder / "include")], [str(folder / library)], [str(folder / library)]
 
 
@@ -52,7 +52,7 @@ def binding_in(tree):
 
 @pytest.fixture
 def found(monkeypatch, tmp_path):
-    """What setup.py finds, with places to look in by name."""
+    """Runs setup.py's search for OpenSSL, with the given places to search."""
     pkg_config = tmp_path / "pkg-config"
     pkg_config.write_text("#!/bin/sh\n"
                           "case $1 in --cflags*) echo '-I/told/include';; *) echo '-L/told/lib';; esac\n")
@@ -173,7 +173,7 @@ SHORT_LONG = "#undef __SIZEOF_LONG__\n#define __SIZEOF_LONG__ 4\n"
 
 @pytest.fixture
 def built_with(copy_source, tmp_path):
-    """What setup.py says in the end of the system's headers when one was changed, with no library to link with."""
+    """The last line of setup.py's errors when one of the system's headers is changed, and no library can be linked."""
 
     def built_with(header, pattern="$", replacement="", *, also=""):
         tree = copy_source(tmp_path / "tree")

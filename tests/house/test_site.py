@@ -114,10 +114,12 @@ def test_the_search_finds_a_page(address, browser):
 
 def test_the_reference_has_every_public_name(site):
     import pysidctx
+    import pysidctx.clients
     import pysidctx.servers
 
     anchors = set(re.findall(r'id="(pysidctx[\w.]*)"', (site / "docs" / "api.html").read_text()))
     names = {f"{found.__name__}.{name}" for found in (pysidctx, pysidctx.servers) for name in found.__all__}
+    names |= {f"pysidctx.clients.{name}" for name in pysidctx.clients.__all__ if name not in pysidctx.__all__}
     assert names <= anchors, names - anchors
 
 

@@ -42,7 +42,7 @@ def library(tmp_path):
 
 @pytest.fixture
 def refused(tmp_path, library):
-    """Checks a wheel in which one module was compiled from a source of its own, or which lacks a file; what is said."""
+    """Checks a wheel with one module compiled from another source, or without a file; returns the error, if any."""
 
     def refused(source=HARMLESS, *flags, without=None, name=WHEEL, padding=0, suffix=SUFFIX):
         harmless = library("harmless.so", HARMLESS, *(["-nostdlib"] if name == MUSL_WHEEL else []))

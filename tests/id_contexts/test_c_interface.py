@@ -38,7 +38,7 @@ def test_on_a_connection(consumer, server_ctx, client_ctx):
 
 
 def test_openssl_s_own_functions(built, server_ctx):
-    """Which are linked, and called on what the interpreter's libssl has made."""
+    """They are linked, and called on objects that the interpreter's libssl has made."""
     former = libssl.SSL_CTX_get_timeout(libssl.pointer(server_ctx))
     assert load(built, "from_libssl").timeout_of(server_ctx, 1234) == (former, 1234)
     assert libssl.SSL_CTX_get_timeout(libssl.pointer(server_ctx)) == 1234

@@ -1,4 +1,4 @@
-"""context_fingerprint(): equal for equal settings, another for each thing that authenticates."""
+"""context_fingerprint(): equal for equal settings, and different where anything that authenticates differs."""
 
 import ctypes
 import datetime
@@ -234,7 +234,7 @@ def test_it_is_what_the_documentation_says(base, ca, certificate, another_ca):
 
 
 def test_it_stays_the_same_between_releases():
-    """Written down: a context whose every setting is said here, and no default counts."""
+    """The expected value is a constant: every setting of the context is explicit, so that no default matters."""
     ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ctx.verify_flags = ssl.VERIFY_X509_TRUSTED_FIRST
     ctx.set_ciphers("ECDHE+AESGCM:@SECLEVEL=2")
@@ -259,7 +259,7 @@ def test_the_system_s_cas_are_refused():
 @pytest.mark.parametrize("call", [
     "context_fingerprint(ctx)", "HostMap({'a.test': ctx})", "resumable(ctx, TicketKeys())"])
 def test_an_openssl_that_does_not_show_its_cas_is_refused(call):
-    """And where an id context is said, none needs to be seen."""
+    """Where an id context is given, its CAs need not be listed."""
     code = f"""
 import ssl, sys
 from pysidctx import *

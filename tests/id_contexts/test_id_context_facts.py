@@ -116,7 +116,7 @@ def test_clients_compare_it_too(server_ctx, make_client_ctx, version):
 
 @pytest.fixture
 def psk_contexts(version):
-    """A server's and a client's with one external pre-shared key, and nothing else to authenticate by."""
+    """A server's and a client's context that authenticate by one external pre-shared key alone."""
     if not getattr(ssl, "HAS_PSK", False):
         pytest.skip("ssl takes external PSKs from CPython 3.13 on")
     server_ctx, client_ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -1,4 +1,4 @@
-"""set_session_id_context() and derive_session_id_context(): what they take and refuse."""
+"""set_session_id_context() and derive_session_id_context(): what they accept and refuse."""
 
 import _ssl
 import array

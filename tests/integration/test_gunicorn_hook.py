@@ -25,7 +25,7 @@ def test_worker_classes_that_do_not_call_the_hook(start, returning, name):
 
 @pytest.mark.parametrize("name", WITHOUT_HOOK)
 def test_ours_call_the_hook_of_the_configuration(start, returning, name, secret):
-    """Not the one that they have themselves: the two servers have one secret and two names."""
+    """They do not call their own hook: the two servers have one secret and two names."""
     configuration = PROGRAMS[name].files["gunicorn.conf.py"] + (
         "import pysidctx, pysidctx.servers\n"
         "ssl_context = pysidctx.servers.SSLContextFactory(\n"

@@ -1,4 +1,4 @@
-"""`pysidctx.valkey.Channel` on a real server, whatever becomes of that."""
+"""`pysidctx.valkey.Channel` on a real server, which stops, restarts and fails."""
 
 import secrets
 import shutil
@@ -179,7 +179,7 @@ def test_out_of_memory(machines, server, client_ctx):
 
 
 def test_garbage(machines, server, client_ctx):
-    """Of others in the stream, and another kind of key in its place."""
+    """Other programs write to the stream, and put another type of key in its place."""
     one, other = machines
     until(lambda: travels(one, other, client_ctx))
     client = server.client()
@@ -196,7 +196,7 @@ def test_garbage(machines, server, client_ctx):
 
 
 def test_a_wrong_password(make_machine, server, client_ctx):
-    """It is told, and is not in what is told."""
+    """The error says so, and does not contain the password."""
     machine = make_machine(server.url("a-wrong-one"))
     until(lambda: machine.replication.error)
     assert "invalid username-password" in machine.replication.error
@@ -206,7 +206,7 @@ def test_a_wrong_password(make_machine, server, client_ctx):
 
 
 def test_tls_with_a_client_certificate(make_machine, tmp_path, ca, certificate, client_certificate, client_ctx):
-    """All by the URL."""
+    """The URL names the files of the CA and of the client."""
     server, port = Server(tmp_path), free_port()
     ca.cert_pem.write_to_path(tmp_path / "ca.pem")
     for name, issued in (("server", certificate), ("client", client_certificate)):

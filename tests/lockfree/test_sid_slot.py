@@ -1,4 +1,4 @@
-"""id_context_slot.h: what one thread writes, others read whole."""
+"""id_context_slot.h: threads read an id context whole while another thread writes it."""
 
 import subprocess
 

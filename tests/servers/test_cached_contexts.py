@@ -147,7 +147,7 @@ def test_one_that_is_installed_on_the_returned_context_is_copied(
 
 
 def test_other_connections_that_it_is_for_are_copied(keys, cache, config, build, renew, client_ctx):
-    """The cache stays the same one."""
+    """The cache itself stays the same."""
     with pytest.warns(RuntimeWarning, match="almost no effect"):
         kept = SSLContextFactory(keys, cache=cache)(config, lambda: free_of(build()))
     cache.install(kept, "always")

@@ -15,7 +15,7 @@ SECRET = bytes(range(32))
 
 @pytest.fixture
 def secret_file(tmp_path, monkeypatch):
-    """Named by a path that is not the whole one."""
+    """It is named by a relative path."""
     path = tmp_path / "secret"
     path.touch(0o600)
     path.write_bytes(SECRET)

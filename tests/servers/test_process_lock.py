@@ -1,4 +1,4 @@
-"""What a thread holds at a fork, nobody waits for in the child: not even in a hook that runs early."""
+"""A child of a fork waits for no lock that another thread held, not even in a hook that runs early."""
 
 import ssl
 import subprocess

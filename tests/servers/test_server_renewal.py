@@ -31,7 +31,7 @@ def revocations(tmp_path, ca):
 
 @pytest.fixture
 def build(config, revocations):
-    """As servers do it, with a revocation list that is in no setting of theirs."""
+    """As servers do, with a revocation list that none of their settings names."""
     def default_factory():
         ctx = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=config.ca_certs)
         ctx.load_cert_chain(config.certfile)
@@ -57,7 +57,7 @@ def append_revocation(config, revocations, ca, client_certificate):
 
 
 def replace_revocations(config, revocations, ca, client_certificate):
-    """Of a file that is in no setting."""
+    """In a file that no setting names."""
     revocations.write_bytes(revocation_list(ca, client_certificate))
 
 
@@ -93,7 +93,7 @@ def test_no_session_outlives_a_change_of_trust(
 
 
 def test_an_exact_id_context_stays(config, build, revocations, ca, client_certificate, client_ctx):
-    """It is what was asked for: sessions of whatever was trusted are resumed."""
+    """The user asked for it: sessions are resumed whatever was trusted when they were made."""
     ctx = SSLContextFactory(TicketKeys(), exact_id_context=b"shop")(config, build)
     _, session = visit(ctx, client_ctx)
     append_revocation(config, revocations, ca, client_certificate)

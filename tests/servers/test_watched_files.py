@@ -206,7 +206,7 @@ def test_a_clock_that_stands_still(tmp_path, monkeypatch):
 
 
 def test_files_that_are_named(factory_of, pem_files, built, caplog):
-    """For those that the function opens itself."""
+    """These are the files that the function opens itself."""
     def complete(ctx):
         ctx.load_verify_locations(cadata=pem_files[1].read_text())
 
@@ -237,7 +237,7 @@ def test_what_cannot_be_watched(options, error, message):
 
 
 def test_a_context_that_is_old(factory_of, client_ctx, built, monkeypatch, caplog):
-    """Another one serves, and what has the same trust resumes the same sessions."""
+    """A new context serves, and resumes the same sessions as long as the trust is the same."""
     failing = []
 
     def complete(ctx):

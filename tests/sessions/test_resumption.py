@@ -101,7 +101,7 @@ def test_the_last_of_several_counts(listener, make_client_ctx, version):
 
 
 def refused(ends, session, message, error=SessionError, **options):
-    """Refused, and nothing is changed: the connection's handshake is what it would have been."""
+    """The session is refused, and the connection's handshake is what it would have been without it."""
     with pytest.raises(error, match=message):
         session.resume_on(ends.client, **options)
     assert libssl.ERR_peek_error() == 0
@@ -178,7 +178,7 @@ def test_an_international_name(server_ctx, make_client_ctx):
 
 
 def nameless(session):
-    """As another program writes it when the server has not acknowledged the name."""
+    """A session as another program writes it when the server has not acknowledged the name."""
     return libssl.changed(session.to_der(), libssl.SSL_SESSION_set1_hostname, None)
 
 
@@ -254,7 +254,7 @@ def test_a_name_that_nobody_checked(server_ctx, make_client_ctx, fresh, version,
 
 @pytest.mark.skipif(ssl.OPENSSL_VERSION_INFO < (3,), reason="OpenSSL 1.1.1 does not tell")
 def test_what_counts_is_how_the_connection_was_made(server_ctx, make_client_ctx, version):
-    """Not what check_hostname of its context is by now."""
+    """The current check_hostname of its context does not matter."""
     client_ctx = unchecked(make_client_ctx(version))
     ends = shake(pair(server_ctx, client_ctx))
     client_ctx.check_hostname = True
@@ -313,7 +313,7 @@ def test_an_sslsession_has_the_host_that_the_server_acknowledged(
 
 @pytest.fixture
 def stranger_ctx(make_client_ctx):
-    """Makes contexts of clients that trust nobody, and do not mind."""
+    """Makes clients' contexts that trust no CA, and verify nothing."""
     def make(version):
         ctx = unverified(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         ctx.minimum_version = ctx.maximum_version = version

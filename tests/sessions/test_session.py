@@ -1,4 +1,4 @@
-"""Session: what it tells of a session, its written forms, and what it refuses."""
+"""Session: its attributes, its encodings, and what it refuses."""
 
 import copy
 import gc
@@ -310,7 +310,7 @@ def test_with_id_context_is_a_copy(session):
 
 
 def test_a_session_that_is_marked_is_not_written(server_ctx, make_client_ctx, version):
-    """Written, it would lose the mark."""
+    """It would lose the mark when it is written."""
     ends = shake(pair(server_ctx, make_client_ctx(version)))
     libssl.mark_not_resumable(ends.client)
     session = Session.of(ends.client)

@@ -8,7 +8,6 @@ still, or if nothing is resumed.
 """
 
 import argparse
-import datetime
 import mmap
 import os
 import random
@@ -20,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from authorities import Authority
+import trustme
 from forks import forked
 from handshakes import VERSIONS, Pair
 from tickets import visit
@@ -31,32 +30,29 @@ WORKERS = 4
 CLIENTS = 6
 SIZE = 1 << 20
 PATIENCE = 60  # seconds
-LATER = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=2)
 FIELDS = 3     # of each worker's counts: connections, resumed ones, wrong ones
 
 
 class Soak:
     def __init__(self, certificate: str, ca: str, folder: Path) -> None:
         self.folder = folder
-        authority = Authority(ends=LATER)
+        authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
         self.server_ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.server_ctx.load_cert_chain(certificate)
-        self.server_ctx.load_verify_locations(cadata=authority.pem)
+        authority.configure_trust(self.server_ctx)
         self.server_ctx.verify_mode = ssl.CERT_REQUIRED
         set_session_id_context(self.server_ctx, b"soak")
         self.clients = [self.client(ca, authority, number) for number in range(CLIENTS)]
         self.peers = [ssl.PEM_cert_to_DER_cert(pem) for _, pem in self.clients]
         self.counts = mmap.mmap(-1, WORKERS * FIELDS * 8)
 
-    def client(self, ca: str, authority: Authority, number: int) -> tuple[ssl.SSLContext, str]:
-        made = authority.client(ends=LATER)
-        path = self.folder / f"client{number}.pem"
-        path.write_text(made.pem + made.key_pem)
+    def client(self, ca: str, authority: trustme.CA, number: int) -> tuple[ssl.SSLContext, str]:
+        made = authority.issue_cert(f"client{number}@a.test", key_type=trustme.KeyType.ECDSA)
         ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         ctx.load_verify_locations(ca)
-        ctx.load_cert_chain(path)
+        made.configure_cert(ctx)
         ctx.minimum_version = ctx.maximum_version = VERSIONS[number % 2]
-        return ctx, made.pem
+        return ctx, made.cert_chain_pems[0].bytes().decode()
 
     def cache(self) -> SessionCache:
         return SessionCache.from_secret(bytes(32), memory=self.folder / "memory", size=SIZE)

@@ -16,7 +16,7 @@ FLOORS = (
     ("handshake",),
     ("id_contexts",),
     ("hosts", "tickets", "sessions"),
-    ("cache",),
+    ("cache", "clients"),
     ("sharing",),
     ("servers",),
     ("face",),

@@ -129,9 +129,16 @@ SSL_SESSION_get0_ticket_appdata = _function(
 SSL_SESSION_set1_ticket_appdata = _function(
     "SSL_SESSION_set1_ticket_appdata",
     ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t)
+TICKET_MADE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+TICKET_READ = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t,
+                               ctypes.c_int, ctypes.c_void_p)
+SSL_CTX_set_session_ticket_cb = _function(
+    "SSL_CTX_set_session_ticket_cb", ctypes.c_int, ctypes.c_void_p, TICKET_MADE, TICKET_READ, ctypes.c_void_p)
 NEW_SESSION = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 GET_SESSION = ctypes.CFUNCTYPE(
     ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_ubyte), ctypes.c_int, ctypes.POINTER(ctypes.c_int))
+INFO = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_int)
+SSL_CTX_set_info_callback = _function("SSL_CTX_set_info_callback", None, ctypes.c_void_p, INFO)
 SSL_CTX_sess_set_new_cb = _function("SSL_CTX_sess_set_new_cb", None, ctypes.c_void_p, NEW_SESSION)
 SSL_CTX_sess_set_get_cb = _function("SSL_CTX_sess_set_get_cb", None, ctypes.c_void_p, GET_SESSION)
 SSL_SESSION_get_id = _function(
@@ -188,6 +195,12 @@ def set_server_name(client: Connection, name: Optional[bytes]) -> None:
     """Have a client send any bytes for a name, but NUL, in its next ClientHello; None for none."""
     assert SSL_ctrl(
         pointer(client), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name) == 1
+
+
+def ticket_callbacks(prepare: Callable[[int], int]) -> tuple[Any, Any]:
+    """For SSL_CTX_set_session_ticket_cb(), which does not keep them: `prepare` gets the session of each ticket."""
+    return (TICKET_MADE(lambda connection, argument: prepare(SSL_get_session(connection))),
+            TICKET_READ(lambda connection, session, name, length, status, argument: 2))
 
 
 def verify_callback(function: Callable[[int], int]) -> Any:

@@ -43,7 +43,7 @@ QUICKSTART = [block.code for block in BLOCKS if block.page == "docs/quickstart.m
 def names_in_docs(name: str) -> dict[str, Any]:
     """What the one block, or example, defines that has the class or function `name`."""
     (code,) = [code for code in (*blocks("python"), *EXAMPLES.values())
-               if re.search(rf"^(class|def) {name}\b", code, re.MULTILINE)]
+               if re.search(rf"^(class|(async )?def) {name}\b", code, re.MULTILINE)]
     names: dict[str, Any] = {}
     exec(code, names)
     return names

@@ -11,7 +11,7 @@ IDLE = 500
 
 @pytest.fixture
 def session(make_server_ctx, client_ctx):
-    """Of another worker, which has the same keys; here they have not been used yet."""
+    """A session of another worker, which has the same keys; this process has not used them yet."""
     ctx = make_server_ctx()
     TicketKeys.from_secret(SECRET).install(ctx)
     HostMap({"a.test": b"host"}).install(ctx)

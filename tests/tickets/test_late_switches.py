@@ -56,7 +56,7 @@ def resumable_without_tickets(ctx):
 
 
 def test_from_then_on_no_session_of_its_own_gets_to_the_other(two, make_server_ctx, make_client_ctx, client_ctx):
-    """Which demands a certificate: a client without one has a session of a name that is not switched."""
+    """The other demands a certificate. A client without one offers a session of a name that is not switched."""
     client_ctx = make_client_ctx(client_ctx.minimum_version, certificate=False)
     demanding = make_server_ctx(verify=ssl.CERT_REQUIRED)
     resumable(two[0], TicketKeys())
@@ -146,7 +146,7 @@ def test_a_switch_before_the_handshake_to_a_context_without_id_context(two, make
 
 
 def test_a_hello_retry_request(two, make_server_ctx, make_client_ctx):
-    """The second ClientHello comes when sni_callback has switched the connection."""
+    """The second ClientHello arrives after sni_callback has switched the connection."""
     two[0].set_ecdh_curve("secp384r1")
     two[0].sni_callback = switching_to(make_server_ctx())
     resumable(two[0], TicketKeys())

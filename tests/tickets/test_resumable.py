@@ -41,7 +41,7 @@ def test_an_id_context_that_stands_alone(two, client_ctx, make_server_ctx, tmp_p
 
 
 def test_a_certificate_that_is_demanded_later(two, make_client_ctx, version):
-    """Also where the id context stays: it was derived before, or said."""
+    """Also where the id context stays, because it was derived before or given."""
     keys = TicketKeys()
     with_certificate, without = make_client_ctx(version), make_client_ctx(version, certificate=False)
     for ctx in two:

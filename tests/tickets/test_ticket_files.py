@@ -1,4 +1,4 @@
-"""What TicketKeys refuse, and the files that they are read from."""
+"""The arguments that TicketKeys refuse, and the files that keys are read from."""
 
 import copy
 import os

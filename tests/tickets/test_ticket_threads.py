@@ -52,7 +52,7 @@ def test_a_forked_process_has_the_keys(two, client_ctx):
 
 
 def test_a_fork_while_threads_use_the_keys(two, client_ctx, key_file):
-    """What they were at is not waited for; nor is there a handshake: OpenSSL has locks of its own."""
+    """The child does not wait for them. It makes no handshake, because OpenSSL has locks of its own."""
     filed = TicketKeys.from_files([key_file("key", secrets.token_bytes(80))])
     filed.install(two[0])
     done = threading.Event()

@@ -17,12 +17,13 @@ for line in sys.stdin:
     options = asked["options"]
     if "key_type" in options:
         options["key_type"] = trustme.KeyType[options["key_type"]]
-    if asked["authority"] is None:
-        made = trustme.CA(**options)
+    issuer = None if asked["authority"] is None else authorities[asked["authority"]]
+    if asked["names"] is None:
+        made = trustme.CA(**options) if issuer is None else issuer.create_child_ca(**options)
         authorities.append(made)
         answer = len(authorities) - 1, made.private_key_pem.bytes().decode(), [made.cert_pem.bytes().decode()]
     else:
-        made = authorities[asked["authority"]].issue_cert(*asked["names"], **options)
+        made = issuer.issue_cert(*asked["names"], **options)
         answer = None, made.private_key_pem.bytes().decode(), [pem.bytes().decode() for pem in made.cert_chain_pems]
     print(json.dumps(answer), flush=True)
 """
@@ -64,9 +65,12 @@ class LeafCert:
 
 
 class CA:
-    def __init__(self, **options):
-        self.number, private_key, (certificate,) = ask(None, (), options)
+    def __init__(self, *, issuer=None, **options):
+        self.number, private_key, (certificate,) = ask(issuer, None, options)
         self.private_key_pem, self.cert_pem = Blob(private_key), Blob(certificate)
+
+    def create_child_ca(self, **options):
+        return CA(issuer=self.number, **options)
 
     def issue_cert(self, *names, **options):
         return LeafCert(*ask(self.number, names, options)[1:])

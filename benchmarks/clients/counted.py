@@ -1,0 +1,105 @@
+"""The instructions of a client's full handshake, and those of ClientSessions in it, as valgrind's callgrind counts.
+
+`python -m benchmarks.clients.counted LOOPS` is what valgrind runs: the instructions of each case go to one dump, with
+the case's name.
+"""
+
+import gc
+import json
+import ssl
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple, Optional
+
+from rich.table import Table
+
+from benchmarks import native
+from benchmarks.clients.servers import ECDSA
+from benchmarks.handshakes.callgrind import inclusive
+from benchmarks.handshakes.handshake import Case, Certificates
+from benchmarks.handshakes.server_time import VERSIONS
+from benchmarks.report import table, verdict
+from benchmarks.valgrind import MISSING, PRESENT, dumped, valgrind
+from pysidctx import ClientSessions
+
+WANTED = 0.1  # percent, where nothing is stored
+CLIENT = "client_step"
+CALLBACKS = "callbacks_on_info", "callbacks_on_new_session"
+
+
+class Count(NamedTuple):
+    version: str
+    stores: bool  # the server makes sessions, which are stored; but none is offered
+
+
+class Found(NamedTuple):
+    handshake: float
+    callbacks: float  # with all that they call
+
+
+Counts = dict[Count, Optional[Found]]  # None: valgrind is missing
+
+
+def run(loops: int) -> Counts:
+    wanted = [Count(version, stores) for version in VERSIONS for stores in (False, True)]
+    if not PRESENT:
+        return dict.fromkeys(wanted)
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "out")
+        valgrind(out, [], "clients.counted", str(loops))
+        return {Count(*json.loads(name)): parted(path, Count(*json.loads(name)), loops)
+                for name, path in dumped(out).items()}
+
+
+def parted(path: Path, wanted: Count, loops: int) -> Found:
+    said = subprocess.run(["callgrind_annotate", "--inclusive=yes", "--threshold=100", path],
+                          check=True, capture_output=True, text=True).stdout
+    callbacks = CALLBACKS if wanted.stores else CALLBACKS[:1]
+    return Found(inclusive(said, CLIENT) / loops, sum(inclusive(said, each) for each in callbacks) / loops)
+
+
+def drawn(counts: Counts) -> Table:
+    made = table("Instructions of a client's full handshake, without Python (callgrind)",
+                 "", "handshake", "ClientSessions", "share, %", "wanted", "")
+    for each, found in counts.items():
+        name = f"{each.version}, {'sessions are stored' if each.stores else 'nothing is stored'}"
+        if found is None:
+            made.add_row(name, MISSING, "", "", "", "")
+            continue
+        share = 100 * found.callbacks / found.handshake
+        made.add_row(name, f"{found.handshake:,.0f}", f"{found.callbacks:,.0f}", f"{share:.3f}",
+                     *verdict(share, None if each.stores else WANTED))
+    return made
+
+
+def shake_hands(wanted: Count, loops: int, certificates: Certificates) -> None:
+    case = Case(wanted.version, ECDSA, False)
+    listener, client = certificates.listener(case), certificates.client_context(case)
+    sessions = ClientSessions()
+    sessions.install(client)
+    floor = native.load("handshake_cython").Floor(listener, client)
+    if not wanted.stores:
+        listener.options |= ssl.OP_NO_TICKET
+        listener.num_tickets = 0
+        floor.store_nothing()
+    name = "a.example.org"
+    floor.server_time(name, False)  # what is done once
+    sessions.clear()
+    floor.counted([f"h{number}.example.org" for number in range(loops)], resume=False)
+    if (sessions.stats().stored > 0) != wanted.stores or sessions.stats().offered:
+        raise AssertionError(f"these were to be others: {sessions.stats()}")
+
+
+def main(loops: int) -> None:
+    certificates = Certificates((ECDSA,))
+    gc.disable()
+    for version in VERSIONS:
+        for stores in (False, True):
+            shake_hands(Count(version, stores), loops, certificates)
+            native.load("handshake_cython").dump(json.dumps(Count(version, stores)))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
