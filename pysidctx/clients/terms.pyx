@@ -26,8 +26,8 @@ from pysidctx.libssl cimport (
     SSL_set_current_cert, SSL_VERIFY_PEER, STACK_OF_X509_OBJECT, TLSEXT_NAMETYPE_host_name, X509_CRL, X509_free,
     X509_OBJECT, X509_OBJECT_free, X509_OBJECT_get0_X509, X509_OBJECT_get0_X509_CRL, X509_STORE_get0_objects,
     X509_STORE_get0_param, X509_up_ref, X509_VERIFY_PARAM, X509_VERIFY_PARAM_get_auth_level,
-    X509_VERIFY_PARAM_get_depth, X509_VERIFY_PARAM_get_flags, X509_VERIFY_PARAM_get_hostflags, i2d_X509, i2d_X509_AUX, i2d_X509_CRL, SSL_verify_cb,
-    sk_X509_OBJECT_num, sk_X509_OBJECT_pop_free, sk_X509_OBJECT_value,
+    X509_VERIFY_PARAM_get_depth, X509_VERIFY_PARAM_get_flags, X509_VERIFY_PARAM_get_hostflags, i2d_X509,
+    i2d_X509_AUX, i2d_X509_CRL, SSL_verify_cb, sk_X509_OBJECT_num, sk_X509_OBJECT_pop_free, sk_X509_OBJECT_value,
 )
 from pysidctx.lockfree.id_context_slot cimport sid_slot_read
 from pysidctx.openssl_compat cimport X509_STORE_get1_objects, checks_host, get0_host, get1_ip_asc

@@ -5,6 +5,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import warnings
 
 import pytest
 from machine import module, program
@@ -69,8 +70,10 @@ def running_loop():
 
 @pytest.fixture
 def smtp_port(server_ctx):
-    smtp = module("aiosmtpd.smtp", "aiosmtpd")
-    handlers = module("aiosmtpd.handlers", "aiosmtpd")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # it uses what CPython 3.17 removes
+        smtp = module("aiosmtpd.smtp", "aiosmtpd")
+        handlers = module("aiosmtpd.handlers", "aiosmtpd")
 
     async def serve():
         return await asyncio.get_running_loop().create_server(
@@ -89,9 +92,9 @@ def smtp_port(server_ctx):
 
 
 def test_smtp_with_starttls(ctx, smtp_port, seen):
-    log_in = recipe("log_in_to_smtp")
+    connect = recipe("connect_to_smtp")
     for _ in range(REQUESTS):
-        with log_in(ctx, HOST, smtp_port) as smtp:
+        with connect(ctx, HOST, smtp_port) as smtp:
             assert smtp.noop()[0] == 250
     assert seen.resumed == RESUMED
     assert seen.no_delay == REQUESTS * [True]
@@ -123,10 +126,10 @@ def serve_imap(plain, server_ctx):
 
 
 def test_imap_with_starttls(ctx, server_ctx, seen):
-    log_in = recipe("log_in_to_imap")
+    connect = recipe("connect_to_imap")
     with accepting(lambda plain: threading.Thread(target=serve_imap, args=(plain, server_ctx)).start()) as address:
         for _ in range(REQUESTS):
-            with log_in(ctx, HOST, address[1]) as imap:
+            with connect(ctx, HOST, address[1]) as imap:
                 assert imap.noop()[0] == "OK"
     assert seen.resumed == RESUMED
     assert seen.no_delay == REQUESTS * [True]
