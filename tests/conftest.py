@@ -23,8 +23,9 @@ settings.load_profile("suite")
 # comes first, and the others that build, install or run long come last, the longest of them first.
 LONGEST = "test_sanitizer.py"
 SLOW = ("test_time_and_failure.py", "test_rolling_restarts.py", "test_benchmarks.py", "test_packaging.py",
-        "test_setup.py", "test_servers.py", "test_binding.py", "test_demo.py", "test_valkey.py", "test_check_verdicts.py",
-        "test_leaks.py", "test_tickets.py", "test_check_report.py", "test_import.py", "test_check_silence.py",
+        "test_setup.py", "test_servers.py", "test_binding.py", "test_demo.py", "test_valkey.py",
+        "test_check_verdicts.py", "test_leaks.py", "test_tickets.py", "test_check_report.py", "test_import.py",
+        "test_check_silence.py",
         "test_isolation.py", "test_hosts_of_workers.py", "test_check_servers.py", "test_check.py",
         "test_cache_lifetime.py", "test_gunicorn_hook.py", "test_replication.py", "test_stubs.py",
         "test_declarations.py", "test_forgetting.py", "test_hostmap_threads.py", "test_cached_sessions.py",
