@@ -7,6 +7,8 @@
 #   make wheels    make the wheels that run without a compiler, in dist, and check them
 #                  (ARGS=--musl: those for musl instead of glibc, which are untried)
 #   make bench     measure
+#   make docs      make the site of the documentation, in build/site; every warning is an error
+#   make docs-links  see whether the links of the documentation to other sites lead somewhere
 #   make soak      fork 20,000 times while other threads serve, kill 1,000 workers that share sessions, and resume a
 #                  million times, on servers and on clients, while memory is watched
 #
@@ -17,6 +19,7 @@ TAG := $(shell $(PYTHON) -c 'import sys; print(sys.implementation.cache_tag + sy
 VENV := .venv/$(TAG)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
+SPHINX := $(BIN)/python -m sphinx --quiet --nitpicky --fail-on-warning --keep-going --conf-dir docs
 # Twice as many as processors: many tests wait for what other processes do.
 WORKERS := $(shell expr 2 \* $$(nproc))
 MODULES := $(shell find pysidctx -name '*.pyx')
@@ -25,7 +28,7 @@ SOURCES := $(MODULES) $(shell find pysidctx include -name '*.pxd' -o -name '*.h'
 # What Cython has translated for one Python it need not translate for the next.
 export CYTHON_CACHE_DIR ?= $(CURDIR)/build/cython-cache
 
-.PHONY: demo test lint matrix wheels bench soak clean
+.PHONY: demo test lint matrix wheels bench docs docs-links soak clean
 demo: $(VENV)/.built
 	$(BIN)/python -m pysidctx demo
 
@@ -44,6 +47,13 @@ wheels: .venv/wheels/.made
 bench: $(VENV)/.bench $(VENV)/.m2crypto
 	$(BIN)/python -m benchmarks $(ARGS)
 
+docs: $(VENV)/.docs
+	$(SPHINX) . build/site
+	@echo 'The site begins with build/site/index.html'
+
+docs-links: $(VENV)/.docs
+	$(SPHINX) -b linkcheck . build/links
+
 soak: $(VENV)/.test
 	FORKS=20000 KILLS=1000 ROUNDS=1000000 $(BIN)/pytest --capture=no $(ARGS) tests/house/test_forks.py \
 		tests/cache/test_cache_processes.py 'tests/house/test_leaks.py::test_memory_stays_flat[stored sessions]'
@@ -59,7 +69,7 @@ $(VENV)/.built: $(SOURCES) .ci/prepare .ci/install
 	@touch $@
 
 # What is built already is not built again: pip finds it installed, and adds what the extra names.
-$(VENV)/.test $(VENV)/.bench: $(VENV)/.%: $(VENV)/.built
+$(VENV)/.test $(VENV)/.bench $(VENV)/.docs: $(VENV)/.%: $(VENV)/.built
 	@echo 'Installing from PyPI what pysidctx[$*] names'
 	@$(PIP) 'pysidctx[$*]'
 	@touch $@

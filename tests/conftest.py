@@ -24,12 +24,14 @@ settings.load_profile("suite")
 LONGEST = "test_sanitizer.py"
 SLOW = ("test_time_and_failure.py", "test_rolling_restarts.py", "test_benchmarks.py", "test_packaging.py",
         "test_setup.py", "test_servers.py", "test_binding.py", "test_demo.py", "test_valkey.py",
-        "test_check_verdicts.py", "test_leaks.py", "test_tickets.py", "test_check_report.py", "test_import.py", "test_check_silence.py",
+        "test_check_verdicts.py", "test_leaks.py", "test_tickets.py", "test_check_report.py", "test_import.py",
+        "test_check_silence.py",
         "test_isolation.py", "test_hosts_of_workers.py", "test_check_servers.py", "test_check.py",
         "test_cache_lifetime.py", "test_gunicorn_hook.py", "test_replication.py", "test_stubs.py",
         "test_declarations.py", "test_forgetting.py", "test_hostmap_threads.py", "test_cached_sessions.py",
         "test_lint.py", "test_network_namespaces.py", "test_post_quantum_clients.py", "test_readme.py",
         "test_session_fuzz.py", "test_corruption.py", "test_elf_objects.py", "test_cache_commands.py",
+        "test_frameworks.py", "test_fleet_example.py", "test_site.py",
         "test_server_limits.py", "test_check_summaries.py", "test_client_certificates_end.py", "test_forks.py",
         "test_wheels.py", "test_wiping.py", "test_check_html.py", "test_host_table.py", "test_check_luck.py")
 

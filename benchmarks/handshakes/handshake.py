@@ -17,6 +17,7 @@ from time import perf_counter_ns
 from typing import NamedTuple, Optional
 
 import trustme
+from matplotlib.figure import Figure
 from rich.progress import Progress
 from rich.table import Table
 
@@ -34,6 +35,7 @@ SNI = "sni_callback"
 KEYS = "TicketKeys"
 BOTH = "resumable()"
 WANTED = {KEYS: 1.02}
+COLOURS = ("#b0b0b0", "#2b7bba", "#7fb3dc")  # a full handshake is grey, as plain ssl is elsewhere
 CERTIFICATES = {"ECDSA P-256": trustme.KeyType.ECDSA, "RSA-2048": trustme.KeyType.RSA}
 
 
@@ -229,6 +231,26 @@ def payoff(rounds: Rounds) -> Table:
     return made
 
 
+def plotted(results: Path, rounds: Rounds) -> tuple[str, ...]:
+    """Draw where resumption pays: the server's time for each kind of handshake."""
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    for axes, version in zip(figure.subplots(1, len(VERSIONS), sharey=True), VERSIONS):
+        found = {case: each for case, each in rounds.items() if case.version == version}
+        for number, (kind, colour) in enumerate(zip(Ways.KINDS, COLOURS)):
+            axes.bar([place + 0.27 * (number - 1) for place in range(len(found))],
+                     [statistics.median(round_[kind] for round_ in each) for each in found.values()], 0.27,
+                     label=kind, color=colour)
+        axes.set_xticks(range(len(found)), [f"{case.key}{',' if case.client_certificate else ''}\n"
+                                            f"{'client certificate' if case.client_certificate else ''}"
+                                            for case in found])
+        axes.set_title(version)
+    first = figure.axes[0]
+    first.set_ylabel("us of the server's time")
+    first.legend()
+    figure.savefig(results / "payoff.svg")
+    return ("payoff.svg",)
+
+
 def run(results: Path, quick: bool) -> Part:
     """Measure. The figures of each round are written to `handshake.json` in `results`."""
     native.build()
@@ -257,7 +279,7 @@ def run(results: Path, quick: bool) -> Part:
     (results / "handshake.json").write_text(json.dumps(figures, indent=1))
     return Part("handshake", __doc__, [
         drawn(rounds, True), drawn(rounds, False), payoff(saved), *callgrind.drawn(counts),
-        callgrind.drawn_python(with_python, PLAIN, wanted_instructions)])
+        callgrind.drawn_python(with_python, PLAIN, wanted_instructions)], plotted(results, saved))
 
 
 def wanted_instructions(side: str, resumed: bool) -> Optional[float]:

@@ -9,6 +9,7 @@ INTERVAL = 0.02    # seconds between two batches
 MOST = 500         # entries in a batch
 PATIENCE = 1       # seconds until another process may become the one that replicates
 ACTIVE = 5         # seconds for which workers go on adding what nobody takes
+SKEW = 5           # seconds by which the clocks of machines differ
 AGAIN = 60         # seconds until all that was forgotten is sent again, for machines that came later
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds after a failure
 
@@ -62,6 +63,7 @@ class Replication:
         self._stopping = threading.Event()
         self._leading = threading.Event()
         self._error: Optional[str] = None
+        self._sender: Optional[Sender] = None
         self._threads = [threading.Thread(target=target, name=f"pysidctx {target.__name__.strip('_')}", daemon=True)
                          for target in (self._publish, self._receive)]
         for thread in self._threads:
@@ -97,16 +99,15 @@ class Replication:
 
     def _publish(self) -> None:
         pause = FIRST_PAUSE
-        sender: Optional[Sender] = None
         try:
             while not self._stopping.wait(INTERVAL):
                 if not self._cache._lead():
                     self._leading.clear()
-                    sender = None
+                    self._sender = None
                     self._stopping.wait(PATIENCE)
                     continue
                 self._cache._keep_active(ACTIVE)
-                sender = sender or Sender(self._cache, self._channel)
+                sender = self._sender = self._sender or Sender(self._cache, self._channel)
                 self._leading.set()
                 try:
                     sender.send()
@@ -141,11 +142,20 @@ class Replication:
                 pause = min(2 * pause, LONGEST_PAUSE)
 
     def _take_forgotten(self) -> None:
-        """Read all that the channel has kept, and take what was forgotten alone."""
+        """Read all that the channel has kept, and take what was forgotten alone.
+
+        Other machines may send without a pause. So that ends not only where nothing more comes, but also with the first
+        batch that this process has sent itself, or, if the channel does not return it, with one that was sent later.
+        """
+        late = milliseconds() + SKEW * 1000
         for _, batch in self._channel.receive(None):
-            if not batch or self._stopping.is_set():
+            if not batch or self._stopping.is_set() or self._is_own(batch) or sent_at(batch) > late:
                 return
             self._take(batch, forgotten_alone=True)
+
+    def _is_own(self, batch: bytes) -> bool:
+        sender = self._sender
+        return sender is not None and batch == sender.first_sent
 
     def _listen_on(self, since: Optional[str]) -> Iterator[Optional[str]]:
         for position, batch in self._channel.receive(since):
@@ -159,7 +169,7 @@ class Replication:
         if len(batch) < TIME_LENGTH:
             self._cache._drop(1)
             return
-        lag = max(0, milliseconds() - int.from_bytes(batch[:TIME_LENGTH], "big"))
+        lag = max(0, milliseconds() - sent_at(batch))
         if not self._cache._incoming(batch[TIME_LENGTH:], forgotten_alone, lag):
             self._cache._drop(1)
 
@@ -178,6 +188,7 @@ class Sender:
         self.unfinished = 0       # how often in succession there was an entry that is not finished
         self.generation: Optional[int] = None  # of what was forgotten, as it was sent
         self.sent_forgotten = 0.0
+        self.first_sent: Optional[bytes] = None
 
     def send(self) -> None:
         """Send what there is. What was forgotten goes first, also after a failure."""
@@ -202,8 +213,14 @@ class Sender:
             self.cache._count_published(count)
 
     def publish(self, batch: bytes) -> None:
-        self.channel.publish(milliseconds().to_bytes(TIME_LENGTH, "big") + batch)
+        whole = milliseconds().to_bytes(TIME_LENGTH, "big") + batch
+        self.first_sent = self.first_sent or whole
+        self.channel.publish(whole)
 
 
 def milliseconds() -> int:
     return time.time_ns() // 1_000_000
+
+
+def sent_at(batch: bytes) -> int:
+    return int.from_bytes(batch[:TIME_LENGTH], "big")

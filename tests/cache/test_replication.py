@@ -18,6 +18,7 @@ from machine import SUPPORT
 from tickets import visit
 
 from pysidctx import SessionCache, set_session_id_context
+from pysidctx.cache import replication
 
 SKEW = 5  # seconds: sessions that follow a forget() so closely are refused, too
 
@@ -36,6 +37,20 @@ class Machine:
         self.cache.install(ctx)
         self.replication = self.cache.replicate(channel)
         until(lambda: self.replication.leading)
+
+
+class OneWay:
+    """A channel that does not return what was published by it."""
+
+    def __init__(self, channel):
+        self.channel, self.own = channel, set()
+
+    def publish(self, batch):
+        self.own.add(batch)
+        self.channel.publish(batch)
+
+    def receive(self, since):
+        return ((position, batch) for position, batch in self.channel.receive(since) if batch not in self.own)
 
 
 @pytest.fixture
@@ -101,6 +116,31 @@ def test_a_machine_that_comes_later(machines, make_machine, channel, client_ctx)
     session = first_session(one, other, client_ctx)
     late = make_machine(channel)
     arrived(late, 2)
+    assert visit(late.ctx, client_ctx, session)[0]
+
+
+@pytest.mark.parametrize("returns_own", [True, False])
+def test_a_machine_that_comes_while_others_send_without_a_pause(machines, make_machine, channel, make_client_ctx,
+                                                                returns_own, monkeypatch):
+    monkeypatch.setattr(replication, "SKEW", 0.5)
+    one, other = machines
+    client_ctx = make_client_ctx(ssl.TLSVersion.TLSv1_3)
+    session = first_session(one, other, client_ctx)
+    published = list(channel.batches)
+    ended = threading.Event()
+
+    def send():
+        while not ended.wait(0.01):
+            channel.put(replication.milliseconds().to_bytes(8, "big") + published[0][8:])
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        late = make_machine(channel if returns_own else OneWay(channel))
+        arrived(late, 2)
+    finally:
+        ended.set()
+        thread.join()
     assert visit(late.ctx, client_ctx, session)[0]
 
 

@@ -202,8 +202,8 @@ def test_the_tables_of_connections_have_all_sides(measured, results):
                                     "nginx, shared cache"}
             for side, turn in sides.items():
                 assert turn["resumed"] == turn["offered"] == (0 if side == "uvloop, full" else 16)
-    for picture in ("connections", "stored"):
-        assert f"![connections]({picture}.svg)" in (results / "report.md").read_text()
+    for part, picture in ("connections", "connections"), ("connections", "stored"), ("handshake", "payoff"):
+        assert f"![{part}]({picture}.svg)" in (results / "report.md").read_text()
         assert (results / f"{picture}.svg").read_text().startswith("<?xml")
 
 

@@ -40,6 +40,11 @@ def test_links_lead_somewhere(page, tracked_files):
         assert not anchor or anchor in anchors(PAGES[target]), link
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_files_that_are_named_are_there(page, tracked_files):
+    assert set(re.findall(r"`((?:tests|benchmarks|examples|docs)/[\w/.]+\.\w+)`", PAGES[page])) <= tracked_files
+
+
 def test_the_helpers_of_tests_are_there():
     helpers = re.findall(r"^\| ((?:`\w+\.py`(?:, )?)+) \|", PAGES["CONTRIBUTING.md"], re.MULTILINE)
     files = re.findall(r"`(\w+\.py)`", "".join(helpers))

@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 from consumers import build
 from machine import ROOT, SUPPORT
-from readme import BLOCKS, EXAMPLES, FIRST_STEPS, INSTALLING, PAGES, blocks, commands
-from server_programs import CACHED_PROGRAMS, PROGRAMS
+from readme import BLOCKS, EXAMPLES, FIRST_STEPS, INSTALLING, PAGES, QUICKSTART, blocks, commands
+from server_programs import CACHED_PROGRAMS, EVERYTHING, FASTAPI, FLEET, PROGRAMS, SEPARATE
 
 from pysidctx.__main__ import COMMANDS, main
 
 
 def test_all_blocks_are_run_below():
     """But for what installs pysidctx, which test_packaging.py runs, the picture, which test_architecture.py reads,
-    and what test_check_documentation.py reads."""
-    elsewhere = {"mermaid", "cron", "yaml"}
+    what test_check_documentation.py reads, the output in the quickstart, which test_quickstart.py compares,
+    and configurations of Kubernetes and systemd, of which the page says that they were not tried."""
+    elsewhere = {"mermaid", "cron", "yaml", "text", "ini"}
     assert {block.language for block in BLOCKS} == {"sh", "console", "python", "c", "cython", *elsewhere}
     for page, text in PAGES.items():
         ends = re.findall(r"^```(\w*)", text, re.MULTILINE).count("")
@@ -27,7 +28,8 @@ def test_all_blocks_are_run_below():
 
 def test_examples_are_those_that_servers_are_started_with():
     """By the integration tests."""
-    started = {code for program in (*PROGRAMS.values(), *CACHED_PROGRAMS.values())
+    started = {code for program in (*PROGRAMS.values(), *CACHED_PROGRAMS.values(), *SEPARATE.values(), FASTAPI,
+                                   FLEET, EVERYTHING)
                for code in program.files.values()}
     assert started | {EXAMPLES["app.py"]} == set(EXAMPLES.values())
 
@@ -72,9 +74,9 @@ def test_commands(code, tmp_path):
     subprocess.run(["sh", "-ec", code], cwd=tmp_path, env=dict(os.environ, PATH=path), check=True)
 
 
-@pytest.mark.parametrize("code", [code for code in blocks("console") if code != FIRST_STEPS])
+@pytest.mark.parametrize("code", [code for code in blocks("console") if code not in (FIRST_STEPS, *QUICKSTART)])
 def test_commands_at_the_prompt(code, capsys):
-    """As far as they go: the host is nobody's. The first steps are taken by an integration test."""
+    """As far as they go: the host is nobody's. The first steps, and the quickstart, are taken by integration tests."""
     (program, *arguments), = commands(code)
     assert program == "pysidctx"
     assert main(arguments) == 2

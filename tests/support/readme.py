@@ -36,7 +36,8 @@ def commands(code: str) -> list[list[str]]:
 
 INSTALLING = [code for code in blocks("sh") if "pip install" in code]
 # They make a certificate, start a server with it, and audit that.
-(FIRST_STEPS,) = [code for code in blocks("console") if "$ openssl req" in code]
+(FIRST_STEPS,) = [block.code for block in BLOCKS if block.page == "README.md" and "$ openssl req" in block.code]
+QUICKSTART = [block.code for block in BLOCKS if block.page == "docs/quickstart.md"]
 
 
 def names_in_docs(name: str) -> dict[str, Any]:

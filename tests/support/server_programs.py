@@ -103,6 +103,33 @@ CACHED_PROGRAMS = {
                            plain=r"\1()", needs_secret=True),
 }
 
+# Those for which two processes, or workers, are enough, by the modules that they need.
+SEPARATE = {name: of_script(f"serve_{name}.py", ours=r"pysidctx\.resumable\(ctx, .*\)", needs_secret=True, processes=2)
+            for name in ("tornado", "websockets", "gevent")}
+FASTAPI = of_script("serve_fastapi.py", ours=r",\s+ssl_context_factory=\w+", needs_secret=True)
+# Applications that answer as app.py does.
+FRAMEWORKS = {
+    "flask": """
+import os
+from flask import Flask
+app = Flask(__name__)
+app.get("/")(lambda: f"process {os.getpid()}\\n")
+""",
+    "django": """
+import os
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpResponse
+from django.urls import path
+settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"])
+urlpatterns = [path("", lambda request: HttpResponse(f"process {os.getpid()}\\n"))]
+app = get_wsgi_application()
+"""}
+
+# It demands client certificates, stores sessions, and loads a revocation list.
+FLEET = of_gunicorn(EXAMPLES["gunicorn_fleet.conf.py"])
+EVERYTHING = of_gunicorn(EXAMPLES["gunicorn_everything.conf.py"])
+
 
 class Running:
     """A server that answers on a port: a context manager, whose processes have groups of their own."""
@@ -110,11 +137,12 @@ class Running:
     def __init__(self, found: Program, folder: Path, *, plain: bool = False, arguments: Optional[Sequence[str]] = None,
                  files: Optional[dict[str, str]] = None, secret: Union[Path, str, None] = None,
                  environment: Optional[dict[str, str]] = None, certificate: trustme.LeafCert,
-                 pem_files: Optional[dict[str, str]] = None, tls: bool = True) -> None:
+                 pem_files: Optional[dict[str, str]] = None, tls: bool = True,
+                 name_to_greet: str = "a.test") -> None:
         self.found, self.folder, self.port = found, folder, free_port()
         self.arguments = arguments or (found.plain_arguments if plain else found.arguments)
         self.files = {**(files or (found.plain_files if plain else found.files)), **(pem_files or {})}
-        self.certificate, self.tls = certificate, tls
+        self.certificate, self.tls, self.name_to_greet = certificate, tls, name_to_greet
         self.environment = {name: value for name, value in os.environ.items()
                             if name not in ("CI", "PYSIDCTX_SECRET_FILE", "PYSIDCTX_CACHE", "PYSIDCTX_CACHE_SIZE",
                                             "PYSIDCTX_CACHE_WHEN")}
@@ -127,6 +155,7 @@ class Running:
     def __enter__(self) -> "Running":
         self.folder.mkdir()
         for name, text in {"app.py": EXAMPLES["app.py"], **self.files}.items():
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / name).write_text(text)
         self.certificate.private_key_and_cert_chain_pem.write_to_path(str(self.folder / "server.pem"))
         try:
@@ -152,7 +181,7 @@ class Running:
             if self.tls:
                 ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
                 ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE
-                ctx.wrap_socket(plain, server_hostname="a.test").close()
+                ctx.wrap_socket(plain, server_hostname=self.name_to_greet).close()
 
     def restart(self) -> None:
         """Replace the workers: all by SIGHUP, where the server does that; else each process."""
