@@ -1,6 +1,6 @@
 """Hooks for gunicorn, uvicorn and hypercorn, whose workers then resume each other's sessions."""
 
 from pysidctx.servers.factory import SSLContextFactory, session_cache, ssl_context_factory, ticket_keys
-from pysidctx.servers.stats import HookStats, Stats, stats
+from pysidctx.servers.hook_stats import HookStats, Stats, stats
 
 __all__ = ["HookStats", "SSLContextFactory", "Stats", "session_cache", "ssl_context_factory", "stats", "ticket_keys"]

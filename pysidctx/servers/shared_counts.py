@@ -49,11 +49,6 @@ class SharedCounts:
         self._warn_of_others()
         return counts.totals()
 
-    def take_new(self) -> Totals:
-        """Return what was counted since any process that shares the memory has called this."""
-        self._warn_of_others()
-        return counts.take_new()
-
     def _warn_of_others(self) -> None:
         """Emit a RuntimeWarning if other workers count in another memory."""
         here = os.getpid()

@@ -19,7 +19,7 @@ from pysidctx import HostMap, SessionCache, TicketKeys
 from pysidctx.environment import STATS
 from pysidctx.lockfree import counts
 from pysidctx.lockfree.totals import Totals
-from pysidctx.servers import SSLContextFactory, shared_counts, stats, ticket_keys
+from pysidctx.servers import SSLContextFactory, hook_stats, shared_counts, stats, ticket_keys
 from pysidctx.servers import factory as servers
 
 
@@ -51,7 +51,7 @@ def process(monkeypatch):
         else:
             monkeypatch.setenv(STATS, str(path))
         made = shared_counts.SharedCounts()
-        for module in (servers, sys.modules["pysidctx.servers.stats"]):
+        for module in (servers, hook_stats):
             monkeypatch.setattr(module, "shared_counts", made)
         return made
     yield importing
@@ -167,7 +167,8 @@ def test_a_certificate_that_is_renewed_and_one_that_cannot_be_used(added, config
     pem_files[0].write_bytes(pem)
     hook(config, build)
     assert added() == {"contexts_built": 1, "contexts_renewed": 1}
-    assert [(found.renewed, found.failed) for found in stats().hooks if found.renewed][-1] == (1, 1)
+    found = hook_stats.stats_of(hook)
+    assert (found.contexts, found.renewed, found.failed) == (1, 1, 1)
 
 
 def test_the_keys_of_the_one_line(config, build, client_ctx):
