@@ -1,7 +1,7 @@
 /* Counters to which all processes of a server add, in memory that they share.
  *
- * A process adds to one of several slots, so that workers do not take each other's cache lines away, and what was
- * counted is the sum over all slots.  A slot has no owner: processes may have the same one, because they add
+ * A thread adds to one of several slots, so that processes and threads do not take each other's cache lines away, and
+ * what was counted is the sum over all slots.  A slot has no owner: several may have the same one, because they add
  * atomically.  So nothing is to be done when a process ends, however it ends, and there is no lock. */
 #ifndef PYSIDCTX_COUNTS_H
 #define PYSIDCTX_COUNTS_H
@@ -32,7 +32,7 @@ typedef struct {
 
 /* What follows the header of a file, or is the whole of anonymous memory. */
 typedef struct {
-    _Alignas(CACHE_LINE) atomic_uint processes; /* how many have chosen a slot */
+    _Alignas(CACHE_LINE) atomic_uint processes; /* how many have chosen a first slot */
     /* What a sender of differences, such as to StatsD, has sent. */
     count_slot sent;
     count_slot slots[COUNT_SLOTS];
@@ -40,39 +40,39 @@ typedef struct {
 
 typedef struct {
     _Atomic(count_memory *) memory; /* NULL until it is shared */
-    _Atomic(count_slot *) slot;     /* where this process counts */
-    count_slot own;                 /* before it is shared */
+    atomic_uint first;              /* the slot of this process's first thread; the others have the next ones */
+    count_slot own;                 /* where it counts before it is shared */
 } process_counts;
 
 static inline void counts_add(process_counts *counts, unsigned int counter)
 {
-    count_slot *slot = atomic_load_explicit(&counts->slot, memory_order_acquire);
+    count_memory *memory = atomic_load_explicit(&counts->memory, memory_order_acquire);
+    unsigned int first = atomic_load_explicit(&counts->first, memory_order_relaxed);
+    count_slot *slot = memory == NULL ? &counts->own : &memory->slots[(first + thread_slot()) % COUNT_SLOTS];
 
     atomic_fetch_add_explicit(&slot->counters[counter], 1, memory_order_relaxed);
 }
 
-/* Chooses a slot; in a forked child, another one than the parent's. */
+/* Chooses the first slot; in a forked child, another one than the parent's. */
 static inline void counts_choose_slot(process_counts *counts)
 {
     count_memory *memory = atomic_load(&counts->memory);
 
-    if (memory == NULL)
-        atomic_store(&counts->slot, &counts->own);
-    else
-        atomic_store(&counts->slot, &memory->slots[atomic_fetch_add(&memory->processes, 1) % COUNT_SLOTS]);
+    if (memory != NULL)
+        atomic_store(&counts->first, atomic_fetch_add(&memory->processes, 1));
 }
 
 /* Moves to the shared memory what this process has counted before it had that; also what a thread adds there that
  * began to count meanwhile. */
 static inline void counts_move_own(process_counts *counts)
 {
-    count_slot *slot = atomic_load(&counts->slot);
+    count_memory *memory = atomic_load(&counts->memory);
     unsigned int i;
 
-    if (slot == &counts->own)
+    if (memory == NULL)
         return;
     for (i = 0; i < COUNTS; i++)
-        atomic_fetch_add_explicit(&slot->counters[i], atomic_exchange(&counts->own.counters[i], 0),
+        atomic_fetch_add_explicit(&memory->slots[0].counters[i], atomic_exchange(&counts->own.counters[i], 0),
                                   memory_order_relaxed);
 }
 

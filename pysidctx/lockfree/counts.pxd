@@ -19,7 +19,6 @@ cdef extern from "lockfree/counts.h" nogil:
         pass
 
     void counts_add(process_counts *counts, unsigned int counter)
-    void counts_choose_slot(process_counts *counts)
     void counts_move_own(process_counts *counts)
     void counts_share(process_counts *counts, void *memory)
     void counts_forked(process_counts *counts)

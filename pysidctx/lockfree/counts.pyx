@@ -100,5 +100,4 @@ cdef void choose_again() noexcept nogil:
     counts_forked(&here)
 
 
-counts_choose_slot(&here)
 check(pthread_atfork(NULL, NULL, choose_again) == 0, b"pthread_atfork()")

@@ -124,7 +124,8 @@ class SSLContextFactory:
         self._max_age = checked_max_age(max_age)
         self._contexts: list[tuple[tuple[Any, ...], CurrentContext]] = []
         self._building = ProcessLock()
-        factories.add(self)
+        with adding.here():
+            factories.add(self)
 
     def __call__(self, config: Any, default_factory: Build) -> ssl.SSLContext:
         if not callable(default_factory):
@@ -184,6 +185,13 @@ class SSLContextFactory:
 
 
 factories: "weakref.WeakSet[SSLContextFactory]" = weakref.WeakSet()
+adding = ProcessLock()
+
+
+def all_factories() -> list[SSLContextFactory]:
+    """Return those of this process that exist."""
+    with adding.here():
+        return list(factories)
 
 
 def checked_cache(cache: Optional[SessionCache]) -> Optional[SessionCache]:
@@ -334,6 +342,8 @@ def ssl_context_factory(config: Any, default_factory: Build) -> ssl.SSLContext:
     certificate is requested are stored in it: it becomes the memory of a `SessionCache` with the same secret. It has
     PYSIDCTX_CACHE_SIZE bytes, by default 67,108,864. If PYSIDCTX_CACHE_WHEN is "always", all sessions are stored. If
     the memory cannot be used, a RuntimeWarning says why, and all clients get tickets.
+
+    If PYSIDCTX_STATS names a file, all workers count in it: see `stats()`.
 
     Some worker classes do not call gunicorn's hook. Use the classes of `pysidctx.servers.aiohttp_worker` and
     `pysidctx.servers.uvicorn_worker` instead of those of aiohttp and uvicorn; a RuntimeWarning before gunicorn

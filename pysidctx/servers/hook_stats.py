@@ -5,7 +5,7 @@ from typing import NamedTuple, Optional
 from pysidctx.cache.stats import CacheStats
 from pysidctx.hosts.host import HostMapStats
 from pysidctx.lockfree.totals import Totals
-from pysidctx.servers.factory import SSLContextFactory, factories
+from pysidctx.servers.factory import SSLContextFactory, all_factories
 from pysidctx.servers.shared_counts import shared_counts
 from pysidctx.tickets.stats import TicketStats
 
@@ -58,7 +58,7 @@ def stats() -> Stats:
     `pysidctx.servers` emits one if the file cannot be used. Safe in any thread. Raises ValueError if the environment
     variable is empty.
     """
-    hooks = tuple(stats_of(factory) for factory in tuple(factories) if factory._current_contexts())
+    hooks = tuple(stats_of(factory) for factory in all_factories() if factory._current_contexts())
     return Stats(hooks, shared_counts.totals(), shared_counts.path)
 
 

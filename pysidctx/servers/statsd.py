@@ -7,7 +7,8 @@ from typing import Any
 
 from pysidctx.lockfree import counts
 from pysidctx.servers.metrics import METRICS
-from pysidctx.servers.shared_counts import shared_counts  # noqa: F401, which makes the memory before the fork
+
+counts.take_new()  # what was counted before the server was started is not sent
 
 INTERVAL = 10.0  # seconds, as StatsD's own
 

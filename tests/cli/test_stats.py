@@ -109,3 +109,21 @@ def test_watching(memory, rows):
         process.kill()
         process.communicate()
         os.close(master)
+
+
+def test_a_file_that_is_removed_while_it_is_watched(memory):
+    master, terminal = pty.openpty()
+    process = subprocess.Popen([sys.executable, "-m", "pysidctx", "stats", memory, "--watch", "0.1"], stdout=terminal,
+                               stderr=subprocess.PIPE)
+    os.close(terminal)
+    try:
+        shown = os.read(master, 4096)
+        memory.unlink()
+        while not shown.endswith(b"\x1b[?1049l"):
+            shown += os.read(master, 4096)
+        _, said = process.communicate(timeout=20)
+        assert process.returncode == 2 and said.startswith(b"pysidctx stats: [Errno 2] No such file")
+    finally:
+        process.kill()
+        process.communicate()
+        os.close(master)

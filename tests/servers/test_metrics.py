@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from machine import ROOT
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 from pysidctx.lockfree import counts
 from pysidctx.lockfree.totals import Totals
@@ -60,6 +61,8 @@ def test_names_are_as_prometheus_has_them(registry):
     names = re.findall(r"^# HELP (\S+) [A-Z].*\.$", text, re.MULTILINE)
     assert len(names) == len(set(names)) == len(METRICS)
     assert all(re.fullmatch(r"pysidctx_[a-z_]+_total", name) for name in names)
+    parsed = list(text_string_to_metric_families(text))
+    assert [family.name for family in parsed] == [f"pysidctx_{metric.name}" for metric in METRICS]
 
 
 def test_it_is_registered_once(registry):
