@@ -1,6 +1,7 @@
 """gunicorn's hook `post_worker_init`: send what all workers have counted to the StatsD server that gunicorn uses."""
 
 import atexit
+import os
 import threading
 import warnings
 from typing import Any
@@ -27,14 +28,32 @@ def post_worker_init(worker: Any) -> None:
         warnings.warn("pysidctx: nothing is sent to StatsD, because gunicorn's setting statsd_host is not set: set it, "
                       "or remove the hook pysidctx.servers.statsd.post_worker_init", RuntimeWarning, stacklevel=2)
         return
-    atexit.register(send, worker.log)
-    threading.Thread(target=keep_sending, args=(worker.log,), name="pysidctx StatsD", daemon=True).start()
+    Sender(worker.log).start()
 
 
-def keep_sending(log: Any) -> None:
-    never = threading.Event()
-    while not never.wait(INTERVAL):
-        send(log)
+class Sender:
+    """A thread that sends to a StatsD logger, once more when its process ends."""
+
+    MOST = 1.0  # for how long the end of the process waits for a server that does not receive, in seconds
+
+    def __init__(self, log: Any) -> None:
+        self._log, self._process = log, os.getpid()
+        self._ending, self._ended = threading.Event(), threading.Event()
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="pysidctx StatsD", daemon=True).start()
+        atexit.register(self._end)
+
+    def _run(self) -> None:
+        while not self._ending.wait(INTERVAL):
+            send(self._log)
+        send(self._log)
+        self._ended.set()
+
+    def _end(self) -> None:
+        if os.getpid() == self._process:  # a forked child has no such thread
+            self._ending.set()
+            self._ended.wait(self.MOST)
 
 
 def send(log: Any) -> None:

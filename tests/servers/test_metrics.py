@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -93,6 +95,43 @@ def test_what_is_sent_to_statsd():
 def test_without_statsd(host, log):
     with pytest.warns(RuntimeWarning, match="nothing is sent to StatsD, because gunicorn's setting statsd_host is not"):
         statsd.post_worker_init(SimpleNamespace(cfg=SimpleNamespace(statsd_host=host), log=log))
+
+
+SENDING = """
+import os, threading
+from types import SimpleNamespace
+from pysidctx.servers import statsd
+from pysidctx.lockfree import counts
+
+class Log:
+    def increment(self, name, value):
+        {does}
+
+statsd.post_worker_init(SimpleNamespace(cfg=SimpleNamespace(statsd_host="host"), log=Log()))
+counts.add("handshakes")
+"""
+
+
+def sending(does, *more):
+    return subprocess.run([sys.executable, "-W", "error", "-c", "\n".join([SENDING.format(does=does), *more])],
+                          capture_output=True, text=True, timeout=60)
+
+
+def test_what_was_counted_last_is_sent_when_a_worker_ends():
+    ran = sending("print(name, value)")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "pysidctx.handshakes 1\n", "")
+
+
+def test_a_worker_ends_whose_statsd_receives_nothing():
+    ran = sending("threading.Event().wait()")
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_a_child_of_a_worker_sends_nothing_when_it_ends():
+    ran = sending("print(os.getpid() == parent)", "parent = os.getpid()", "import warnings",
+                  'warnings.simplefilter("ignore", DeprecationWarning)', "child = os.fork()",
+                  "if child:", "    assert os.waitpid(child, 0)[1] == 0")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "True\n", "")
 
 
 def panels(dashboard):

@@ -134,11 +134,13 @@ def test_names_that_are_rejected(added, config, build, make_server_ctx, client_c
         return ctx
 
     ctx = SSLContextFactory(TicketKeys())(config, building)
-    visit(ctx, client_ctx)
+    _, session = visit(ctx, client_ctx)
+    assert visit(ctx, client_ctx, session)[0]
     with pytest.raises(ssl.SSLError):
         shake(pair(ctx, client_ctx, name="b.test"))
     found = added()
-    assert (found["hosts_matched"], found["hosts_rejected"]) == (1, 1)
+    assert (found["hosts_matched"], found["hosts_rejected"]) == (2, 1)
+    assert (found["handshakes"], found["resumed_by_ticket"]) == (3, 1)
 
 
 def test_hooks_of_this_process(config, build, client_ctx, process):
