@@ -11,6 +11,7 @@ import sys
 import termios
 
 import pytest
+from machine import lack
 
 from pysidctx.__main__ import main
 from pysidctx.environment import STATS
@@ -26,6 +27,17 @@ def memory(tmp_path):
             "for name in ['handshakes'] * 3 + ['resumed_by_ticket', 'resumed_stored']: counts.add(name)\n")
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, env={**os.environ, STATS: str(path)})
     return path
+
+
+@pytest.fixture
+def terminal():
+    """A new one: the descriptors of both ends."""
+    try:
+        ends = pty.openpty()
+    except OSError as error:
+        lack(f"no terminal can be made: {error}")
+    yield ends
+    os.close(ends[0])
 
 
 def test_in_words(memory, capsys):
@@ -71,20 +83,20 @@ def test_times_that_are_none(memory, capsys, seconds):
 
 
 @pytest.mark.parametrize("rows", [40, 10])
-def test_watching(memory, rows):
+def test_watching(memory, terminal, rows):
     """The numbers change on the terminal, which is as it was when the user has pressed Ctrl-C."""
-    master, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, 80, 0, 0))
+    leader, follower = terminal
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, 80, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name not in ("LINES", "COLUMNS")}
-    process = subprocess.Popen([sys.executable, "-m", "pysidctx", "stats", memory, "--watch", "0.1"], stdout=terminal,
+    process = subprocess.Popen([sys.executable, "-m", "pysidctx", "stats", memory, "--watch", "0.1"], stdout=follower,
                                stderr=subprocess.PIPE, env=environment)
-    os.close(terminal)
+    os.close(follower)
     shown = b""
 
     def read_until(wanted):
         nonlocal shown
         while wanted not in shown:
-            shown += os.read(master, 4096)
+            shown += os.read(leader, 4096)
 
     try:
         read_until(b"/s")
@@ -108,22 +120,20 @@ def test_watching(memory, rows):
         counts.share(None)
         process.kill()
         process.communicate()
-        os.close(master)
 
 
-def test_a_file_that_is_removed_while_it_is_watched(memory):
-    master, terminal = pty.openpty()
-    process = subprocess.Popen([sys.executable, "-m", "pysidctx", "stats", memory, "--watch", "0.1"], stdout=terminal,
+def test_a_file_that_is_removed_while_it_is_watched(memory, terminal):
+    leader, follower = terminal
+    process = subprocess.Popen([sys.executable, "-m", "pysidctx", "stats", memory, "--watch", "0.1"], stdout=follower,
                                stderr=subprocess.PIPE)
-    os.close(terminal)
+    os.close(follower)
     try:
-        shown = os.read(master, 4096)
+        shown = os.read(leader, 4096)
         memory.unlink()
         while not shown.endswith(b"\x1b[?1049l"):
-            shown += os.read(master, 4096)
+            shown += os.read(leader, 4096)
         _, said = process.communicate(timeout=20)
         assert process.returncode == 2 and said.startswith(b"pysidctx stats: [Errno 2] No such file")
     finally:
         process.kill()
         process.communicate()
-        os.close(master)
