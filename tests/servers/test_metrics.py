@@ -11,17 +11,21 @@ from machine import ROOT
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from pysidctx.environment import STATS
 from pysidctx.lockfree import counts
 from pysidctx.lockfree.totals import Totals
 from pysidctx.servers import prometheus, statsd
 from pysidctx.servers.metrics import METRICS
+from pysidctx.servers.shared_counts import SharedCounts
 
 DASHBOARD = ROOT / "docs" / "grafana-dashboard.json"
 
 
 @pytest.fixture(autouse=True)
-def nothing_counted():
-    counts.share(None)
+def nothing_counted(monkeypatch):
+    """As in a process that imports the hook now; other tests pretend that this one is a worker."""
+    monkeypatch.delenv(STATS, raising=False)
+    monkeypatch.setattr(prometheus, "shared_counts", SharedCounts())
 
 
 def samples(registry):
