@@ -66,6 +66,11 @@ COMMANDS = {
         "Print the contents of a session that was saved by Session.save() or `openssl s_client -sess_out`, "
         "without its secrets.",
         "0: the session can still be resumed; 1: it can no longer be resumed; 2: the file contains no session."),
+    "stats": Command(
+        "stats", "stats", "print what all workers of a server have counted",
+        "Print how many handshakes the workers of a server have made, how many of them were resumed, and why others "
+        "were not. The server's workers share a file, which its environment variable PYSIDCTX_STATS names.",
+        "0; 2: the file is not one that a server's workers share, or --watch was passed without a terminal."),
 }
 
 
@@ -73,7 +78,8 @@ def main(argv: Optional[list[str]] = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
         prog="pysidctx", description="Tools for TLS session resumption: audit any TLS server, create secrets for "
-                                     "ticket keys, inspect saved sessions, and forget stored ones.",
+                                     "ticket keys, inspect saved sessions, forget stored ones, and print what "
+                                     "servers have counted.",
         epilog="Run pysidctx COMMAND --help for the options of a command.")
     parser.add_argument("--version", action="version", version=f"pysidctx {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")

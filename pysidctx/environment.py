@@ -11,6 +11,7 @@ SECRET_FILE = "PYSIDCTX_SECRET_FILE"
 CACHE = "PYSIDCTX_CACHE"
 CACHE_SIZE = "PYSIDCTX_CACHE_SIZE"
 CACHE_WHEN = "PYSIDCTX_CACHE_WHEN"
+STATS = "PYSIDCTX_STATS"
 
 
 class Variable(NamedTuple):
@@ -31,6 +32,8 @@ VARIABLES = {
                          "set it to a number of bytes, such as 67108864"),
     CACHE_WHEN: Variable("word", "pysidctx.servers, for which sessions are stored in that memory",
                          "set it to always, or to client-certificates, which is the default"),
+    STATS: Variable("file", "pysidctx.servers, for the memory in which all workers of a server count",
+                    "set it to a path such as /dev/shm/NAME"),
     "PYSIDCTX_BINDING": Variable("word", "setup.py: linked with OpenSSL, or late, which is found at import"),
     "PYSIDCTX_OPENSSL_DIR": Variable("folder", "setup.py, for the OpenSSL to build with"),
     "PYSIDCTX_SEED": Variable("integer", "the tests, for their random numbers"),

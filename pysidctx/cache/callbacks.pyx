@@ -19,7 +19,8 @@ from pysidctx.cache.templates cimport TEMPLATE_KEY_LENGTH
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.handshake.late_switches cimport may_resume
 from pysidctx.handshake.listener cimport (
-    Listener, STORES_ALL, STORES_NONE, STORES_WITH_CERTIFICATES, Store, listener_made, listener_of, set_store,
+    Listener, STORES_ALL, STORES_NONE, STORES_WITH_CERTIFICATES, Store, count_resumed, listener_made, listener_of,
+    set_store,
 )
 from pysidctx.libssl cimport (
     CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_clear_error, ERR_pop_to_mark, ERR_set_mark, OPENSSL_clear_free,
@@ -31,6 +32,7 @@ from pysidctx.libssl cimport (
     SSL_SESSION_get0_peer, SSL_SESSION_get_id, SSL_SESSION_get_timeout, SSL_session_reused, SSL_set_ex_data,
     SSL_set_options, SSL_state_string, SSL_VERIFY_PEER, SSL_version, TLS1_3_VERSION, X509, X509_free, X509_up_ref,
 )
+from pysidctx.lockfree.counts cimport COUNT_RESUMED_STORED
 from pysidctx.lockfree.readers cimport atomic_thread_fence, flag_store, memory_order_release, shared_load
 from pysidctx.openssl_compat cimport SSL_SESSION_get_time
 from pysidctx.tickets.callbacks cimport lacks_certificate, refuse_other_callback, write_times_of_tickets
@@ -173,6 +175,7 @@ cdef SSL_SESSION *on_session_wanted(SSL *ssl, const unsigned char *id, int lengt
     if session is not NULL and remember_peer(kept, session):
         memcpy(kept.id, id, SSL_MAX_SSL_SESSION_ID_LENGTH)
         kept.found = True
+        count_resumed(ssl, session, COUNT_RESUMED_STORED)
     return session
 
 

@@ -4,12 +4,12 @@ import errno
 import os
 import stat
 import struct
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import NamedTuple, Optional
 
+from pysidctx import shared_files
 from pysidctx._typing import Path
+from pysidctx.shared_files import NOT_REGULAR, new_file
 
 # What begins it, in one page: what it is, the version of its layout, its size, and what its keys are derived from.
 HEADER = struct.Struct("<16sIQQ32s")
@@ -19,12 +19,9 @@ HEADER_LENGTH = 4096
 
 MIN_SIZE = 1 << 20   # bytes
 MAX_SIZE = 1 << 40
-PART = 4 << 20      # what is allocated at once
 
 ADVICE = ("choose another path, or remove the file once no process uses it: a new one is made, and the sessions in "
           "this one are lost")
-
-NOT_REGULAR = "{!r} is not a regular file: pass the path of one, or of none yet, such as /dev/shm/NAME"
 
 
 class Identity(NamedTuple):
@@ -76,15 +73,7 @@ def shared(path: Path, identity: Identity, first: bytes) -> int:
 
 
 def opened(path: str, identity: Identity) -> int:
-    try:
-        file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise ValueError(f"{path!r} is a symbolic link, which another user may have put there: pass the path of "
-                             "the file itself") from None
-        if error.errno in (errno.EISDIR, errno.ENXIO):
-            raise ValueError(NOT_REGULAR.format(path)) from None
-        raise
+    file = shared_files.open_existing(path)
     try:
         check(path, file, identity)
         # Of a copy, what was empty may not be allocated.
@@ -98,37 +87,7 @@ def opened(path: str, identity: Identity) -> int:
 
 def make(path: str, identity: Identity, first: bytes) -> None:
     """Make the file, unless another process has made it meanwhile."""
-    with new_file(os.path.dirname(path) or os.curdir) as (file, source):
-        fill(file, path, identity, first)
-        # Nobody finds it by its name before it is complete. With a descriptor of a folder, for which an absolute path
-        # has no use, os.link() follows the link in /proc.
-        with suppress(FileExistsError):
-            os.link(source, path, src_dir_fd=file, follow_symlinks=True)
-
-
-@contextmanager
-def new_file(folder: str) -> Iterator[tuple[int, str]]:
-    """The descriptor of a new file with mode 0600, and an absolute path from which it can be linked.
-
-    Afterwards, the descriptor is closed. The file is gone if it was not linked, and where the file system permits it,
-    also if this process is killed.
-    """
-    file, temporary = -1, None
-    if os.path.exists("/proc/self/fd"):
-        try:
-            file = os.open(folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
-                raise
-    if file < 0:
-        file, temporary = tempfile.mkstemp(prefix=".pysidctx.", dir=os.path.abspath(folder))
-    try:
-        os.fchmod(file, 0o600)  # whatever the umask
-        yield file, temporary or f"/proc/self/fd/{file}"
-    finally:
-        os.close(file)
-        if temporary:
-            os.unlink(temporary)
+    shared_files.make(path, lambda file: fill(file, path, identity, first))
 
 
 def fill(file: int, path: Optional[str], identity: Identity, first: bytes) -> None:
@@ -138,11 +97,8 @@ def fill(file: int, path: Optional[str], identity: Identity, first: bytes) -> No
 
 
 def allocate(file: int, path: Optional[str], size: int) -> None:
-    # Not ftruncate(): if the disk were full, the first write to the memory would kill the process (SIGBUS). In parts,
-    # because up to Linux 6.9 each signal has tmpfs begin anew: a profiler's timer would never let it finish.
     try:
-        for begin in range(0, size, PART):
-            os.posix_fallocate(file, begin, min(PART, size - begin))
+        shared_files.allocate(file, size)
     except OSError as error:
         raise OSError(error.errno, f"{os.strerror(error.errno or 0)}, for the {size} bytes of a SessionCache's memory: "
                       "make room, or pass a smaller size in all processes", path) from None
@@ -169,7 +125,7 @@ def identified(path: str, file: int, status: os.stat_result) -> Identity:
 def check(path: str, file: int, identity: Identity) -> None:
     status = os.fstat(file)
     size, period, secret = identified(path, file, status)
-    refuse_others(path, status)
+    shared_files.refuse_others(path, status, ADVICE)
     if size != identity.size:
         raise ValueError(f"{path!r} has {size} bytes, not {identity.size}: pass size={size} in all processes, or "
                          f"{ADVICE}")
@@ -178,14 +134,6 @@ def check(path: str, file: int, identity: Identity) -> None:
                          f"period={period} in all processes, or {ADVICE}")
     if secret != identity.check:
         raise ValueError(f"{path!r} was made with another secret: {ADVICE}")
-
-
-def refuse_others(path: str, status: os.stat_result) -> None:
-    if status.st_uid != os.geteuid():
-        raise ValueError(f"{path!r} belongs to user {status.st_uid}, who could change what is in it: {ADVICE}")
-    if stat.S_IMODE(status.st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ValueError(f"{path!r} has mode {stat.S_IMODE(status.st_mode):04o}, so other users could change what is "
-                         f"in it: {ADVICE}")
 
 
 def read_identity(path: Path) -> Identity:

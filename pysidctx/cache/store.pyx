@@ -31,6 +31,7 @@ from pysidctx.libssl cimport (
     ERR_clear_error, OPENSSL_cleanse, OPENSSL_clear_free, OPENSSL_free, OPENSSL_zalloc, SSL,
     SSL_MAX_SSL_SESSION_ID_LENGTH, SSL_SESSION, SSL_SESSION_free, SSL_SESSION_get_id,
 )
+from pysidctx.lockfree.counts cimport COUNT_SESSIONS, count_for_all
 from pysidctx.lockfree.readers cimport (
     atomic_fetch_add, atomic_fetch_add_explicit, atomic_fetch_sub, atomic_load_explicit, memory_order_relaxed,
 )
@@ -153,6 +154,7 @@ cdef void release_cache(Cache *cache) noexcept nogil:
 
 cdef void count(Cache *cache, Counter counter) noexcept nogil:
     atomic_fetch_add_explicit(&cache.counters[<int> counter], 1, memory_order_relaxed)
+    count_for_all(COUNT_SESSIONS + <unsigned int> counter)
 
 
 cdef size_t counted(Cache *cache, Counter counter) noexcept nogil:

@@ -3,7 +3,9 @@ from libc.string cimport memcmp
 
 from pysidctx.handshake.client_hello cimport ServerName
 from pysidctx.handshake.siphash cimport siphash_key, siphash_value
-from pysidctx.libssl cimport SSL, SSL_CTX, SSL_CTX_get_ex_data, SSL_get_ex_data, SSL_MAX_SID_CTX_LENGTH
+from pysidctx.libssl cimport (
+    SSL, SSL_CTX, SSL_CTX_get_ex_data, SSL_get_ex_data, SSL_MAX_SID_CTX_LENGTH, SSL_SESSION,
+)
 from pysidctx.lockfree.held_contexts cimport HeldContext
 from pysidctx.lockfree.id_context_slot cimport sid_slot, sid_slot_read
 from pysidctx.lockfree.readers cimport atomic_int, flag_load, shared_load, shared_pointer
@@ -50,10 +52,11 @@ cdef struct Listener:
 
 # Stored in an SSL's ex_data when an id context is set on it or chosen for it; the SSL owns it and frees it.
 cdef struct Connection:
-    bint own     # the id context was set on the connection itself
-    bint chosen  # the id context was chosen: a ClientHello was read
-    bint routed  # a Router has chosen it, so a later ClientHello must name the same host
-    bint named   # the Router knows the host, so its name is to be acknowledged
+    bint own      # the id context was set on the connection itself
+    bint chosen   # the id context was chosen: a ClientHello was read
+    bint routed   # a Router has chosen it, so a later ClientHello must name the same host
+    bint named    # the Router knows the host, so its name is to be acknowledged
+    bint resumed  # counted as resumed: the ClientHello after a HelloRetryRequest counts no more
     unsigned int length
     unsigned char id_context[SSL_MAX_SID_CTX_LENGTH]
     siphash_value host    # the hash of the name in the first ClientHello
@@ -100,6 +103,7 @@ cdef bint set_router(Listener *listener, Router *router) noexcept nogil
 cdef bint set_store(Listener *listener, Store *store) noexcept nogil
 cdef uint64_t stored_lifetime(Listener *listener) noexcept nogil
 cdef void wait_for_callbacks() noexcept nogil
+cdef void count_resumed(SSL *ssl, const SSL_SESSION *session, unsigned int counter) noexcept nogil
 cdef const siphash_key *host_key() noexcept nogil
 
 cdef inline Connection *connection_kept(SSL *ssl) noexcept nogil:

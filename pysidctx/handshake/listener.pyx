@@ -15,9 +15,10 @@ from pysidctx.libssl cimport (
     SSL_AD_ILLEGAL_PARAMETER, SSL_AD_INTERNAL_ERROR, SSL_CLIENT_HELLO_ERROR, SSL_CLIENT_HELLO_SUCCESS,
     SSL_CTX_free, SSL_CTX_get_ex_new_index, SSL_CTX_get_ssl_method, SSL_CTX_set_client_hello_cb,
     SSL_CTX_set_ex_data, SSL_CTX_set_session_id_context, SSL_CTX_up_ref, SSL_get_ex_new_index,
-    SSL_get_pending_cipher, SSL_get_session, SSL_get_SSL_CTX, SSL_set_ex_data, SSL_set_session_id_context,
-    TLS_client_method,
+    SSL_get_pending_cipher, SSL_get_session, SSL_get_SSL_CTX, SSL_SESSION_get0_id_context, SSL_set_ex_data,
+    SSL_set_session_id_context, TLS_client_method,
 )
+from pysidctx.lockfree.counts cimport COUNT_HANDSHAKES, count_for_all
 from pysidctx.lockfree.held_contexts cimport hold_context, release_context
 from pysidctx.lockfree.id_context_slot cimport sid_slot_write
 from pysidctx.lockfree.readers cimport (
@@ -174,6 +175,7 @@ cdef int on_client_hello(SSL *ssl, int *alert, void *unused) noexcept nogil:
                                  or SSL_get_pending_cipher(ssl) is not NULL):
         return SSL_CLIENT_HELLO_SUCCESS
     else:
+        count_for_all(COUNT_HANDSHAKES)
         listener = listener_of(SSL_get_SSL_CTX(ssl))
         connection = choose_id_context(connection, listener, ssl, alert)
         if connection is not NULL and not is_chosen_for(connection, SSL_get_SSL_CTX(ssl)):
@@ -260,6 +262,20 @@ cdef Connection *ask_router(Connection *connection, Listener *listener, SSL *ssl
                 connection = NULL
     gate_leave(inside)
     return connection
+
+
+cdef void count_resumed(SSL *ssl, const SSL_SESSION *session, unsigned int counter) noexcept nogil:
+    """Count a connection whose client has offered a session that is accepted, if OpenSSL resumes it: its id context.
+
+    A client that answers a HelloRetryRequest offers it twice.
+    """
+    cdef Connection *connection = connection_kept(ssl)
+    cdef unsigned int length = 0
+    cdef const unsigned char *id_context = SSL_SESSION_get0_id_context(session, &length)
+    if (connection is not NULL and not connection.resumed and length == connection.length
+            and memcmp(id_context, connection.id_context, length) == 0):
+        connection.resumed = True
+        count_for_all(counter)
 
 
 cdef const siphash_key *host_key() noexcept nogil:

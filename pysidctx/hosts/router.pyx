@@ -25,6 +25,7 @@ from pysidctx.libssl cimport (
     SSL, SSL_AD_DECODE_ERROR, SSL_AD_UNRECOGNIZED_NAME, SSL_get_max_proto_version, SSL_get_options, SSL_OP_NO_TLSv1_3,
     TLS1_3_VERSION,
 )
+from pysidctx.lockfree.counts cimport COUNT_HOSTS, count_for_all
 from pysidctx.lockfree.held_contexts cimport hold_context
 from pysidctx.lockfree.id_context_slot cimport sid_slot_read
 from pysidctx.lockfree.readers cimport flag_load, shared_load
@@ -94,20 +95,25 @@ cdef bint choose_host(Router *router, Listener *listener, SSL *ssl, ServerName *
     if flag_load(&table.closed):  # its entries may have been freed
         return False
     if name.malformed:
-        table_count(table, HOSTS_MALFORMED)
+        count_connection(table, HOSTS_MALFORMED)
         alert[0] = SSL_AD_DECODE_ERROR
         return False
     if name.valid:
         entry = table_match(table, &connection.host, name.text, name.length, &state)
     if entry is not NULL:
-        table_count(table, HOSTS_MATCHED)
+        count_connection(table, HOSTS_MATCHED)
         return serve_host(map_router, entry, state, ssl, connection, name)
     if flag_load(&table.rejects_unmatched):
-        table_count(table, HOSTS_REJECTED)
+        count_connection(table, HOSTS_REJECTED)
         alert[0] = SSL_AD_UNRECOGNIZED_NAME
         return False
-    table_count(table, HOSTS_UNMATCHED)
+    count_connection(table, HOSTS_UNMATCHED)
     return connection.own or choose_unmatched(map_router, listener, ssl, connection, name)
+
+
+cdef void count_connection(host_table *table, unsigned int counter) noexcept nogil:
+    table_count(table, counter)
+    count_for_all(COUNT_HOSTS + counter)
 
 
 cdef bint serve_host(MapRouter *map_router, const host_entry *entry, uint64_t state, SSL *ssl,

@@ -33,6 +33,10 @@ class HandedOut:
         self._installed = Installed.on(self._connecting(ctx))
         self._derived = self._installed.id_context
 
+    def installed_map(self, ctx: ssl.SSLContext) -> Optional[HostMap]:
+        """Return the HostMap that is installed on the context at present."""
+        return _installed_map(self._connecting(ctx))
+
     def _connecting(self, ctx: ssl.SSLContext) -> ssl.SSLContext:
         """Return the context that creates connections. It was determined once, by several trial connections."""
         return ctx if self._wrapped is None else self._wrapped

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Callable, Optional
 
+from pysidctx.hosts.hostmap import HostMap
+from pysidctx.lockfree import counts
 from pysidctx.servers.carried_settings import HandedOut
 from pysidctx.servers.process_lock import ProcessLock
 from pysidctx.servers.watched_files import FilesRead, WatchedFile
@@ -58,6 +60,7 @@ class CurrentContext:
         self._files, self._context, self._handed_out = self._built(None)
         self._trust = trust(self._context)
         self._looked = self._since = time.monotonic()
+        self.renewed = self.failed = 0  # how often it was rebuilt because a file has changed, and could not be rebuilt
 
     def get(self) -> ssl.SSLContext:
         """Return the context for the next connection. Checks the files at most once every LOOK seconds."""
@@ -69,6 +72,10 @@ class CurrentContext:
                 self._looked = time.monotonic()
                 looking.release()
         return self._context
+
+    def installed_map(self) -> Optional[HostMap]:
+        """Return the HostMap that is installed on the context at present."""
+        return self._handed_out.installed_map(self._context)
 
     def _look(self) -> None:
         self._carry_from_earlier()
@@ -85,8 +92,13 @@ class CurrentContext:
                 self._files, self._context, self._handed_out = made
                 self._trust = trust(self._context)
         except Exception as error:  # for example, the certificate was replaced and its key was not yet
+            self.failed += 1
+            counts.add("contexts_failed")
             self._tell(changed, error)
         else:
+            if changed:
+                self.renewed += 1
+                counts.add("contexts_renewed")
             self._since = time.monotonic()
             self._failed = None
 
@@ -146,6 +158,7 @@ class CurrentContext:
             with self._directly(former):
                 self._handed_out.carry_installed(former, made, handed_out)
         self._lead_to_current(made, handed_out)
+        counts.add("contexts_built")
         return files, made, handed_out
 
     def _lead_to_current(self, made: ssl.SSLContext, handed_out: HandedOut) -> None:

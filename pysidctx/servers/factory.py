@@ -10,9 +10,10 @@ import multiprocessing
 import os
 import ssl
 import warnings
+import weakref
 from collections.abc import Iterable
 from functools import partial
-from typing import Any, Literal, NamedTuple, Optional, Union, cast
+from typing import Any, Literal, NamedTuple, Optional, cast
 
 import pysidctx.servers.gunicorn_hook  # noqa: F401, which warns where workers do not call the hook
 from pysidctx import environment
@@ -22,6 +23,7 @@ from pysidctx.exceptions import Error
 from pysidctx.servers.current_context import Build, CurrentContext
 from pysidctx.servers.identity import identity
 from pysidctx.servers.process_lock import ProcessLock
+from pysidctx.servers.shared_counts import shared_counts
 from pysidctx.sharing import check_cache_when, checked_id_contexts, resumable
 from pysidctx.tickets.ticket_keys import TicketKeys
 
@@ -122,15 +124,19 @@ class SSLContextFactory:
         self._max_age = checked_max_age(max_age)
         self._contexts: list[tuple[tuple[Any, ...], CurrentContext]] = []
         self._building = ProcessLock()
+        with adding.here():
+            factories.add(self)
 
     def __call__(self, config: Any, default_factory: Build) -> ssl.SSLContext:
         if not callable(default_factory):
             raise TypeError("the hook's second argument, default_factory, must be a function that returns an "
                             f"ssl.SSLContext, not {type(default_factory).__name__}: call hook(config, default_factory)")
-        if is_of_one_worker(self._keys, config):
-            warn_of_own_keys(config)
-        if self._cache is not None and is_of_one_worker(self._cache, config):
-            warn_of_own_cache(config)
+        if is_one_of_several(config):
+            shared_counts.is_in_one_of_several()
+            if self._keys._made_in == os.getpid():
+                warn_of_own_keys(config)
+            if self._cache is not None and self._cache._made_in == os.getpid():
+                warn_of_own_cache(config)
         settings = (type(config), identity(default_factory),
                     *(getattr(config, name, None) for name in SETTINGS))
         found = self._find(settings)
@@ -143,6 +149,19 @@ class SSLContextFactory:
         return partial(SSLContextFactory, self._keys, cache=self._cache, cache_when=self._cache_when,
                        id_context=self._id_context, exact_id_context=self._exact_id_context, watch=self._watch,
                        max_age=self._max_age), ()
+
+    @property
+    def keys(self) -> TicketKeys:
+        """The `TicketKeys` for all contexts."""
+        return self._keys
+
+    @property
+    def cache(self) -> Optional[SessionCache]:
+        """The `SessionCache` for all contexts, or None."""
+        return self._cache
+
+    def _current_contexts(self) -> tuple[CurrentContext, ...]:
+        return tuple(context for _, context in tuple(self._contexts))
 
     def _find(self, settings: tuple[Any, ...]) -> Optional[CurrentContext]:
         for known, context in tuple(self._contexts):
@@ -163,6 +182,16 @@ class SSLContextFactory:
     def _finish(self, ctx: ssl.SSLContext) -> None:
         resumable(ctx, self._keys, cache=self._cache, cache_when=self._cache_when, id_context=self._id_context,
                   exact_id_context=self._exact_id_context)
+
+
+factories: "weakref.WeakSet[SSLContextFactory]" = weakref.WeakSet()
+adding = ProcessLock()
+
+
+def all_factories() -> list[SSLContextFactory]:
+    """Return those of this process that exist."""
+    with adding.here():
+        return list(factories)
 
 
 def checked_cache(cache: Optional[SessionCache]) -> Optional[SessionCache]:
@@ -191,9 +220,9 @@ def checked_max_age(max_age: Optional[float]) -> Optional[float]:
     return max_age
 
 
-def is_of_one_worker(made: Union[TicketKeys, SessionCache], config: Any) -> bool:
-    """Whether its keys are random and were created in this process, which seems to be one of several workers."""
-    return (made._made_in == os.getpid() and getattr(config, "workers", None) != 1
+def is_one_of_several(config: Any) -> bool:
+    """Whether this process seems to be one of several workers."""
+    return (getattr(config, "workers", None) != 1
             and (is_of_gunicorn(config) or multiprocessing.parent_process() is not None))
 
 
@@ -314,6 +343,8 @@ def ssl_context_factory(config: Any, default_factory: Build) -> ssl.SSLContext:
     PYSIDCTX_CACHE_SIZE bytes, by default 67,108,864. If PYSIDCTX_CACHE_WHEN is "always", all sessions are stored. If
     the memory cannot be used, a RuntimeWarning says why, and all clients get tickets.
 
+    If PYSIDCTX_STATS names a file, all workers count in it: see `stats()`.
+
     Some worker classes do not call gunicorn's hook. Use the classes of `pysidctx.servers.aiohttp_worker` and
     `pysidctx.servers.uvicorn_worker` instead of those of aiohttp and uvicorn; a RuntimeWarning before gunicorn
     forks names the right one. Other classes that do not call the hook are not detected.
@@ -323,6 +354,14 @@ def ssl_context_factory(config: Any, default_factory: Build) -> ssl.SSLContext:
     this module can raise the same errors for the environment variables and the secret.
     """
     return _default.current()(config, default_factory)
+
+
+def ticket_keys() -> TicketKeys:
+    """Return the TicketKeys that `ssl_context_factory` installs in this process, for example to call their `stats()`.
+
+    Safe in any thread. Raises whatever `ssl_context_factory()` raises because of the environment.
+    """
+    return _default.current().keys
 
 
 def session_cache() -> Optional[SessionCache]:

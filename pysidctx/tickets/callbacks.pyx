@@ -14,7 +14,7 @@ from pysidctx.binding cimport bind_openssl
 from pysidctx.errors cimport check, check_pointer
 from pysidctx.handshake.late_switches cimport may_resume
 from pysidctx.handshake.listener cimport (
-    Connection, Listener, connection_kept, listener_made, listener_of, stored_lifetime,
+    Connection, Listener, connection_kept, count_resumed, listener_made, listener_of, stored_lifetime,
 )
 from pysidctx.libssl cimport (
     CRYPTO_EX_DATA, CRYPTO_EX_dup_from, ERR_clear_error, EVP_CIPHER, EVP_CIPHER_CTX, EVP_DecryptInit_ex,
@@ -28,6 +28,7 @@ from pysidctx.libssl cimport (
     SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW, SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_POST_HANDSHAKE,
     SSL_version, TLS1_3_VERSION, new_session_fn,
 )
+from pysidctx.lockfree.counts cimport COUNT_RESUMED_BY_TICKET
 from pysidctx.lockfree.readers cimport (
     atomic_size_t, atomic_thread_fence, flag_store, memory_order_acquire, memory_order_release, shared_exchange,
     shared_load, shared_pointer,
@@ -326,6 +327,8 @@ cdef SSL_TICKET_RETURN on_ticket_read(SSL *ssl, SSL_SESSION *session, const unsi
     if decrypted:
         if is_acceptable(ring_of(keys), session, name, length):
             result = accept(ring_of(keys), status == SSL_TICKET_SUCCESS_RENEW, refused)
+            if not refused:
+                count_resumed(ssl, session, COUNT_RESUMED_BY_TICKET)
     elif status == SSL_TICKET_NO_DECRYPT:
         count_ticket(ring_of(keys), INVALID if has_key_named(ring_of(keys), name, length) else UNKNOWN_KEY)
     leave_lookup(inside)

@@ -15,6 +15,7 @@ from pysidctx.libssl cimport (
     ERR_clear_error, ERR_pop_to_mark, ERR_set_mark, OPENSSL_cleanse, OPENSSL_clear_free,
     OPENSSL_memdup, OPENSSL_zalloc,
 )
+from pysidctx.lockfree.counts cimport COUNT_TICKETS, count_for_all
 from pysidctx.lockfree.readers cimport (
     atomic_fetch_add, atomic_fetch_add_explicit, atomic_fetch_sub, atomic_load_explicit, free_retired, gate_enter,
     gate_init, gate_leave, gate_wait, memory_order_relaxed, reader_gate, retire, shared_exchange, shared_load,
@@ -314,6 +315,7 @@ cdef int derive_period(Keyring *ring, TicketKey *key, uint64_t number) noexcept 
 
 cdef void count_ticket(Keyring *ring, Counter counter) noexcept nogil:
     atomic_fetch_add_explicit(&ring.counters[<int> counter], 1, memory_order_relaxed)
+    count_for_all(COUNT_TICKETS + <unsigned int> counter)
 
 
 cdef size_t tickets_counted(Keyring *ring, Counter counter) noexcept nogil:

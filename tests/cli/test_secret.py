@@ -176,8 +176,8 @@ def test_every_variable_is_known():
     for path in [*(ROOT / "pysidctx").rglob("*.py*"), *(ROOT / "tests").rglob("*.py"), ROOT / "setup.py",
                  *ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "Makefile", *(ROOT / ".ci").iterdir()]:
         if path.suffix != ".pyc" and path.name != Path(__file__).name:
-            found |= set(re.findall(r"\bPYSIDCTX_(?:[A-Z]+_)*(?:FILE|DIR|SEED|BINDING|CACHE|CACHE_SIZE|CACHE_WHEN)\b",
-                                    path.read_text()))
+            found |= set(re.findall(r"\bPYSIDCTX_(?:[A-Z]+_)*(?:FILE|DIR|SEED|BINDING|CACHE|CACHE_SIZE|CACHE_WHEN|"
+                                    r"STATS)\b", path.read_text()))
     assert found == set(environment.VARIABLES)
 
 
@@ -188,4 +188,5 @@ def test_every_variable_that_is_read_is_known():
     read = {name for path in sources
             for name in re.findall(r"environ\S*?[(\[]\"(PYSIDCTX_\w+)\"", path.read_text())}
     # Those are read by value(), integer() and needed().
-    assert read | {SECRET_FILE, environment.CACHE, environment.CACHE_SIZE, environment.CACHE_WHEN} == VARIABLES.keys()
+    assert VARIABLES.keys() == read | {
+        SECRET_FILE, environment.CACHE, environment.CACHE_SIZE, environment.CACHE_WHEN, environment.STATS}

@@ -26,8 +26,8 @@ FLOORS = (
 # Wings of what is in no folder of its own; a folder is a wing of its name.
 AT_THE_TOP = {
     **dict.fromkeys(("include", "libssl", "openssl_compat", "elf_objects", "binding", "exceptions", "errors", "der",
-                     "handles", "wrapped", "private_files", "secret", "secret_files", "environment", "arguments",
-                     "_typing"), "ground"),
+                     "handles", "wrapped", "private_files", "shared_files", "secret", "secret_files", "environment",
+                     "arguments", "_typing"), "ground"),
     "sharing": "sharing",
     "valkey": "cache",
     "__init__": "face",
