@@ -29,7 +29,9 @@ nitpicky = True
 default_role = "code"
 autodoc_docstring_signature = False  # the stubs have them
 autodoc_use_legacy_class_based = True  # the newer way fails where a class has no signature of its own
-nitpick_ignore = [("py:class", name) for name in ("Buffer", "Path", "Store")]  # which the reference explains
+nitpick_ignore = [("py:class", name) for name in (
+    "Buffer", "Path", "Store",  # which the reference explains
+    "prometheus_client.registry.CollectorRegistry")]
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
 python_display_short_literal_types = True
