@@ -24,9 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              f"that {environment.STATS} names)")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--json", action="store_true", help="print the numbers as JSON")
-    how.add_argument("--watch", nargs="?", type=interval, const=1.0, metavar="SECONDS",
-                     help="show the numbers on a terminal, with how much is added per second, again and again after "
-                          "this time (default: 1), until Ctrl-C is pressed")
+    how.add_argument("--watch", action="store_true",
+                     help="show the numbers on a terminal, with how much is added per second, until Ctrl-C is pressed")
+    parser.add_argument("--interval", type=interval, metavar="SECONDS",
+                        help="with --watch: how long until the numbers are read again (default: 1)")
 
 
 def interval(text: str) -> float:
@@ -39,16 +40,18 @@ def interval(text: str) -> float:
 
 def run(arguments: argparse.Namespace) -> int:
     try:
+        if arguments.interval is not None and not arguments.watch:
+            raise ValueError("--interval has a meaning with --watch alone: pass both, or leave it out")
         path = arguments.file if arguments.file is not None else environment.needed(environment.STATS)
         found = read_totals(path)
         if arguments.json:
             print(json.dumps(found._asdict(), indent=1))
-        elif arguments.watch is None:
+        elif not arguments.watch:
             print("\n".join(lines(found)))
         elif not sys.stdout.isatty():
             raise ValueError("--watch needs a terminal, and the output is none: leave it out, or pass --json")
         else:
-            watch(path, found, arguments.watch)
+            watch(path, found, arguments.interval or 1.0)
     except (OSError, ValueError) as error:
         if isinstance(error, BrokenPipeError):
             raise

@@ -173,7 +173,8 @@ cdef class ClientSessions:
         that a context keeps to itself are gone when the context is.
 
         path
-            A path, as str, bytes or os.PathLike. A file with this name is replaced.
+            A path, as str, bytes or os.PathLike. A file with this name is replaced, whatever it contains: sessions that
+            another process has saved there are lost.
 
         Raises OSError, or `pysidctx.Error` if OpenSSL fails; then the file is unchanged, and so are the sessions.
         """
@@ -195,7 +196,7 @@ cdef class ClientSessions:
 
         Raises OSError, such as FileNotFoundError. Raises SessionError if the file is not what `save()` writes, or if it
         belongs to another user or other users have access to it; then nothing is loaded. Warns with a RuntimeWarning of
-        sessions for which no installed context is found; they stay in the file.
+        sessions for which no installed context is found; they stay in the file until `save()` replaces it.
         """
         load_sessions(self.store, path, None if self.everywhere else installed_trust(self))
 

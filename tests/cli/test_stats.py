@@ -75,10 +75,15 @@ def test_watching_needs_a_terminal(memory, capsys):
     assert "--watch needs a terminal" in capsys.readouterr().err
 
 
+def test_an_interval_without_watching(memory, capsys):
+    assert main(["stats", str(memory), "--interval", "2"]) == 2
+    assert "--interval has a meaning with --watch alone" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "1e9"])
 def test_times_that_are_none(memory, capsys, seconds):
     with pytest.raises(SystemExit):
-        main(["stats", str(memory), f"--watch={seconds}"])
+        main(["stats", str(memory), "--watch", f"--interval={seconds}"])
     assert "is out of range" in capsys.readouterr().err
 
 
@@ -88,8 +93,8 @@ def test_watching(memory, terminal, rows):
     leader, follower = terminal
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, 80, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name not in ("LINES", "COLUMNS")}
-    process = subprocess.Popen([sys.executable, "-m", "pysidctx", "stats", memory, "--watch", "0.1"], stdout=follower,
-                               stderr=subprocess.PIPE, env=environment)
+    process = subprocess.Popen([sys.executable, "-m", "pysidctx", "stats", "--watch", memory, "--interval=0.1"],
+                               stdout=follower, stderr=subprocess.PIPE, env=environment)
     os.close(follower)
     shown = b""
 
@@ -124,8 +129,8 @@ def test_watching(memory, terminal, rows):
 
 def test_a_file_that_is_removed_while_it_is_watched(memory, terminal):
     leader, follower = terminal
-    process = subprocess.Popen([sys.executable, "-m", "pysidctx", "stats", memory, "--watch", "0.1"], stdout=follower,
-                               stderr=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-m", "pysidctx", "stats", "--watch", memory, "--interval=0.1"],
+                               stdout=follower, stderr=subprocess.PIPE)
     os.close(follower)
     try:
         shown = os.read(leader, 4096)
