@@ -1,6 +1,7 @@
 """What the client sessions of a context are worth while its own certificate is being loaded."""
 
 import ssl
+import threading
 
 import handshakes
 import pytest
@@ -8,6 +9,8 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 import pysidctx
+
+PATIENCE = 3  # seconds
 
 
 @pytest.fixture
@@ -27,10 +30,17 @@ def load(ca, tmp_path):
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"word")))
 
     def load_into(ctx, before):
+        thread = threading.Thread(target=before)
+
         def password():
-            before()
+            thread.start()
+            thread.join(PATIENCE)
             return "word"
+
         ctx.load_cert_chain(certificate, key, password)
+        if thread.is_alive():
+            thread.join()
+            pytest.skip("this CPython makes no connection with a context that loads a certificate")
 
     return load_into
 
