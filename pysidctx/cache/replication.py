@@ -62,7 +62,9 @@ class Replication:
         self._channel = channel
         self._stopping = threading.Event()
         self._leading = threading.Event()
-        self._error: Optional[str] = None
+        # Of each thread: the publisher has nothing to do with the channel while there is nothing to send.
+        self._send_error: Optional[str] = None
+        self._receive_error: Optional[str] = None
         self._sender: Optional[Sender] = None
         self._threads = [threading.Thread(target=target, name=f"pysidctx {target.__name__.strip('_')}", daemon=True)
                          for target in (self._publish, self._receive)]
@@ -77,7 +79,7 @@ class Replication:
     @property
     def error(self) -> Optional[str]:
         """Why the channel does not work at the moment: a str, or None if it does."""
-        return self._error
+        return self._send_error or self._receive_error
 
     def stop(self, timeout: float = 5.0) -> None:
         """End both threads. Waits for them, at most `timeout` seconds. Safe in any thread."""
@@ -93,7 +95,7 @@ class Replication:
         self.stop()
 
     def __repr__(self) -> str:
-        state = "stopped" if self._stopping.is_set() else f"failing: {self._error}" if self._error else \
+        state = "stopped" if self._stopping.is_set() else f"failing: {self.error}" if self.error else \
             "leading" if self.leading else "waiting"
         return f"<Replication by {self._channel!r}, {state}>"
 
@@ -103,7 +105,7 @@ class Replication:
             while not self._stopping.wait(INTERVAL):
                 if not self._cache._lead():
                     self._leading.clear()
-                    self._sender = None
+                    self._sender = self._send_error = None
                     self._stopping.wait(PATIENCE)
                     continue
                 self._cache._keep_active(ACTIVE)
@@ -111,9 +113,9 @@ class Replication:
                 self._leading.set()
                 try:
                     sender.send()
-                    self._error, pause = None, FIRST_PAUSE
+                    self._send_error, pause = None, FIRST_PAUSE
                 except Exception as error:
-                    self._fail(error)
+                    self._send_error = told(error)
                     self._cache._announce(None)
                     self._cache._lose()
                     self._stopping.wait(pause)
@@ -128,6 +130,7 @@ class Replication:
         first = True
         while not self._stopping.is_set():
             if not self._leading.wait(PATIENCE):
+                self._receive_error = None
                 continue
             try:
                 if first:
@@ -136,8 +139,9 @@ class Replication:
                     first = False
                 for position in self._listen_on(since):
                     since, pause = position, FIRST_PAUSE
+                    self._receive_error = None
             except Exception as error:
-                self._fail(error)
+                self._receive_error = told(error)
                 self._stopping.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -172,9 +176,6 @@ class Replication:
         lag = max(0, milliseconds() - sent_at(batch))
         if not self._cache._incoming(batch[TIME_LENGTH:], forgotten_alone, lag):
             self._cache._drop(1)
-
-    def _fail(self, error: Exception) -> None:
-        self._error = f"{type(error).__name__}: {error}"
 
 
 class Sender:
@@ -216,6 +217,10 @@ class Sender:
         whole = milliseconds().to_bytes(TIME_LENGTH, "big") + batch
         self.first_sent = self.first_sent or whole
         self.channel.publish(whole)
+
+
+def told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def milliseconds() -> int:

@@ -181,6 +181,18 @@ def test_forgotten_while_the_channel_is_down(machines, channel, client_ctx):
         one.cache.forget_all()
 
 
+def test_an_error_is_told_until_the_channel_works(machines, channel):
+    """Also while there is nothing to send."""
+    one, _ = machines
+    channel.down = True
+    until(lambda: one.replication.error)
+    for _ in range(50):
+        assert one.replication.error == "ConnectionError: the channel is down"
+        time.sleep(0.01)
+    channel.down = False
+    until(lambda: one.replication.error is None, 20)
+
+
 def test_nothing_comes_back(machines, channel, make_client_ctx):
     """Replayed and reordered: a session that was used up in TLS 1.3, and one that was forgotten."""
     one, other = machines
