@@ -34,8 +34,7 @@ GROUP = 50       # handshakes of one side, until it is another's turn
 
 SERVER = shutil.which("valkey-server") or shutil.which("redis-server")
 PRESENT = SERVER is not None and find_spec("valkey") is not None
-MISSING = ("a server for the channel is missing: apt-get install redis-server, and python -m pip install "
-           "'pysidctx[valkey]'")
+MISSING = "a server for the channel is missing: apt-get install redis-server, and python -m pip install valkey"
 
 
 class Taken(NamedTuple):
