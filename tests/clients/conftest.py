@@ -5,6 +5,7 @@ import warnings
 
 import handshakes
 import pytest
+from recipes import seeing
 
 import pysidctx
 
@@ -32,6 +33,15 @@ def resumed():
 
 
 @pytest.fixture
+def seen(monkeypatch):
+    """What the handshakes of all contexts are."""
+    seen = seeing()
+    monkeypatch.setattr(ssl.SSLContext, "sslsocket_class", seen.sslsocket_class)
+    monkeypatch.setattr(ssl.SSLContext, "sslobject_class", seen.sslobject_class)
+    return seen
+
+
+@pytest.fixture
 def never(resumed):
     """That a connection which could resume what `client_ctx` has made does not, and that the first context does."""
 
@@ -44,8 +54,6 @@ def never(resumed):
         assert resumed(server_ctx, client_ctx)
 
     return check
-
-
 
 
 @pytest.fixture

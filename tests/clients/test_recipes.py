@@ -9,7 +9,7 @@ import warnings
 import pytest
 from machine import module
 from peers import Peer
-from recipes import HOST, REQUESTS, WAYS, client_context, nginx_of_ways, recipe, seeing
+from recipes import HOST, REQUESTS, WAYS, client_context, nginx_of_ways, recipe
 
 from loopback.processes import free_port
 from pysidctx.clients import ClientSessions, everywhere
@@ -115,14 +115,6 @@ def ports(tmp_path_factory, certificate):
 @pytest.fixture(params=WAYS)
 def way(request):
     return request.param
-
-
-@pytest.fixture
-def seen(monkeypatch):
-    seen = seeing()
-    monkeypatch.setattr(ssl.SSLContext, "sslsocket_class", seen.sslsocket_class)
-    monkeypatch.setattr(ssl.SSLContext, "sslobject_class", seen.sslobject_class)
-    return seen
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import warnings
 
 import pytest
 from machine import module, program
-from recipes import HOST, REQUESTS, WAYS, client_context, recipe, seeing
+from recipes import HOST, REQUESTS, WAYS, client_context, recipe
 from servers import TIMEOUT, accepting
 
 from loopback.processes import free_port, start, stop, wait_until
@@ -31,14 +31,6 @@ set_tcp_nodelay true
 @pytest.fixture(params=WAYS)
 def ctx(request, pem_files):
     return client_context(pem_files[1], request.param)
-
-
-@pytest.fixture
-def seen(monkeypatch):
-    seen = seeing()
-    monkeypatch.setattr(ssl.SSLContext, "sslsocket_class", seen.sslsocket_class)
-    monkeypatch.setattr(ssl.SSLContext, "sslobject_class", seen.sslobject_class)
-    return seen
 
 
 @pytest.fixture
