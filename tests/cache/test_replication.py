@@ -12,6 +12,7 @@ from contextlib import ExitStack
 
 import pytest
 from channels import MemoryChannel
+from conditions import waiting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from machine import SUPPORT
@@ -23,11 +24,7 @@ from pysidctx.cache import replication
 SKEW = 5  # seconds: sessions that follow a forget() so closely are refused, too
 
 
-def until(condition, seconds=10):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.01)
+until = waiting(10)  # seconds
 
 
 class Machine:

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 import trustme
+from conditions import waiting
 from machine import SUPPORT, lack, program
 
 pytestmark = pytest.mark.one_python
@@ -22,11 +23,7 @@ CLIENTS = "client.pem", "second.pem"
 PASSWORD = secrets.token_hex(8)
 
 
-def until(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.05)
+until = waiting(30)  # seconds
 
 
 class Network:

@@ -9,6 +9,7 @@ import time
 from contextlib import ExitStack
 
 import pytest
+from conditions import waiting
 from machine import program
 from server_programs import free_port
 from tickets import visit
@@ -22,11 +23,7 @@ pytestmark = pytest.mark.one_python
 PASSWORD = "a-password"
 
 
-def until(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.02)
+until = waiting(20)  # seconds
 
 
 class Server:
