@@ -144,8 +144,7 @@ class Running:
         self.files = {**(files or (found.plain_files if plain else found.files)), **(pem_files or {})}
         self.certificate, self.tls, self.name_to_greet = certificate, tls, name_to_greet
         self.environment = {name: value for name, value in os.environ.items()
-                            if name not in ("CI", "PYSIDCTX_SECRET_FILE", "PYSIDCTX_CACHE", "PYSIDCTX_CACHE_SIZE",
-                                            "PYSIDCTX_CACHE_WHEN", "PYSIDCTX_STATS")}
+                            if name != "CI" and not name.startswith("PYSIDCTX_")}
         self.environment.update(environment or {}, PORT=str(self.port), PYTHONPATH=str(folder))
         if secret is not None:
             self.environment["PYSIDCTX_SECRET_FILE"] = str(secret)
