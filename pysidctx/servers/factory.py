@@ -274,10 +274,13 @@ class Environment(NamedTuple):
                    cast(Optional[When], environment.word(environment.CACHE_WHEN, WHEN)),
                    environment.id_context(), *environment.times())
 
-    def keys(self) -> TicketKeys:
-        if self.secret_file is None:
-            return TicketKeys(period=self.period, lifetime=self.lifetime)
-        return TicketKeys.from_secret_file(self.secret_file, period=self.period, lifetime=self.lifetime)
+    def keys(self, inherited: Optional[bytearray]) -> TicketKeys:
+        """`inherited`: the secret of the parent process, if the environment names none."""
+        if self.secret_file is not None:
+            return TicketKeys.from_secret_file(self.secret_file, period=self.period, lifetime=self.lifetime)
+        if inherited is not None:
+            return TicketKeys.from_secret(inherited, period=self.period, lifetime=self.lifetime)
+        return TicketKeys(period=self.period, lifetime=self.lifetime)
 
     def session_cache(self) -> Optional[SessionCache]:
         """Return the cache, if one is named. If it cannot be used, emit a RuntimeWarning: tickets do, too."""
@@ -311,13 +314,13 @@ class Default:
 
     def __init__(self) -> None:
         self._reading = ProcessLock()
+        self._secret: Optional[bytearray] = None
         self._environment = Environment.current()
         self._factory = self._made(self._environment)
 
-    @staticmethod
-    def _made(variables: Environment) -> SSLContextFactory:
+    def _made(self, variables: Environment) -> SSLContextFactory:
         cache = variables.session_cache()
-        return SSLContextFactory(variables.keys(), cache=cache, id_context=variables.id_context,
+        return SSLContextFactory(variables.keys(self._secret), cache=cache, id_context=variables.id_context,
                                  cache_when=None if cache is None else variables.cache_when)
 
     def current(self) -> SSLContextFactory:
@@ -327,8 +330,20 @@ class Default:
                 self._factory, self._environment = self._made(variables), variables
             return self._factory
 
+    def inherit(self, secret: bytearray) -> None:
+        with self._reading.here():
+            self._secret = secret
+            if self._environment.secret_file is None:  # then there is no cache
+                self._factory = SSLContextFactory(self._environment.keys(secret),
+                                                  id_context=self._environment.id_context)
+
 
 _default = Default()
+
+
+def inherit_secret(secret: bytearray) -> None:
+    """Derive the keys of this process from a secret, as long as the environment names none."""
+    _default.inherit(secret)
 
 
 def ssl_context_factory(config: Any, default_factory: Build) -> ssl.SSLContext:

@@ -61,6 +61,11 @@ def of_gunicorn(configuration: str, *options: str, plain: tuple[str, ...] = (), 
                    {"gunicorn.conf.py": ""}, (*arguments, *options, *plain), reloads=True)
 
 
+def of_serve(server: str, *arguments: str) -> Program:
+    """`pysidctx serve`; for comparison, the server's own command line."""
+    return Program({}, ("-m", "pysidctx", "serve", server, *arguments), {}, ("-m", server, *arguments), reloads=True)
+
+
 def of_script(*names: str, ours: str, plain: str = "", needs_secret: bool = False, processes: int = 1,
               reloads: bool = False) -> Program:
     """Examples, of which the last one is started; without `ours` for comparison."""
@@ -75,6 +80,16 @@ def separate(*names: str) -> Program:
     return of_script(*names, ours=r"pysidctx\.resumable\(ctx, keys\)", plain="ctx", needs_secret=True, processes=4)
 
 
+# By their own command lines, without a secret.
+SERVED = {
+    "serve gunicorn": of_serve("gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "4", "--certfile", "server.pem",
+                               "--log-level", "warning", "app:wsgi"),
+    "serve uvicorn": of_serve("uvicorn", "--port", "{port}", "--workers", "4", "--ssl-certfile", "server.pem",
+                              "app:asgi"),
+    "serve hypercorn": of_serve("hypercorn", "--bind", "127.0.0.1:{port}", "--workers", "4", "--certfile", "server.pem",
+                                "--keyfile", "server.pem", "app:asgi"),
+}
+
 PROGRAMS = {
     "gunicorn": of_gunicorn(GUNICORN),
     "gunicorn gthread": of_gunicorn(GUNICORN, "--threads", "4"),
@@ -87,6 +102,7 @@ PROGRAMS = {
                          reloads=True),
     "hypercorn": of_script("serve_hypercorn.py", ours=r"ssl_context_factory\(self, (.*)\)",
                            plain=r"\1()", needs_secret=True),
+    **SERVED,
     "aiohttp": separate("serve_aiohttp.py"),
     "asyncio": separate("serve_asyncio.py"),
     "uvloop": separate("serve_asyncio.py", "serve_uvloop.py"),
