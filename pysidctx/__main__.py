@@ -67,8 +67,8 @@ COMMANDS = {
         "workers resume each other's sessions. All arguments after its name are its own: see `pysidctx serve SERVER "
         "--help`. The workers share a random secret until the server ends, or that of the environment variable "
         "PYSIDCTX_SECRET_FILE.",
-        "that of the server; 2: the server was not started, because it is not installed, has no certificate, or an "
-        "environment variable of pysidctx is invalid."),
+        "0 and others: those of the server; 2 also: the server was not started, because it is not installed, has no "
+        "certificate, or an environment variable of pysidctx is invalid."),
     "session": Command(
         "session", "session", "print the contents of a saved session",
         "Print the contents of a session that was saved by Session.save() or `openssl s_client -sess_out`, "

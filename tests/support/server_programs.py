@@ -16,7 +16,7 @@ from typing import NamedTuple, Optional, Protocol, Union
 
 import trustme
 from machine import program
-from readme import EXAMPLES
+from readme import EXAMPLES, SERVING, commands
 from servers import TIMEOUT
 
 from loopback.processes import free_port, start, stop, wait_until
@@ -61,8 +61,11 @@ def of_gunicorn(configuration: str, *options: str, plain: tuple[str, ...] = (), 
                    {"gunicorn.conf.py": ""}, (*arguments, *options, *plain), reloads=True)
 
 
-def of_serve(server: str, *arguments: str) -> Program:
-    """`pysidctx serve`; for comparison, the server's own command line."""
+def of_serve(*command: str) -> Program:
+    """`python -m pysidctx serve`; for comparison, the server's own command line."""
+    *ours, server = command[:5]
+    assert ours == ["python", "-m", "pysidctx", "serve"]
+    arguments = (*LISTENING[server], *command[5:])
     return Program({}, ("-m", "pysidctx", "serve", server, *arguments), {}, ("-m", server, *arguments), reloads=True)
 
 
@@ -80,15 +83,10 @@ def separate(*names: str) -> Program:
     return of_script(*names, ours=r"pysidctx\.resumable\(ctx, keys\)", plain="ctx", needs_secret=True, processes=4)
 
 
-# By their own command lines, without a secret.
-SERVED = {
-    "serve gunicorn": of_serve("gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "4", "--certfile", "server.pem",
-                               "--log-level", "warning", "app:wsgi"),
-    "serve uvicorn": of_serve("uvicorn", "--port", "{port}", "--workers", "4", "--ssl-certfile", "server.pem",
-                              "app:asgi"),
-    "serve hypercorn": of_serve("hypercorn", "--bind", "127.0.0.1:{port}", "--workers", "4", "--certfile", "server.pem",
-                                "--keyfile", "server.pem", "app:asgi"),
-}
+# Those of docs/servers.md, without a secret, and where they listen.
+LISTENING = {"gunicorn": ("--bind", "127.0.0.1:{port}"), "uvicorn": ("--port", "{port}"),
+             "hypercorn": ("--bind", "127.0.0.1:{port}")}
+SERVED = {f"serve {command[4]}": of_serve(*command) for command in commands(SERVING)}
 
 PROGRAMS = {
     "gunicorn": of_gunicorn(GUNICORN),
