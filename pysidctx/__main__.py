@@ -61,6 +61,14 @@ COMMANDS = {
         "Write a new secret of 32 random bytes to a file, for TicketKeys.from_secret_file() and the environment "
         "variable PYSIDCTX_SECRET_FILE. An existing file is never overwritten.",
         "0: the secret was written; 1: it was not written."),
+    "serve": Command(
+        "serve", "serve", "run gunicorn, hypercorn or uvicorn so that all workers resume each other's sessions",
+        "Run a server by its own command line, with pysidctx.servers.ssl_context_factory as its hook: all of its "
+        "workers resume each other's sessions. All arguments after its name are its own: see `pysidctx serve SERVER "
+        "--help`. The workers share a random secret until the server ends, or that of the environment variable "
+        "PYSIDCTX_SECRET_FILE.",
+        "0 and others: those of the server; 2 also: the server was not started, because it is not installed, has no "
+        "certificate, or an environment variable of pysidctx is invalid."),
     "session": Command(
         "session", "session", "print the contents of a saved session",
         "Print the contents of a session that was saved by Session.save() or `openssl s_client -sess_out`, "
@@ -77,9 +85,9 @@ COMMANDS = {
 def main(argv: Optional[list[str]] = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
-        prog="pysidctx", description="Tools for TLS session resumption: audit any TLS server, create secrets for "
-                                     "ticket keys, inspect saved sessions, forget stored ones, and print what "
-                                     "servers have counted.",
+        prog="pysidctx", description="Tools for TLS session resumption: audit any TLS server, run one whose workers "
+                                     "resume each other's sessions, create secrets for ticket keys, inspect saved "
+                                     "sessions, forget stored ones, and print what servers have counted.",
         epilog="Run pysidctx COMMAND --help for the options of a command.")
     parser.add_argument("--version", action="version", version=f"pysidctx {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")

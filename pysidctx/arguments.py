@@ -2,6 +2,8 @@
 
 MIN_SECRET = 32    # bytes
 MAX_SECRET = 1024
+PERIOD = 3600                 # seconds; the default
+LIFETIME = 24 * 3600          # seconds; the default
 MAX_LIFETIME = 7 * 24 * 3600  # seconds; RFC 8446, section 4.6.1
 MAX_PERIODS = 1000            # in a lifetime: for each there is a key
 

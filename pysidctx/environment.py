@@ -5,6 +5,8 @@ import warnings
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
+from pysidctx import arguments
+
 PREFIX = "PYSIDCTX_"
 
 SECRET_FILE = "PYSIDCTX_SECRET_FILE"
@@ -12,19 +14,25 @@ CACHE = "PYSIDCTX_CACHE"
 CACHE_SIZE = "PYSIDCTX_CACHE_SIZE"
 CACHE_WHEN = "PYSIDCTX_CACHE_WHEN"
 STATS = "PYSIDCTX_STATS"
+ID_CONTEXT = "PYSIDCTX_ID_CONTEXT"
+LIFETIME = "PYSIDCTX_LIFETIME"
+PERIOD = "PYSIDCTX_PERIOD"
+
+SECRET_READERS = "TicketKeys.from_secret_file(), SessionCache.from_secret_file() and pysidctx.servers"
+MOST_OF_ID_CONTEXT = 32  # bytes: SSL_MAX_SID_CTX_LENGTH
 
 
 class Variable(NamedTuple):
     """A variable that pysidctx knows."""
 
-    kind: str    # what it contains: "file", "folder", "integer" or "word"
+    kind: str    # what it contains: "file", "folder", "integer", "text" or "word"
     reader: str  # the code that reads it, and the purpose
     way_out: str = "set it"  # what to do if it is not set
 
 
 VARIABLES = {
     SECRET_FILE: Variable(
-        "file", "TicketKeys.from_secret_file(), SessionCache.from_secret_file() and pysidctx.servers, for a secret",
+        "file", f"{SECRET_READERS}, for a secret",
         "write a secret with `python -m pysidctx secret PATH` and `export PYSIDCTX_SECRET_FILE=PATH`"),
     CACHE: Variable("file", "pysidctx.servers, for the memory of a SessionCache",
                     "set it to a path such as /dev/shm/NAME"),
@@ -34,6 +42,12 @@ VARIABLES = {
                          "set it to always, or to client-certificates, which is the default"),
     STATS: Variable("file", "pysidctx.servers, for the memory in which all workers of a server count",
                     "set it to a path such as /dev/shm/NAME"),
+    ID_CONTEXT: Variable("text", "pysidctx.servers, for the name of the application in its id contexts",
+                         f"set it to a name of at most {MOST_OF_ID_CONTEXT} bytes"),
+    LIFETIME: Variable("integer", f"{SECRET_READERS}, for how long sessions can be resumed",
+                       f"set it to a number of seconds, 1 to {arguments.MAX_LIFETIME}"),
+    PERIOD: Variable("integer", f"{SECRET_READERS}, for how long each key is used",
+                     f"set it to a number of seconds, 1 to {arguments.MAX_LIFETIME}"),
     "PYSIDCTX_BINDING": Variable("word", "setup.py: linked with OpenSSL, or late, which is found at import"),
     "PYSIDCTX_OPENSSL_DIR": Variable("folder", "setup.py, for the OpenSSL to build with"),
     "PYSIDCTX_SEED": Variable("integer", "the tests, for their random numbers"),
@@ -68,12 +82,75 @@ def integer(name: str) -> Optional[int]:
                          f"{VARIABLES[name].way_out}, or remove it") from None
 
 
+def seconds(name: str) -> Optional[int]:
+    """Return the value of a known variable, or None if it is not set. Raises ValueError if it is out of range."""
+    found = integer(name)
+    if found is not None and not 1 <= found <= arguments.MAX_LIFETIME:
+        raise ValueError(f"the environment variable {name} is {found}, which is out of range: "
+                         f"{VARIABLES[name].way_out}, or remove it")
+    return found
+
+
+def times(period: Optional[int] = None, lifetime: Optional[int] = None) -> tuple[int, int]:
+    """Return the period and the lifetime of keys, in seconds: what is passed, or else the variables or the defaults.
+
+    Raises TypeError, ValueError.
+    """
+    named = []
+    if period is None:
+        period = seconds(PERIOD)
+        named += [] if period is None else [f"the environment variable {PERIOD} is {period}"]
+    if lifetime is None:
+        lifetime = seconds(LIFETIME)
+        named += [] if lifetime is None else [f"the environment variable {LIFETIME} is {lifetime}"]
+    try:
+        return arguments.checked_times(arguments.PERIOD if period is None else period,
+                                       arguments.LIFETIME if lifetime is None else lifetime)
+    except ValueError as error:
+        raise ValueError("; ".join([str(error), *named])) from None
+
+
+def id_context() -> Optional[bytes]:
+    """Return the bytes of the variable, 1 to 32, or None if it is not set. Raises ValueError."""
+    found = value(ID_CONTEXT)
+    if found is None:
+        return None
+    octets = os.fsencode(found)
+    if len(octets) > MOST_OF_ID_CONTEXT:
+        raise ValueError(f"the environment variable {ID_CONTEXT} is {len(octets)} bytes long: "
+                         f"{VARIABLES[ID_CONTEXT].way_out}, or remove it")
+    return octets
+
+
 def word(name: str, words: Sequence[str]) -> Optional[str]:
     """Return the value of a known variable, or None if it is not set. Raises ValueError if it is none of the words."""
     found = value(name)
     if found is not None and found not in words:
         raise ValueError(f"the environment variable {name} is {found!r}: {VARIABLES[name].way_out}, or remove it")
     return found
+
+
+def warn_of_unused(lifetime: int, period: Optional[int], is_named: bool) -> None:
+    """Emit a RuntimeWarning for the variables that a context disregards, because its keys or the program say otherwise.
+
+    `is_named`: whether the program has passed an id context.
+    """
+    unused = [f"{name}={os.environ[name]} has no effect: the keys have a {argument} of {in_force} seconds"
+              for name, argument, in_force in ((LIFETIME, "lifetime", lifetime), (PERIOD, "period", period))
+              if name in os.environ and not is_number(os.environ[name], in_force)]
+    if ID_CONTEXT in os.environ and not is_named:
+        unused.append(f"{ID_CONTEXT} has no effect: no id_context was passed")
+    if unused:
+        warnings.warn(f"pysidctx: {'; '.join(unused)}. pysidctx.servers.ssl_context_factory reads these variables; in "
+                      "a program of your own, pass the arguments that they stand for, or remove them",
+                      RuntimeWarning, stacklevel=2)
+
+
+def is_number(text: str, number: Optional[int]) -> bool:
+    try:
+        return int(text) == number
+    except ValueError:
+        return False
 
 
 def warn_of_unknown() -> None:

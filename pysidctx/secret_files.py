@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Union
+from typing import Optional, Union
 
 from pysidctx import arguments, environment, private_files
 from pysidctx._typing import Path
@@ -23,6 +23,17 @@ class OfEnvironment:
 
 
 OF_ENVIRONMENT = OfEnvironment()
+
+
+def times(path: Union[Path, OfEnvironment], period: Optional[int], lifetime: Optional[int]) -> tuple[int, int]:
+    """Return the period and the lifetime of keys that derive from a secret, in seconds. Raises TypeError, ValueError.
+
+    Where they are None, the environment determines them if it names the secret, too.
+    """
+    if isinstance(path, OfEnvironment):
+        return environment.times(period, lifetime)
+    return arguments.checked_times(arguments.PERIOD if period is None else period,
+                                   arguments.LIFETIME if lifetime is None else lifetime)
 
 
 @contextmanager

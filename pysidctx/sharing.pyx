@@ -2,6 +2,7 @@
 
 cimport cython
 
+from pysidctx import environment
 from pysidctx.cache.session_cache import WHEN, SessionCache
 from pysidctx.id_contexts.derivation import derive_session_id_context
 from pysidctx.id_contexts.fingerprint import context_fingerprint
@@ -64,7 +65,8 @@ def resumable(ctx, keys, *, cache=None, cache_when=None, id_context=None, exact_
     `context_fingerprint()`; then pass `exact_id_context`), or if `cache_when` is another word or is passed without a
     cache. Then nothing is changed. Raises `pysidctx.Error` or MemoryError if OpenSSL fails; then no sessions are
     shared that were not shared before. Emits a RuntimeWarning if the context has no certificate or issues no tickets,
-    or if only sessions with a client certificate are stored in the cache and none is requested.
+    or if only sessions with a client certificate are stored in the cache and none is requested; and if the environment
+    variable PYSIDCTX_ID_CONTEXT, PYSIDCTX_LIFETIME or PYSIDCTX_PERIOD is set, but `id_context` or `keys` differ.
 
     See `TicketKeys.install()`, `SessionCache.install()` and `set_session_id_context()` for details.
     """
@@ -80,6 +82,7 @@ def resumable(ctx, keys, *, cache=None, cache_when=None, id_context=None, exact_
                         "TicketKeys.from_secret_file(path)")
     name, exact = checked_id_contexts(id_context, exact_id_context)
     check_cache_when(cache, cache_when)
+    environment.warn_of_unused(keys.lifetime, keys.period, name is not None or exact is not None)
     sid_ctx = derived_id_context(used, name) if exact is None else exact
     if used in contexts_serving(used):
         warn_without_certificate(used, target, "so all handshakes with it will fail: call load_cert_chain() before "

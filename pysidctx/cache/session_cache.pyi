@@ -50,8 +50,8 @@ class SessionCache:
         *,
         memory: Optional[Path] = None,
         size: int = 67108864,
-        lifetime: int = 86400,
-        period: int = 3600,
+        lifetime: Optional[int] = None,  # None: without path, PYSIDCTX_LIFETIME; else 86400
+        period: Optional[int] = None,  # None: without path, PYSIDCTX_PERIOD; else 3600
         peers: int = 4096,
         store: Optional[Store] = None,
     ) -> SessionCache: ...

@@ -44,8 +44,8 @@ cdef enum:
     CHECK_LENGTH = 32
 
 SIZE = 64 << 20        # bytes
-PERIOD = 3600          # seconds
-LIFETIME = 24 * 3600   # seconds
+PERIOD = arguments.PERIOD
+LIFETIME = arguments.LIFETIME
 PEERS = 4096
 MOST_PEERS = 1 << 24
 ANNOUNCED_WITHIN = 1   # second
@@ -164,7 +164,7 @@ cdef class SessionCache:
         return made
 
     @staticmethod
-    def from_secret_file(path=secret_files.OF_ENVIRONMENT, *, memory=None, size=SIZE, lifetime=LIFETIME, period=PERIOD,
+    def from_secret_file(path=secret_files.OF_ENVIRONMENT, *, memory=None, size=SIZE, lifetime=None, period=None,
                          peers=PEERS, store=None):
         """Return a SessionCache that derives from the secret in a file. `python -m pysidctx secret` creates one.
 
@@ -172,15 +172,18 @@ cdef class SessionCache:
             The path of a file with a secret, as for `TicketKeys.from_secret_file()`. Without `path`, the environment
             variable PYSIDCTX_SECRET_FILE names the file.
         memory, size, lifetime, period, peers, store
-            As for `from_secret()`.
+            As for `from_secret()`. If `lifetime` and `period` are omitted together with `path`, the environment
+            variables PYSIDCTX_LIFETIME and PYSIDCTX_PERIOD are used, if they are set.
 
         The result can be pickled if `memory` is a path: the pickle holds both paths.
 
         Raises OSError if the file cannot be read; ValueError if it is not such a file, if other users have access to
-        it, or if `path` is omitted and the environment variable is empty or not set; TypeError if `path` is not a path;
-        and whatever `from_secret()` raises. Messages name the file and do not show its content. Safe in any thread.
+        it, if `path` is omitted and the environment variable is empty or not set, or if one of the others is not a
+        number or out of range; TypeError if `path` is not a path; and whatever `from_secret()` raises.
+        Messages name the file and do not show its content. Safe in any thread.
         """
         cdef SessionCache made
+        period, lifetime = secret_files.times(path, period, lifetime)
         with secret_files.read(path) as (absolute, secret):
             made = SessionCache.from_secret(secret, memory=memory, size=size, lifetime=lifetime, period=period,
                                             peers=peers, store=store)

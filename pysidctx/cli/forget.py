@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         identity = read_identity(arguments.cache)
         cache = SessionCache.from_secret_file(
             *[arguments.secret_file] if arguments.secret_file is not None else [], memory=arguments.cache,
-            size=identity.size, period=identity.period, peers=1)
+            size=identity.size, period=identity.period, lifetime=identity.period, peers=1)
     except (OSError, ValueError) as error:
         print(f"pysidctx forget: {error}", file=sys.stderr)
         return 2

@@ -256,22 +256,31 @@ def warn_of_own_cache(config: Any) -> None:
 
 
 class Environment(NamedTuple):
-    """The variables that determine the default keys and the default cache."""
+    """The variables that determine the default keys, the default cache and the name in the id context."""
 
     secret_file: Optional[str]
     cache: Optional[str]
     cache_size: Optional[int]
     cache_when: Optional[When]
+    id_context: Optional[bytes]
+    period: int
+    lifetime: int
 
     @classmethod
     def current(cls) -> "Environment":
-        """Raises ValueError if a variable is empty, or not a number or one of the words where it must be one."""
+        """Raises ValueError if a variable is empty, too long, out of range, or not one of the words or a number."""
         return cls(environment.value(environment.SECRET_FILE), environment.value(environment.CACHE),
                    environment.integer(environment.CACHE_SIZE),
-                   cast(Optional[When], environment.word(environment.CACHE_WHEN, WHEN)))
+                   cast(Optional[When], environment.word(environment.CACHE_WHEN, WHEN)),
+                   environment.id_context(), *environment.times())
 
-    def keys(self) -> TicketKeys:
-        return TicketKeys() if self.secret_file is None else TicketKeys.from_secret_file(self.secret_file)
+    def keys(self, inherited: Optional[bytearray]) -> TicketKeys:
+        """`inherited`: the secret of the parent process, if the environment names none."""
+        if self.secret_file is not None:
+            return TicketKeys.from_secret_file(self.secret_file, period=self.period, lifetime=self.lifetime)
+        if inherited is not None:
+            return TicketKeys.from_secret(inherited, period=self.period, lifetime=self.lifetime)
+        return TicketKeys(period=self.period, lifetime=self.lifetime)
 
     def session_cache(self) -> Optional[SessionCache]:
         """Return the cache, if one is named. If it cannot be used, emit a RuntimeWarning: tickets do, too."""
@@ -286,7 +295,8 @@ class Environment(NamedTuple):
             return None
         size = SIZE if self.cache_size is None else self.cache_size
         try:
-            return SessionCache.from_secret_file(self.secret_file, memory=self.cache, size=size)
+            return SessionCache.from_secret_file(self.secret_file, memory=self.cache, size=size, period=self.period,
+                                                 lifetime=self.lifetime)
         except (OSError, ValueError, MemoryError, Error) as error:
             warn_without_cache(
                 f"because {self.cache!r} cannot be used as a memory of {size} bytes: {error or 'too little memory'}. "
@@ -304,13 +314,13 @@ class Default:
 
     def __init__(self) -> None:
         self._reading = ProcessLock()
+        self._secret: Optional[bytearray] = None
         self._environment = Environment.current()
         self._factory = self._made(self._environment)
 
-    @staticmethod
-    def _made(variables: Environment) -> SSLContextFactory:
+    def _made(self, variables: Environment) -> SSLContextFactory:
         cache = variables.session_cache()
-        return SSLContextFactory(variables.keys(), cache=cache,
+        return SSLContextFactory(variables.keys(self._secret), cache=cache, id_context=variables.id_context,
                                  cache_when=None if cache is None else variables.cache_when)
 
     def current(self) -> SSLContextFactory:
@@ -320,8 +330,20 @@ class Default:
                 self._factory, self._environment = self._made(variables), variables
             return self._factory
 
+    def inherit(self, secret: bytearray) -> None:
+        with self._reading.here():
+            self._secret = secret
+            if self._environment.secret_file is None:  # then there is no cache
+                self._factory = SSLContextFactory(self._environment.keys(secret),
+                                                  id_context=self._environment.id_context)
+
 
 _default = Default()
+
+
+def inherit_secret(secret: bytearray) -> None:
+    """Derive the keys of this process from a secret, as long as the environment names none."""
+    _default.inherit(secret)
 
 
 def ssl_context_factory(config: Any, default_factory: Build) -> ssl.SSLContext:
@@ -343,6 +365,11 @@ def ssl_context_factory(config: Any, default_factory: Build) -> ssl.SSLContext:
     PYSIDCTX_CACHE_SIZE bytes, by default 67,108,864. If PYSIDCTX_CACHE_WHEN is "always", all sessions are stored. If
     the memory cannot be used, a RuntimeWarning says why, and all clients get tickets.
 
+    PYSIDCTX_LIFETIME and PYSIDCTX_PERIOD are the `lifetime` and the `period` of the keys and of the cache, in seconds:
+    see `TicketKeys`. The bytes of PYSIDCTX_ID_CONTEXT, 1 to 32, are the `id_context` of `resumable()`: the name of the
+    application. Processes and machines that are to resume each other's sessions need the same PYSIDCTX_PERIOD and
+    PYSIDCTX_ID_CONTEXT.
+
     If PYSIDCTX_STATS names a file, all workers count in it: see `stats()`.
 
     Some worker classes do not call gunicorn's hook. Use the classes of `pysidctx.servers.aiohttp_worker` and
@@ -350,8 +377,8 @@ def ssl_context_factory(config: Any, default_factory: Build) -> ssl.SSLContext:
     forks names the right one. Other classes that do not call the hook are not detected.
 
     Raises whatever `TicketKeys.from_secret_file()`, `default_factory()` and `resumable()` raise, and
-    ValueError if an environment variable is empty or, where it must be, not a number or one of two words. Importing
-    this module can raise the same errors for the environment variables and the secret.
+    ValueError if an environment variable is empty, too long or out of range, or where it must be one, not a number or
+    one of two words. Importing this module can raise the same errors for the environment variables and the secret.
     """
     return _default.current()(config, default_factory)
 

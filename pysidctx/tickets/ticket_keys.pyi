@@ -27,8 +27,8 @@ class TicketKeys:
     def from_secret_file(
         path: Union[Path, OfEnvironment] = ...,  # by default, the file that PYSIDCTX_SECRET_FILE names
         *,
-        period: int = 3600,
-        lifetime: int = 86400,
+        period: Optional[int] = None,  # None: without path, PYSIDCTX_PERIOD; else 3600
+        lifetime: Optional[int] = None,  # None: without path, PYSIDCTX_LIFETIME; else 86400
     ) -> TicketKeys: ...
     @staticmethod
     def from_files(

@@ -25,8 +25,8 @@ from pysidctx.wrapped cimport unwrapped
 bind_openssl()
 
 
-PERIOD = 3600
-LIFETIME = 24 * 3600
+PERIOD = arguments.PERIOD
+LIFETIME = arguments.LIFETIME
 
 KEY_FILE = private_files.Content("a ticket key", ValueError, 4096, "", group_of_root=True)
 # The static methods pass this private token to create a TicketKeys without keys, which they then set.
@@ -119,7 +119,7 @@ cdef class TicketKeys:
         return made
 
     @staticmethod
-    def from_secret_file(path=secret_files.OF_ENVIRONMENT, *, period=PERIOD, lifetime=LIFETIME):
+    def from_secret_file(path=secret_files.OF_ENVIRONMENT, *, period=None, lifetime=None):
         """Return a TicketKeys that derives from the secret in a file. `python -m pysidctx secret` creates one.
 
         path
@@ -128,16 +128,18 @@ cdef class TicketKeys:
             belong to root, in which case a group may read it (mode 0640). Without `path`, the environment
             variable PYSIDCTX_SECRET_FILE names the file.
         period, lifetime
-            As for `TicketKeys()`.
+            As for `TicketKeys()`. If they are omitted together with `path`, the environment variables PYSIDCTX_PERIOD
+            and PYSIDCTX_LIFETIME are used, if they are set.
 
         The result can be pickled: the pickle holds the path, and the file is read again.
 
         Raises OSError if the file cannot be read; ValueError if it is not such a file, if other users have
-        access to it, or if `path` is omitted and the environment variable is empty or not set; TypeError if
-        `path` is not a path; and whatever `from_secret()` raises. Messages name the file and do not show its
-        content. Safe in any thread.
+        access to it, if `path` is omitted and the environment variable is empty or not set, or if one of the
+        others is not a number or out of range; TypeError if `path` is not a path; and whatever `from_secret()`
+        raises. Messages name the file and do not show its content. Safe in any thread.
         """
         cdef TicketKeys made
+        period, lifetime = secret_files.times(path, period, lifetime)
         with secret_files.read(path) as (absolute, secret):
             made = TicketKeys.from_secret(secret, period=period, lifetime=lifetime)
         made.secret_path = absolute

@@ -161,6 +161,8 @@ def test_no_other_variable_is_taken_for_it(variable, kind):
     ("PYSIDCTX_SECRET_FLIE", SECRET_FILE), ("PYSIDCTX_SECRETFILE", SECRET_FILE), ("pysidctx_secret_file", SECRET_FILE),
     ("PYSIDCTX_OPENSSL", "PYSIDCTX_OPENSSL_DIR"), ("PYSIDCTX_SECRET", SECRET_FILE),
     ("PYSIDCTX_BIND", "PYSIDCTX_BINDING"), ("PYSIDCTX_CACHES", "PYSIDCTX_CACHE"),
+    ("PYSIDCTX_LIFETME", environment.LIFETIME), ("PYSIDCTX_IDCONTEXT", environment.ID_CONTEXT),
+    ("PYSIDCTX_PERIODS", environment.PERIOD), ("PYSIDCTX_STAT", environment.STATS),
 ])
 def test_a_misspelt_variable(name, meant):
     ran = subprocess.run([sys.executable, "-c", "import pysidctx"], env={**os.environ, name: "x"},
@@ -177,7 +179,7 @@ def test_every_variable_is_known():
                  *ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "Makefile", *(ROOT / ".ci").iterdir()]:
         if path.suffix != ".pyc" and path.name != Path(__file__).name:
             found |= set(re.findall(r"\bPYSIDCTX_(?:[A-Z]+_)*(?:FILE|DIR|SEED|BINDING|CACHE|CACHE_SIZE|CACHE_WHEN|"
-                                    r"STATS)\b", path.read_text()))
+                                    r"STATS|ID_CONTEXT|LIFETIME|PERIOD)\b", path.read_text()))
     assert found == set(environment.VARIABLES)
 
 
@@ -187,6 +189,7 @@ def test_every_variable_that_is_read_is_known():
                                     for path in (ROOT / folder).rglob("*.py"))]
     read = {name for path in sources
             for name in re.findall(r"environ\S*?[(\[]\"(PYSIDCTX_\w+)\"", path.read_text())}
-    # Those are read by value(), integer() and needed().
+    # Those are read by the functions of environment.py.
     assert VARIABLES.keys() == read | {
-        SECRET_FILE, environment.CACHE, environment.CACHE_SIZE, environment.CACHE_WHEN, environment.STATS}
+        SECRET_FILE, environment.CACHE, environment.CACHE_SIZE, environment.CACHE_WHEN, environment.STATS,
+        environment.ID_CONTEXT, environment.LIFETIME, environment.PERIOD}

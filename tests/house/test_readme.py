@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from consumers import build
 from machine import ROOT, SUPPORT
-from readme import BLOCKS, EXAMPLES, FIRST_STEPS, INSTALLING, PAGES, QUICKSTART, blocks, commands
+from readme import BLOCKS, EXAMPLES, FIRST_STEPS, INSTALLING, PAGES, QUICKSTART, SERVING, blocks, commands
 from server_programs import CACHED_PROGRAMS, EVERYTHING, FASTAPI, FLEET, PROGRAMS, SEPARATE
 
 from pysidctx.__main__ import COMMANDS, main
@@ -76,9 +76,10 @@ def test_commands(code, tmp_path):
     subprocess.run(["sh", "-ec", code], cwd=tmp_path, env=dict(os.environ, PATH=path), check=True)
 
 
-@pytest.mark.parametrize("code", [code for code in blocks("console") if code not in (FIRST_STEPS, *QUICKSTART)])
+@pytest.mark.parametrize(
+    "code", [code for code in blocks("console") if code not in (FIRST_STEPS, SERVING, *QUICKSTART)])
 def test_commands_at_the_prompt(code, capsys):
-    """As far as they go: the host is nobody's. The first steps, and the quickstart, are taken by integration tests."""
+    """As far as they go: the host is nobody's. Integration tests take the others."""
     (program, *arguments), = commands(code)
     assert program == "pysidctx"
     assert main(arguments) == 2

@@ -37,6 +37,8 @@ def commands(code: str) -> list[list[str]]:
 INSTALLING = [code for code in blocks("sh") if "pip install" in code]
 # They make a certificate, start a server with it, and audit that.
 (FIRST_STEPS,) = [block.code for block in BLOCKS if block.page == "README.md" and "$ openssl req" in block.code]
+# They run servers, each until it is ended.
+(SERVING,) = [block.code for block in BLOCKS if block.page == "docs/servers.md" and "pysidctx serve" in block.code]
 QUICKSTART = [block.code for block in BLOCKS if block.page == "docs/quickstart.md"]
 
 

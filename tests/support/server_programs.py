@@ -16,7 +16,7 @@ from typing import NamedTuple, Optional, Protocol, Union
 
 import trustme
 from machine import program
-from readme import EXAMPLES
+from readme import EXAMPLES, SERVING, commands
 from servers import TIMEOUT
 
 from loopback.processes import free_port, start, stop, wait_until
@@ -61,6 +61,14 @@ def of_gunicorn(configuration: str, *options: str, plain: tuple[str, ...] = (), 
                    {"gunicorn.conf.py": ""}, (*arguments, *options, *plain), reloads=True)
 
 
+def of_serve(*command: str) -> Program:
+    """`python -m pysidctx serve`; for comparison, the server's own command line."""
+    *ours, server = command[:5]
+    assert ours == ["python", "-m", "pysidctx", "serve"]
+    arguments = (*LISTENING[server], *command[5:])
+    return Program({}, ("-m", "pysidctx", "serve", server, *arguments), {}, ("-m", server, *arguments), reloads=True)
+
+
 def of_script(*names: str, ours: str, plain: str = "", needs_secret: bool = False, processes: int = 1,
               reloads: bool = False) -> Program:
     """Examples, of which the last one is started; without `ours` for comparison."""
@@ -75,6 +83,11 @@ def separate(*names: str) -> Program:
     return of_script(*names, ours=r"pysidctx\.resumable\(ctx, keys\)", plain="ctx", needs_secret=True, processes=4)
 
 
+# Those of docs/servers.md, without a secret, and where they listen.
+LISTENING = {"gunicorn": ("--bind", "127.0.0.1:{port}"), "uvicorn": ("--port", "{port}"),
+             "hypercorn": ("--bind", "127.0.0.1:{port}")}
+SERVED = {f"serve {command[4]}": of_serve(*command) for command in commands(SERVING)}
+
 PROGRAMS = {
     "gunicorn": of_gunicorn(GUNICORN),
     "gunicorn gthread": of_gunicorn(GUNICORN, "--threads", "4"),
@@ -87,6 +100,7 @@ PROGRAMS = {
                          reloads=True),
     "hypercorn": of_script("serve_hypercorn.py", ours=r"ssl_context_factory\(self, (.*)\)",
                            plain=r"\1()", needs_secret=True),
+    **SERVED,
     "aiohttp": separate("serve_aiohttp.py"),
     "asyncio": separate("serve_asyncio.py"),
     "uvloop": separate("serve_asyncio.py", "serve_uvloop.py"),
@@ -144,8 +158,7 @@ class Running:
         self.files = {**(files or (found.plain_files if plain else found.files)), **(pem_files or {})}
         self.certificate, self.tls, self.name_to_greet = certificate, tls, name_to_greet
         self.environment = {name: value for name, value in os.environ.items()
-                            if name not in ("CI", "PYSIDCTX_SECRET_FILE", "PYSIDCTX_CACHE", "PYSIDCTX_CACHE_SIZE",
-                                            "PYSIDCTX_CACHE_WHEN", "PYSIDCTX_STATS")}
+                            if name != "CI" and not name.startswith("PYSIDCTX_")}
         self.environment.update(environment or {}, PORT=str(self.port), PYTHONPATH=str(folder))
         if secret is not None:
             self.environment["PYSIDCTX_SECRET_FILE"] = str(secret)

@@ -1,0 +1,22 @@
+"""What `pysidctx serve` needs of each server: that it has the functions to hook into, and that it is to use TLS."""
+
+from importlib import metadata
+from types import FunctionType
+from typing import Any, Optional
+
+
+class NotServed(Exception):
+    """The server was not started, for the reason that the message gives."""
+
+
+def require(server: str, found: Optional[Any], *names: str) -> None:
+    """Raise NotServed unless a function of the server calls those names, which pysidctx replaces."""
+    if not isinstance(found, FunctionType) or not {*names} <= {*found.__code__.co_names}:
+        raise NotServed(
+            f"this {server}, {metadata.version(server)}, starts in another way than those that pysidctx knows: report "
+            "it, and until then start it in a program of your own, as described in docs/servers.md")
+
+
+def without_certificate(server: str, option: str) -> NotServed:
+    return NotServed(f"{server} has no certificate, so it would serve without TLS, and there would be nothing to "
+                     f"resume: pass {option}, or start {server} without pysidctx")

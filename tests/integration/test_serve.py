@@ -1,0 +1,259 @@
+"""`pysidctx serve`: the servers' own command lines, with workers that resume each other's sessions."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from server_programs import SERVED, VISITS, PythonClient, of_serve, visits
+
+from pysidctx.environment import STATS
+
+TLS13 = 1  # of the clients in `returning`, Python's with this version
+
+OPTIONS = re.compile(r"--[a-z][\w-]+")
+
+# Arguments with which a server ends at once, or does not start at all.
+ENDING = {
+    "uvicorn, its options": ("uvicorn", "--no-such-option"),
+    "uvicorn, help": ("uvicorn", "--help"),
+    "uvicorn, no application": ("uvicorn", "app:missing", "--ssl-certfile", "server.pem"),
+    "hypercorn, its options": ("hypercorn", "--no-such-option"),
+    "hypercorn, help": ("hypercorn", "--help"),
+    "hypercorn, no port": ("hypercorn", "app:asgi", "--bind", "127.0.0.1:80000", "--certfile", "server.pem",
+                           "--keyfile", "server.pem"),
+    "gunicorn, its options": ("gunicorn", "--no-such-option"),
+    "gunicorn, help": ("gunicorn", "--help"),
+    "gunicorn, no application": ("gunicorn", "app:missing", "--certfile", "server.pem"),
+}
+
+
+def children(process):
+    """The process ids of a server's workers, and of what else it has started."""
+    return {int(child) for file in Path(f"/proc/{process}/task").glob("*/children")
+            for child in file.read_text().split()}
+
+
+def until(condition, message):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, message
+        time.sleep(0.05)
+
+
+def running(process):
+    with suppress(OSError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Runs the command until it ends, or `python -m` with the same arguments."""
+    def running_it(*arguments, plain=False, **options):
+        (tmp_path / "app.py").write_text("async def asgi(scope, receive, send): pass\n")
+        command = ("-m", *arguments) if plain else ("-m", "pysidctx", "serve", *arguments)
+        return subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+                              **options)
+    return running_it
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_replaced_workers_have_the_same_secret(start, returning, name):
+    """It lives as long as the server, without a file."""
+    client = returning[TLS13]
+    with start(name, two_workers=True) as server:
+        _, before = visits(client, [server.port])
+        server.restart()
+        deadline = time.monotonic() + 30
+        seen = set()
+        while len(seen - before) < 2:
+            assert time.monotonic() < deadline, "the workers were not replaced"
+            with suppress(OSError):  # a worker that is just stopping
+                resumed, process = client.visit(server.port)
+                assert resumed
+                seen.add(process)
+        assert "Warning" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_sigterm_ends_all_of_it_as_without_pysidctx(start, name):
+    codes = []
+    for plain in False, True:
+        with start(name, two_workers=True, plain=plain) as server:
+            process = server.processes[0]
+            until(lambda of=process.pid: len(children(of)) >= 2, "there are no two workers")
+            started = children(process.pid)
+            process.send_signal(signal.SIGTERM)
+            codes.append(process.wait(30))
+            until(lambda of=started: not any(map(running, of)), "a worker is still running")
+    assert codes[0] == codes[1]
+
+
+@pytest.mark.parametrize("arguments", ENDING.values(), ids=ENDING)
+def test_exit_codes_and_what_is_printed_are_the_server_s(serve, arguments, tmp_path):
+    (tmp_path / "server.pem").write_text("not opened")
+    ours, plain = serve(*arguments), serve(*arguments, plain=True)
+    assert ours.returncode == plain.returncode
+    assert OPTIONS.findall(ours.stdout + ours.stderr) == OPTIONS.findall(plain.stdout + plain.stderr)
+
+
+@pytest.mark.parametrize("server, option", [
+    ("uvicorn", "--ssl-certfile"), ("hypercorn", "--certfile and --keyfile"), ("gunicorn", "--certfile")])
+def test_without_a_certificate_nothing_is_served(serve, server, option):
+    ran = serve(server, "app:asgi")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert f"pysidctx serve: {server} has no certificate" in ran.stderr and f"pass {option}, or start" in ran.stderr
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "hypercorn", "gunicorn"])
+def test_a_bad_environment_is_told_before_anything_starts(serve, server):
+    ran = serve(server, "app:asgi", env={**os.environ, "PYSIDCTX_PERIOD": "0"})
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("pysidctx serve: the environment variable PYSIDCTX_PERIOD is 0, which is out of range")
+
+
+def test_another_server(serve):
+    ran = serve("granian", "app:asgi")
+    assert ran.returncode == 2
+    assert "'granian' is none of gunicorn, hypercorn, uvicorn: for other servers, see docs/servers.md" in ran.stderr
+
+
+# What is wrong with an installed server, and what is told.
+SPOILT = {
+    "not installed": ("sys.modules['{name}'] = None", "{name} is not installed: python -m pip install {name}"),
+    "an old uvicorn": ("import uvicorn; uvicorn.run = lambda app: None", "has no ssl_context_factory: python -m pip "
+                       "install 'uvicorn>=0.47'"),
+    "another uvicorn": ("import uvicorn; uvicorn.main.callback = lambda **options: None",
+                        "starts in another way than those that pysidctx knows"),
+    "another hypercorn": ("import hypercorn.__main__; hypercorn.__main__.main = lambda arguments: None",
+                          "starts in another way than those that pysidctx knows"),
+}
+
+
+@pytest.mark.parametrize("server, kind", [
+    *((server, "not installed") for server in ("gunicorn", "hypercorn", "uvicorn")), ("uvicorn", "an old uvicorn"),
+    ("uvicorn", "another uvicorn"), ("hypercorn", "another hypercorn")])
+def test_a_server_that_cannot_be_hooked_into(server, kind):
+    code, message = (text.format(name=server) for text in SPOILT[kind])
+    ran = subprocess.run([sys.executable, "-c", f"import sys; {code}\nfrom pysidctx.__main__ import main\n"
+                          f"sys.exit(main(['serve', {server!r}, 'app:asgi']))"], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "pysidctx serve: " in ran.stderr and message in ran.stderr
+
+
+@pytest.mark.parametrize("name", ["serve uvicorn", "serve hypercorn"])
+def test_the_secret_goes_through_no_environment_and_no_argument(start, returning, name):
+    if not os.path.exists("/proc/self/environ"):
+        pytest.skip("this system has no /proc")
+    with start(name, two_workers=True) as server:
+        visits(returning[TLS13], [server.port])
+        parent = server.processes[0].pid
+        told = {child: [Path(f"/proc/{child}/{file}").read_bytes() for file in ("environ", "cmdline")]
+                for child in children(parent)}
+        environment = Path(f"/proc/{parent}/environ").read_bytes()
+        assert len(told) >= 2
+        for of_worker, arguments in told.values():
+            assert {*of_worker.split(b"\0")} <= {*environment.split(b"\0")}
+            assert re.sub(rb"\d+", b"", arguments) in {re.sub(rb"\d+", b"", other) for _, other in told.values()}
+        assert [name for name in server.folder.iterdir() if "secret" in name.name] == []
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_stats_of_all_workers(start, returning, name, tmp_path):
+    memory = tmp_path / "counts"
+    with start(name, two_workers=True, environment={STATS: str(memory)}) as server:
+        resumed, _ = visits(returning[TLS13], [server.port])
+        ran = subprocess.run([sys.executable, "-m", "pysidctx", "stats", memory], capture_output=True, text=True)
+    assert ran.returncode == 0
+    assert re.search(rf"^resumed by ticket: +{resumed}$", ran.stdout, re.MULTILINE), ran.stdout
+
+
+@pytest.mark.parametrize("name, options", [
+    ("serve uvicorn", ("--ssl-ca-certs", "clients-ca.pem", "--ssl-cert-reqs", "2")),
+    ("serve hypercorn", ("--ca-certs", "clients-ca.pem", "--verify-mode", "CERT_REQUIRED")),
+    ("serve gunicorn", ("--ca-certs", "clients-ca.pem", "--cert-reqs", "2")),
+])
+def test_with_client_certificates(start, pem_files, version, name, options):
+    program = SERVED[name]._replace(arguments=(*SERVED[name].arguments[:-1], *options, SERVED[name].arguments[-1]))
+    with start(name, found=program, two_workers=True, client_cas=pem_files[1].read_text(), tls=False) as server:
+        client = PythonClient(pem_files[1], version, pem_files[0])
+        until(lambda: answers(client, server.port), "it does not answer")
+        assert visits(client, [server.port], first=True)[0] == VISITS
+        with pytest.raises(OSError):
+            PythonClient(pem_files[1], version).visit(server.port)
+
+
+def answers(client, port):
+    with suppress(OSError):
+        return client.visit(port)
+    return None
+
+
+@pytest.mark.parametrize("name", ["serve uvicorn", "serve hypercorn"])
+def test_with_reload(start, returning, name):
+    """The process that is spawned after a change has the same secret."""
+    found = SERVED[name]._replace(arguments=tuple(
+        argument for argument in (*SERVED[name].arguments, "--reload") if argument not in ("--workers", "4")))
+    client = returning[TLS13]
+    with start(name, found=found) as server:
+        resumed, before = visits(client, [server.port], 5)
+        assert (resumed, len(before)) == (4, 1)
+        (server.folder / "app.py").touch()
+
+        def replaced():
+            with suppress(OSError):
+                resumed, process = client.visit(server.port)
+                assert resumed
+                return process not in before
+
+        until(replaced, "it was not reloaded")
+
+
+def test_a_single_process_of_uvicorn(start, returning):
+    found = of_serve(*"python -m pysidctx serve uvicorn --ssl-certfile server.pem app:asgi".split())
+    with start("serve uvicorn", found=found) as server:
+        assert visits(returning[TLS13], [server.port])[0] == VISITS - 1
+
+
+def test_a_worker_class_without_the_hook_is_replaced(start, returning):
+    found = SERVED["serve gunicorn"]
+    found = found._replace(arguments=(*found.arguments[:-1], "-k", "uvicorn_worker.UvicornWorker", "app:asgi"))
+    with start("serve gunicorn", found=found) as server:
+        assert visits(returning[TLS13], [server.port])[0] == VISITS - 1
+        assert "Warning" not in server.log.read_text()
+
+
+def test_the_hook_of_a_configuration_is_used(start, returning):
+    files = {"gunicorn.conf.py": "def ssl_context(config, default_factory):\n"
+                                 "    print('my hook', flush=True)\n    return default_factory()\n"}
+    with start("serve gunicorn", files=files) as server:
+        assert visits(returning[TLS13], [server.port], 5)[0] == 0
+        assert "my hook" in server.log.read_text()
+
+
+def test_gunicorn_starts_anew(start, returning, secret):
+    """By SIGUSR2, with the same arguments, as another master."""
+    client = returning[TLS13]
+    with start("serve gunicorn", two_workers=True, secret=secret) as server:
+        first = server.processes[0]
+        _, before = visits(client, [server.port])
+        first.send_signal(signal.SIGUSR2)
+        until(lambda: any(len(children(child)) == 2 for child in children(first.pid)), "no other master has workers")
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(30) == 0
+        resumed, after = visits(client, [server.port], 10, first=True)
+        assert resumed == 10 and not after & before
+
+
+def test_quic_is_told_to_be_without_it(serve, tmp_path):
+    """The server then ends, because its certificate cannot be read."""
+    (tmp_path / "server.pem").write_text("no certificate")
+    ran = serve("hypercorn", "--bind", "127.0.0.1:0", "--quic-bind", "127.0.0.1:0", "--certfile", "server.pem",
+                "--keyfile", "server.pem", "--workers", "1", "app:asgi")
+    assert "RuntimeWarning: pysidctx: QUIC connections are made without Python's ssl" in ran.stderr
