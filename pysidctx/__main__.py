@@ -45,6 +45,16 @@ COMMANDS = {
         "processes and two hosts, one of which requires client certificates. Audit both servers, let clients return "
         "to both, and compare the results. Takes less than a minute, and removes everything it has created.",
         "0: no fault with pysidctx; 1: a fault with pysidctx; 2: the arguments were invalid."),
+    "doctor": Command(
+        "doctor.command", "doctor.arguments", "find out why a server does not resume sessions",
+        "Look for what keeps a server from resuming sessions: in the environment variables, the secret, gunicorn's "
+        "configuration, and, if you pass its address, on its port, as check does. Run it in the folder, with the "
+        "environment and as the user of the server. It loads gunicorn's configuration as gunicorn does, which RUNS THE "
+        "CODE OF THAT FILE, in another process; the application is not loaded, nor is the server started. pysidctx "
+        "creates and changes no file meanwhile. Each finding is ok, a note or a fault, with what to do; or info, "
+        "without a verdict.",
+        "0: no fault; 1: a fault was found, or a note with --fail-on note; 2: the arguments were invalid; 3: no fault "
+        "was found, but the audit of the port ended early."),
     "forget": Command(
         "forget", "forget", "forget the stored sessions of a client, in all processes of a server",
         "Forget the sessions that a server with a SessionCache has stored until now: those of a client, of an id "

@@ -1,0 +1,38 @@
+"""What the process that listens on the port tells: is it Python, and has it loaded pysidctx?"""
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from typing import Optional
+
+from pysidctx.cli.doctor.findings import INFO, NOTE, OK, PORT, Finding
+from pysidctx.cli.doctor.listener import Listener
+
+
+def process_findings(found: Optional[Listener]) -> Iterator[Finding]:
+    if found is None:
+        return
+    named = f"process {found.number}, which listens there,"
+    if not found.is_python:
+        yield Finding(PORT, "process", NOTE, f"{named} is {found.program}, and not Python: it speaks TLS, and decides "
+                      "on resumption", "see the settings of that program: pysidctx has no effect on it")
+        return
+    command = shlex.join(found.arguments)
+    if not found.is_own:
+        yield Finding(PORT, "process", INFO, f"{named} belongs to user {found.user}: {command}",
+                      "run doctor as that user: its environment and configuration were not looked at")
+        return
+    yield Finding(PORT, "process", INFO, f"{named} is: {command}, in {found.folder}. Its environment, folder and "
+                  "arguments are judged here")
+    if found.loads_pysidctx:
+        yield Finding(PORT, "loaded", OK, "it has loaded pysidctx")
+    else:
+        yield Finding(PORT, "loaded", NOTE, "it has not loaded pysidctx, which therefore has no effect on it",
+                      "if the hook is set, restart the server; if not, set it, or call pysidctx.resumable() where it "
+                      "makes its SSLContext")
+    python = found.arguments[0]
+    if os.path.isabs(python) and os.path.basename(python).startswith("python") and not os.path.samefile(
+            os.path.dirname(python), os.path.dirname(sys.executable)):
+        yield Finding(PORT, "interpreter", NOTE, f"it runs with {python}, but doctor with {sys.executable}",
+                      f"install pysidctx there, too, and run `{python} -m pysidctx doctor`")
