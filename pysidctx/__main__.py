@@ -72,10 +72,10 @@ COMMANDS = {
         "variable PYSIDCTX_SECRET_FILE. An existing file is never overwritten.",
         "0: the secret was written; 1: it was not written."),
     "session": Command(
-        "session", "session", "print the contents of a saved session",
-        "Print the contents of a session that was saved by Session.save() or `openssl s_client -sess_out`, "
-        "without its secrets.",
-        "0: the session can still be resumed; 1: it can no longer be resumed; 2: the file contains no session."),
+        "session", "session", "print the contents of saved sessions",
+        "Print the contents of the session that Session.save() or `openssl s_client -sess_out` has saved, or of each "
+        "of those that ClientSessions.save() has, without their secrets.",
+        "0: the session, or one of several, can still be resumed; 1: none can; 2: the file contains no session."),
     "stats": Command(
         "stats", "stats", "print what all workers of a server have counted",
         "Print how many handshakes the workers of a server have made, how many of them were resumed, and why others "
