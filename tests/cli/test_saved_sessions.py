@@ -71,7 +71,8 @@ def test_others_who_can_read_the_file_are_told_of(saved, capsys):
 
 @pytest.mark.parametrize("content, said", [
     (b'{"host": "a.test"}\n', "is not complete"),
-    (b'{"host": 1}\n-----BEGIN X-----\n-----END X-----\n', "no line before"), (b"{" * 10000, "is not complete")], ids=["no session", "label", "nested"])
+    (b'{"host": 1}\n-----BEGIN X-----\n-----END X-----\n', "no line before"),
+    (b"{" * 10000, "is not complete")], ids=["no session", "label", "nested"])
 def test_a_damaged_file_is_refused(tmp_path, key_file, content, said, capsys):
     path = key_file("sessions.pem", content)
     assert main(["session", str(path)]) == 2

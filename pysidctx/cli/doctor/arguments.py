@@ -17,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "gunicorn.conf.py in the working directory)")
     parser.add_argument("--gunicorn", metavar="ARGUMENTS",
                         help="the arguments with which you start gunicorn, in quotes, such as '--workers 4 --certfile "
-                             "server.pem app:wsgi'; the application is not loaded")
+                             "server.pem app:wsgi', or --gunicorn=--preload for one alone (default: those of the "
+                             "process that listens); the application is not loaded")
     add_connections(parser)
     parser.add_argument("--least-share", type=share, default=LEAST_SHARE, metavar="SHARE",
                         help="the least share of returning connections that must be resumed, as for check; less is a "

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Optional
 
 from pysidctx import environment
 from pysidctx.cli.doctor.findings import FAULT, GUNICORN, INFO, NOTE, OK, Finding
-from pysidctx.cli.doctor.listener import Listener
+from pysidctx.cli.doctor.listener import Listener, is_another_python
 from pysidctx.cli.doctor.words import parted
 
 HOOK = "from pysidctx.servers import ssl_context_factory as ssl_context"
@@ -156,7 +156,6 @@ def other_program() -> Iterator[Finding]:
         return
     with suppress(OSError), open(program, "rb") as script:
         python = os.fsdecode(script.readline(4096)).partition("#!")[2].strip()
-        if os.path.basename(python).startswith("python") and os.path.exists(python) and not os.path.samefile(
-                os.path.dirname(python), os.path.dirname(sys.executable)):
+        if is_another_python(python):
             yield Finding(GUNICORN, "program", NOTE, f"the command {program} runs {python}, but doctor runs "
                           f"{sys.executable}", f"if you start that one, run `{python} -m pysidctx doctor`")

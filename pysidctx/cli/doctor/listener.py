@@ -53,6 +53,12 @@ class Listener(NamedTuple):
         return self.environment.get("PWD", self.folder) if chosen else self.folder
 
 
+def is_another_python(path: str) -> bool:
+    """Whether an absolute path is that of another Python, or of the same in another environment."""
+    folders = {os.path.realpath(os.path.dirname(each)) for each in (path, sys.executable)}
+    return os.path.isabs(path) and os.path.basename(path).startswith("python") and len(folders) == 2
+
+
 def listener(target: str) -> Optional[Listener]:
     """Find the process, if it is on this machine and its files in /proc can be read."""
     try:

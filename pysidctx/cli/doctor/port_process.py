@@ -1,13 +1,12 @@
 """What the process that listens on the port tells: is it Python, and has it loaded pysidctx?"""
 
-import os
 import shlex
 import sys
 from collections.abc import Iterator
 from typing import Optional
 
 from pysidctx.cli.doctor.findings import INFO, NOTE, OK, PORT, Finding
-from pysidctx.cli.doctor.listener import Listener
+from pysidctx.cli.doctor.listener import Listener, is_another_python
 
 
 def process_findings(found: Optional[Listener]) -> Iterator[Finding]:
@@ -32,7 +31,6 @@ def process_findings(found: Optional[Listener]) -> Iterator[Finding]:
                       "if the hook is set, restart the server; if not, set it, or call pysidctx.resumable() where it "
                       "makes its SSLContext")
     python = found.arguments[0]
-    if os.path.isabs(python) and os.path.basename(python).startswith("python") and not os.path.samefile(
-            os.path.dirname(python), os.path.dirname(sys.executable)):
+    if is_another_python(python):
         yield Finding(PORT, "interpreter", NOTE, f"it runs with {python}, but doctor with {sys.executable}",
                       f"install pysidctx there, too, and run `{python} -m pysidctx doctor`")

@@ -1,6 +1,7 @@
 """The file with the secret: which one, who may read it, and whether pysidctx accepts it. Its content is never shown."""
 
 import os
+import shlex
 import stat
 import time
 from collections.abc import Iterator
@@ -41,19 +42,19 @@ def refused(path: str, error: Exception) -> Finding:
     named = f"{path!r}, which {environment.SECRET_FILE} names,"
     if isinstance(error, FileNotFoundError):
         return Finding(SECRET, "secret", FAULT, f"{named} does not exist",
-                       f"{WRITE.format(path)}; if there is one elsewhere, correct the variable")
+                       f"{WRITE.format(shlex.quote(path))}; if there is one elsewhere, correct the variable")
     if isinstance(error, PermissionError):
         return Finding(SECRET, "secret", FAULT, f"{named} cannot be read by {user(os.geteuid())}",
                        "run doctor as the user of the server; if it was that user, make the file belong to it, with "
                        "mode 0600")
     if isinstance(error, OSError):
         return Finding(SECRET, "secret", FAULT, f"{named} cannot be read: {error.strerror}", WRITE.format("PATH"))
-    status = os.stat(path)
+    status, quoted = os.stat(path), shlex.quote(path)
     if stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
         return Finding(SECRET, "secret", FAULT, f"{named} has mode {stat.S_IMODE(status.st_mode):04o}, so pysidctx "
                        f"refuses it: other users may have read it or replaced it. It has {described(path)}",
-                       f"deny them access: `chmod 600 {path}`; if others may have read it, remove it, and "
-                       f"`pysidctx secret {path}` writes a new one")
+                       f"deny them access: `chmod 600 {quoted}`; if others may have read it, remove it, and "
+                       f"`pysidctx secret {quoted}` writes a new one")
     seen, do = parted(str(error))
     return Finding(SECRET, "secret", FAULT, seen, do or WRITE.format("PATH"))
 
@@ -82,5 +83,6 @@ def encoding(content: bytearray, path: str) -> Iterator[Finding]:
                       "its bytes are the secret as they are, and are not decoded",
                       "compare its length on all machines: a newline more or less is another secret")
     if len(set(content)) < 8:
+        quoted = shlex.quote(path)
         yield Finding(SECRET, "secret-weak", NOTE, f"{path!r} consists of fewer than 8 different bytes, so it may be "
-                      "guessed", f"remove it, and `pysidctx secret {path}` writes a new one")
+                      "guessed", f"remove it, and `pysidctx secret {quoted}` writes a new one")
