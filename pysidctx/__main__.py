@@ -48,11 +48,11 @@ COMMANDS = {
     "doctor": Command(
         "doctor.command", "doctor.arguments", "find out why a server does not resume sessions",
         "Look for what keeps a server from resuming sessions: in the environment variables, the secret, gunicorn's "
-        "configuration, and, if you pass its address, on its port, as check does. Run it in the folder, with the "
-        "environment and as the user of the server. It loads gunicorn's configuration as gunicorn does, which RUNS THE "
-        "CODE OF THAT FILE, in another process; the application is not loaded, nor is the server started. pysidctx "
-        "creates and changes no file meanwhile. Each finding is ok, a note or a fault, with what to do; or info, "
-        "without a verdict.",
+        "configuration, and, if you pass the address of the server, on its port, as check does. Run it on the machine "
+        "and as the user of the server. It judges the environment, the folder and the arguments of the process that "
+        "listens there; without an address, its own. It loads gunicorn's configuration as gunicorn does, which RUNS "
+        "THE CODE OF THAT FILE, in another process. It does not load the application or start the server, and creates "
+        "and changes no file. Each finding is ok, a note or a fault, with what to do; or info, without a verdict.",
         "0: no fault; 1: a fault was found, or a note with --fail-on note; 2: the arguments were invalid; 3: no fault "
         "was found, but the audit of the port ended early."),
     "forget": Command(

@@ -12,7 +12,7 @@ from doctors import Diagnosed
 from tls_servers import tls_server
 
 from pysidctx.__main__ import main
-from pysidctx.cli.doctor.listener import Listener, listener
+from pysidctx.cli.doctor.listener import Listener, environment_in, listener
 from pysidctx.cli.doctor.port_process import process_findings
 
 LISTEN = """
@@ -66,6 +66,8 @@ ONE = Listener(42, os.geteuid(), "/usr/bin/python3.11", [sys.executable, "serve.
 
 @pytest.mark.parametrize("changed, check, grade, seen", [
     ({}, "loaded", "ok", "has loaded pysidctx"),
+    ({"environment": None, "arguments": ["gunicorn: master [app]"]}, "process", "note", "What is judged below is the "
+     "environment of doctor"),
     ({"loads_pysidctx": False}, "loaded", "note", "has not loaded pysidctx"),
     ({"program": "/usr/sbin/nginx"}, "process", "note", "is /usr/sbin/nginx, and not Python"),
     ({"user": os.geteuid() + 1}, "process", "info", f"belongs to user {os.geteuid() + 1}"),
@@ -88,6 +90,14 @@ def test_arguments_of_gunicorn(arguments, told):
     assert found.is_gunicorn == ("serve.py" not in arguments)
 
 
+@pytest.mark.parametrize("data, told", [
+    (b"A=1\0B=\0=x\0C=a=b\0", {"A": "1", "B": "", "C": "a=b"}), (b"", {}), (b"\0" * 100, None),
+    (b"ter [app]\0A=1", None)])
+def test_environments(data, told):
+    """That of a process with a new title is overwritten."""
+    assert environment_in(data) == told
+
+
 @pytest.fixture
 def doctor(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -106,7 +116,7 @@ def test_the_environment_of_the_process_is_judged(doctor, tmp_path):
     assert found.code == 1 and found.said["port"] is None
     assert repr(str(tmp_path / "none")) in found.found("secret", "secret")[0]["seen"]
     assert any("PYSIDCTX_TYPO is not known" in each["seen"] for each in found.found("environment", "variable"))
-    assert found.grades("port", "loaded") == ["note"]
+    assert found.grades("process", "loaded") == ["note"]
     assert "sent nothing in 0.5 s" in found.found("port", "port")[0]["seen"]
 
 

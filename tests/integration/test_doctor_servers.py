@@ -35,19 +35,19 @@ def test_plain_gunicorn_becomes_well(start, doctor):
         found = doctor(server)
         assert {(each["section"], each["check"]) for each in found.graded("fault")} == {
             ("gunicorn", "hook"), ("port", "resumption")}
-        assert found.grades("port", "loaded") == ["note"]
+        assert found.grades("process", "loaded") == ["note"]
         (hook,) = found.found("gunicorn", "hook")
         assert f"write {server.folder}/gunicorn.conf.py" in hook["do"]
         follow(hook["do"])
 
         found = doctor(server)  # not yet restarted
-        assert found.grades("gunicorn", "hook") == ["ok"] and found.grades("port", "loaded") == ["note"]
-        assert "restart the server" in found.found("port", "loaded")[0]["do"]
+        assert found.grades("gunicorn", "hook") == ["ok"] and found.grades("process", "loaded") == ["note"]
+        assert "restart the server" in found.found("process", "loaded")[0]["do"]
 
         restart(server)
         found = doctor(server)
         assert not found.graded("fault", "note")
-        assert found.grades("port", "loaded") == ["ok"]
+        assert found.grades("process", "loaded") == ["ok"]
 
 
 @pytest.mark.parametrize("name", WITHOUT_HOOK)

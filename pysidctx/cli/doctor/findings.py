@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import NamedTuple, Optional
 
-from pysidctx.cli.check.verdicts import FAULT, INFO, NOTE, OK
+from pysidctx.cli.check.verdicts import FAULT, NOTE
 
-ENVIRONMENT, SECRET, GUNICORN, PORT = SECTIONS = ("environment", "secret", "gunicorn", "port")
+PROCESS, ENVIRONMENT, SECRET, GUNICORN, PORT = SECTIONS = ("process", "environment", "secret", "gunicorn", "port")
 
 
 class Finding(NamedTuple):
@@ -41,7 +41,3 @@ class Diagnosis(NamedTuple):
 
 def has_fault(findings: Iterable[Finding]) -> bool:
     return any(finding.grade == FAULT for finding in findings)
-
-
-__all__ = ["ENVIRONMENT", "FAULT", "GUNICORN", "INFO", "NOTE", "OK", "PORT", "SECRET", "SECTIONS", "Diagnosis",
-           "Finding", "has_fault"]

@@ -10,12 +10,14 @@ from contextlib import suppress
 from typing import Any, NamedTuple, Optional
 
 from pysidctx import environment
-from pysidctx.cli.doctor.findings import FAULT, GUNICORN, INFO, NOTE, OK, Finding
+from pysidctx.cli.check.verdicts import FAULT, INFO, NOTE, OK
+from pysidctx.cli.doctor.findings import GUNICORN, Finding
 from pysidctx.cli.doctor.listener import Listener, is_another_python
 from pysidctx.cli.doctor.words import parted
 
 HOOK = "from pysidctx.servers import ssl_context_factory as ssl_context"
 DEFAULT_FILE = "gunicorn.conf.py"
+UNTOLD = "; the arguments of its command line, which go before, are not known: pass them with --gunicorn"
 
 
 class Command(NamedTuple):
@@ -34,7 +36,7 @@ def command(config: Optional[str], arguments: Optional[str], server: Optional[Li
     told = None if arguments is None else shlex.split(arguments)
     named = [] if config is None else ["--config", config]
     if server is not None:
-        variables = server.environment
+        variables = variables if server.environment is None else server.environment
         if told is None and config is None:
             told, folder = server.gunicorn_arguments, server.first_folder
     is_in_use = bool(named) or told is not None or bool(variables.get("GUNICORN_CMD_ARGS")) or (
@@ -74,9 +76,9 @@ def settings(found: dict[str, Any], asked: Command) -> Iterator[Finding]:
     yield Finding(GUNICORN, "configuration", OK, f"gunicorn {found['version']} with {where}: "
                   f"workers = {found['workers']}, threads = {found['threads']}, "
                   f"preload_app = {found['preload_app']}, keepalive = {found['keepalive']}, "
-                  f"bind = {', '.join(found['bind'])}")
+                  f"bind = {', '.join(found['bind'])}" + ("" if asked.are_told else UNTOLD))
     yield from certificates(found, asked)
-    yield from hook(found, where)
+    yield from hook(found, asked)
     yield from worker_class(found)
 
 
@@ -97,7 +99,7 @@ def certificates(found: dict[str, Any], asked: Command) -> Iterator[Finding]:
                       "pass the arguments with which you start gunicorn with --gunicorn")
 
 
-def hook(found: dict[str, Any], where: str) -> Iterator[Finding]:
+def hook(found: dict[str, Any], asked: Command) -> Iterator[Finding]:
     kind, name = found["hook"]["kind"], found["hook"].get("name")
     if kind == "impossible":
         yield Finding(GUNICORN, "hook", FAULT, f"gunicorn {found['version']} has no hook ssl_context",
@@ -106,10 +108,12 @@ def hook(found: dict[str, Any], where: str) -> Iterator[Finding]:
         yield Finding(GUNICORN, "hook", OK, f"ssl_context is not set, so {found['worker']['name']} calls "
                       "pysidctx.servers.ssl_context_factory")
     elif kind == "none":
-        file = f"put this line at the top of {where}" if found.get("file") else (
+        file = f"put this line at the top of {found['file']}" if found.get("file") else (
             f"write {os.path.join(found['folder'], DEFAULT_FILE)} with this line")
-        yield Finding(GUNICORN, "hook", FAULT, "ssl_context is not set: gunicorn makes a new SSLContext for each "
-                      "connection, and no session is resumed", f"{file}, and restart gunicorn: {HOOK}")
+        # Without a file, its command line may name one.
+        yield Finding(GUNICORN, "hook", FAULT if found.get("file") or asked.are_told else NOTE,
+                      "ssl_context is not set: gunicorn makes a new SSLContext for each connection, and no session is "
+                      "resumed", f"{file}, and restart gunicorn: {HOOK}")
     elif kind == "other":
         yield from other_hook(found, name)
     else:

@@ -21,7 +21,7 @@ class Listener(NamedTuple):
     program: str                # the file of its program
     arguments: list[str]        # its command line, with the program
     folder: str
-    environment: dict[str, str]  # when it was started
+    environment: Optional[dict[str, str]]  # when it was started; None: it has overwritten that
     loads_pysidctx: bool        # whether it, or another process that listens there, has loaded pysidctx
 
     @property
@@ -43,14 +43,14 @@ class Listener(NamedTuple):
 
     @property
     def is_gunicorn(self) -> bool:
-        """The package setproctitle lets gunicorn replace its command line."""
+        """With the package setproctitle, gunicorn writes a title over its command line and its environment."""
         return self.gunicorn_arguments is not None or self.arguments[0].startswith("gunicorn:")
 
     @property
     def first_folder(self) -> str:
         """The folder in which it was started."""
         chosen = any(argument.startswith("--chdir") for argument in self.arguments)
-        return self.environment.get("PWD", self.folder) if chosen else self.folder
+        return (self.environment or {}).get("PWD", self.folder) if chosen else self.folder
 
 
 def is_another_python(path: str) -> bool:
@@ -104,7 +104,9 @@ def in_words(address: str) -> str:
 
 def processes_with(names: set[str]) -> list[int]:
     """Return the processes that have one of these files open, as far as this user may know."""
-    found = []
+    found: list[int] = []
+    if not names:
+        return found
     for folder in PROC.glob("[0-9]*/fd"):
         with suppress(OSError):
             if any(link_of(file) in names for file in folder.iterdir()):
@@ -124,12 +126,18 @@ def parent(process: int) -> int:
 
 def read(process: int, all_of_them: list[int]) -> Listener:
     folder = PROC / str(process)
-    variables = [each.partition(b"=") for each in (folder / "environ").read_bytes().split(b"\0") if each]
     return Listener(
         process, folder.stat().st_uid, os.readlink(folder / "exe"),
-        [os.fsdecode(each) for each in (folder / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")],
-        os.readlink(folder / "cwd"), {os.fsdecode(name): os.fsdecode(value) for name, _, value in variables},
+        [os.fsdecode(each) for each in (folder / "cmdline").read_bytes().rstrip(b"\0 ").split(b"\0")],
+        os.readlink(folder / "cwd"), environment_in((folder / "environ").read_bytes()),
         any(map(has_pysidctx, all_of_them)))
+
+
+def environment_in(data: bytes) -> Optional[dict[str, str]]:
+    variables = [os.fsdecode(each).partition("=") for each in data.split(b"\0") if each]
+    if not all(equals for _, equals, _ in variables) or data and not variables:
+        return None
+    return {name: value for name, _, value in variables if name}
 
 
 def has_pysidctx(process: int) -> bool:

@@ -4,10 +4,11 @@ import json
 from collections.abc import Callable
 
 from pysidctx.cli.check.report import printable
-from pysidctx.cli.doctor.findings import FAULT, NOTE, SECTIONS, Diagnosis, Finding
+from pysidctx.cli.check.verdicts import FAULT, NOTE
+from pysidctx.cli.doctor.findings import SECTIONS, Diagnosis, Finding
 
-HEADINGS = {"environment": "The environment", "secret": "The secret", "gunicorn": "gunicorn's configuration",
-            "port": "The port"}
+HEADINGS = {"process": "The process that listens", "environment": "The environment", "secret": "The secret",
+            "gunicorn": "gunicorn's configuration", "port": "The port"}
 INDENT = 7  # columns, of what is below a grade
 
 
@@ -17,10 +18,11 @@ def show(diagnosis: Diagnosis, as_json: bool) -> None:
         return
     show_line = printer()
     for section in SECTIONS:
-        show_line("", "", HEADINGS[section])
-        for finding in diagnosis.findings:
-            if finding.section == section:
-                show_finding(finding, show_line)
+        found = [finding for finding in diagnosis.findings if finding.section == section]
+        if found:
+            show_line("", "", HEADINGS[section])
+        for finding in found:
+            show_finding(finding, show_line)
     show_line("", "", f"faults: {diagnosis.count(FAULT)}, notes: {diagnosis.count(NOTE)}")
 
 

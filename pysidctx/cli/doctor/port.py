@@ -7,7 +7,8 @@ from typing import Any, NamedTuple, Optional
 
 from pysidctx.cli.check import arguments as check_arguments
 from pysidctx.cli.check.report import Report, statements
-from pysidctx.cli.doctor.findings import FAULT, INFO, NOTE, OK, PORT, Finding
+from pysidctx.cli.check.verdicts import FAULT, INFO, NOTE, OK
+from pysidctx.cli.doctor.findings import PORT, Finding
 from pysidctx.cli.forget import certificate
 
 OF_THE_AUDIT = "limit", "client"  # the checks of what the audit itself cannot do

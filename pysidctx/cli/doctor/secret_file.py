@@ -5,11 +5,13 @@ import shlex
 import stat
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Optional
 
 from pysidctx import environment, secret_files
-from pysidctx.cli.doctor.findings import FAULT, INFO, NOTE, OK, SECRET, Finding
+from pysidctx.cli.check.verdicts import FAULT, INFO, NOTE, OK
+from pysidctx.cli.doctor.findings import SECRET, Finding
 from pysidctx.cli.doctor.words import parted
 
 WRITE = "`pysidctx secret {}` writes one"
@@ -49,12 +51,14 @@ def refused(path: str, error: Exception) -> Finding:
                        "mode 0600")
     if isinstance(error, OSError):
         return Finding(SECRET, "secret", FAULT, f"{named} cannot be read: {error.strerror}", WRITE.format("PATH"))
-    status, quoted = os.stat(path), shlex.quote(path)
-    if stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
-        return Finding(SECRET, "secret", FAULT, f"{named} has mode {stat.S_IMODE(status.st_mode):04o}, so pysidctx "
-                       f"refuses it: other users may have read it or replaced it. It has {described(path)}",
-                       f"deny them access: `chmod 600 {quoted}`; if others may have read it, remove it, and "
-                       f"`pysidctx secret {quoted}` writes a new one")
+    quoted = shlex.quote(path)
+    with suppress(OSError):  # it may be gone meanwhile
+        status = os.stat(path)
+        if stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
+            return Finding(SECRET, "secret", FAULT, f"pysidctx refuses {named} because other users may have read or "
+                           f"replaced it: {described(path)}",
+                           f"deny them access: `chmod 600 {quoted}`; if others may have read it, remove it, and "
+                           f"`pysidctx secret {quoted}` writes a new one")
     seen, do = parted(str(error))
     return Finding(SECRET, "secret", FAULT, seen, do or WRITE.format("PATH"))
 

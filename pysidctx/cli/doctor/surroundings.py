@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from pysidctx import environment
-from pysidctx.cli.doctor.findings import ENVIRONMENT, FAULT, INFO, OK, Finding
+from pysidctx.cli.check.verdicts import FAULT, INFO, OK
+from pysidctx.cli.doctor.findings import ENVIRONMENT, Finding
 from pysidctx.cli.doctor.words import parted
 from pysidctx.cli.info import gathered
 
