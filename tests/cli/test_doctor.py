@@ -286,6 +286,13 @@ def test_where_gunicorn_finds_its_configuration(doctor, folder):
     assert fault["check"] == "configuration" and "none.py' doesn't exist" in fault["seen"]
 
 
+def test_the_configuration_finds_its_modules(with_configuration, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "common_settings.py").write_text("workers = 7\n")
+    found = with_configuration(f"from common_settings import workers\n{HOOK}", PYTHONPATH=tmp_path / "elsewhere")
+    assert "workers = 7" in found.found("gunicorn", "configuration")[0]["seen"]
+
+
 def test_arguments_of_gunicorn(doctor, pem_files):
     module("gunicorn", "gunicorn")
     found = doctor("--gunicorn", "--workers 3 app:wsgi")

@@ -90,6 +90,16 @@ def test_arguments_of_gunicorn(arguments, told):
     assert found.is_gunicorn == ("serve.py" not in arguments)
 
 
+@pytest.mark.parametrize("arguments, told", [
+    (["python", "serve.py", "--password", "x"], "python serve.py ..."), (["python", "serve.py"], "python serve.py"),
+    (["python", "-W", "error", "-m", "gunicorn", "-e", "X=x"], "python -W error -m gunicorn ..."),
+    (["python", "-c", "x"], "python -c ..."), (["python"], "python"), (["gunicorn: master [app]"],
+                                                                        "'gunicorn: master [app]'")])
+def test_arguments_are_not_shown(arguments, told):
+    """They may contain secrets."""
+    assert ONE._replace(arguments=arguments).command == told
+
+
 @pytest.mark.parametrize("data, told", [
     (b"A=1\0B=\0=x\0C=a=b\0", {"A": "1", "B": "", "C": "a=b"}), (b"", {}), (b"\0" * 100, None),
     (b"ter [app]\0A=1", None)])

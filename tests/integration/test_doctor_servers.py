@@ -65,6 +65,7 @@ def test_a_server_that_spawns_its_workers(start, doctor, secret):
     with start("uvicorn", secret=secret) as server:
         found = doctor(server)
         assert not found.graded("fault", "note")
+        assert "is not gunicorn" in found.found("gunicorn", "gunicorn")[0]["seen"]
         assert str(secret) in found.found("secret", "secret")[0]["seen"]
         secret.chmod(0o644)
         assert "mode 0644" in doctor(server).one("fault")["seen"]

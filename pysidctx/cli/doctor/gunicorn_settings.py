@@ -28,6 +28,7 @@ class Command(NamedTuple):
     is_in_use: bool              # whether anything says that the server is gunicorn
     environment: dict[str, str]
     folder: str
+    is_another: bool = False     # whether the process that listens is another server
 
 
 def command(config: Optional[str], arguments: Optional[str], server: Optional[Listener]) -> Command:
@@ -41,7 +42,8 @@ def command(config: Optional[str], arguments: Optional[str], server: Optional[Li
             told, folder = server.gunicorn_arguments, server.first_folder
     is_in_use = bool(named) or told is not None or bool(variables.get("GUNICORN_CMD_ARGS")) or (
         os.path.exists(DEFAULT_FILE) if server is None else server.is_gunicorn)
-    return Command([*(told or ()), *named], told is not None, is_in_use, variables, folder)
+    return Command([*(told or ()), *named], told is not None, is_in_use, variables, folder,
+                   server is not None and not server.is_gunicorn)
 
 
 def is_installed() -> bool:
@@ -50,7 +52,11 @@ def is_installed() -> bool:
 
 def without_settings(asked: Command) -> Iterator[Finding]:
     """What there is to say if no configuration was loaded."""
-    if not is_installed():
+    if asked.is_another and not asked.is_in_use:
+        yield Finding(GUNICORN, "gunicorn", INFO, "the process that listens is not gunicorn, so there is no "
+                      "configuration to look at", "see which servers call the hook, and which need resumable(): "
+                      "docs/servers.md")
+    elif not is_installed():
         yield Finding(GUNICORN, "gunicorn", FAULT if asked.is_in_use else INFO,
                       f"gunicorn is not installed for {sys.executable}, so its configuration was not loaded",
                       "if the server is gunicorn, run doctor with the Python that runs it: `PYTHON -m pysidctx doctor`")

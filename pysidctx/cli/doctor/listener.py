@@ -1,6 +1,7 @@
 """The process that listens on a port of this machine: its program, arguments, folder and environment."""
 
 import os
+import shlex
 import socket
 import sys
 from collections.abc import Iterator
@@ -32,6 +33,16 @@ class Listener(NamedTuple):
     def is_own(self) -> bool:
         """Whether it belongs to this user, so that its configuration may be run."""
         return self.user == os.geteuid()
+
+    @property
+    def command(self) -> str:
+        """How it was started, without the arguments of its program, which may contain secrets."""
+        end = len(self.arguments)
+        for place, (before, argument) in enumerate(zip(self.arguments, self.arguments[1:]), 2):
+            if argument == "-c" or before == "-m" or not argument.startswith("-") and before not in ("-W", "-X"):
+                end = place
+                break
+        return shlex.join(self.arguments[:end]) + (" ..." if end < len(self.arguments) else "")
 
     @property
     def gunicorn_arguments(self) -> Optional[list[str]]:

@@ -1,6 +1,5 @@
 """What the process that listens on the port tells: is it Python, and has it loaded pysidctx?"""
 
-import shlex
 import sys
 from collections.abc import Iterator
 from typing import Optional
@@ -14,24 +13,23 @@ def process_findings(found: Optional[Listener]) -> Iterator[Finding]:
     if found is None:
         return
     named = f"process {found.number}, which listens there,"
-    command = shlex.join(found.arguments)
     if not found.is_python:
         yield Finding(PROCESS, "process", NOTE, f"{named} is {found.program}, and not Python: it speaks TLS, and "
                       "decides on resumption", "see the settings of that program: pysidctx has no effect on it")
         return
     if not found.is_own:
-        yield Finding(PROCESS, "process", INFO, f"{named} belongs to user {found.user}: {command}",
+        yield Finding(PROCESS, "process", INFO, f"{named} belongs to user {found.user}: {found.command}",
                       "run doctor as that user: its environment and configuration were not looked at")
         return
     if found.environment is None:
         yield Finding(PROCESS, "process", NOTE, f"{named} has overwritten its environment and arguments with a title, "
-                      f"as the package setproctitle does: {command}, in {found.folder}. What is judged below is the "
-                      "environment of doctor",
+                      f"as the package setproctitle does: {found.command}, in {found.folder}. What is judged below is "
+                      "the environment of doctor",
                       "run doctor with the environment of the server, and pass the arguments of gunicorn with "
                       "--gunicorn")
     else:
-        yield Finding(PROCESS, "process", INFO, f"{named} is: {command}, in {found.folder}. Its environment, folder "
-                      "and arguments are judged below")
+        yield Finding(PROCESS, "process", INFO, f"{named} is: {found.command}, in {found.folder}. Its environment, "
+                      "folder and arguments are judged below")
     if found.loads_pysidctx:
         yield Finding(PROCESS, "loaded", OK, "it has loaded pysidctx")
     else:

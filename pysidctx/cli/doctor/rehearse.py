@@ -14,7 +14,7 @@ START = """
 import json, sys
 sys.dont_write_bytecode = True
 asked = json.loads(sys.argv[1])
-sys.path[:] = asked["path"]
+sys.path[:] = [*asked["path"], *(path for path in sys.path if path and path not in asked["path"])]
 from pysidctx.cli.doctor.rehearsal import main
 main(asked)
 """
