@@ -9,11 +9,14 @@ import threading
 
 import pytest
 from doctors import Diagnosed
+from machine import module
 from tls_servers import tls_server
 
 from pysidctx.__main__ import main
+from pysidctx.cli.doctor.gunicorn_settings import command, settings
 from pysidctx.cli.doctor.listener import Listener, environment_in, listener
 from pysidctx.cli.doctor.port_process import process_findings
+from pysidctx.cli.doctor.rehearse import rehearse
 
 LISTEN = """
 import socket, sys
@@ -106,6 +109,20 @@ def test_arguments_are_not_shown(arguments, told):
 def test_environments(data, told):
     """That of a process with a new title is overwritten."""
     assert environment_in(data) == told
+
+
+def test_what_pysidctx_serve_sets_is_not_missed(tmp_path):
+    module("gunicorn", "gunicorn")
+    module("aiohttp", "aiohttp")
+    server = ONE._replace(arguments=[sys.executable, "-m", "pysidctx", "serve", "gunicorn", "-k",
+                                     "aiohttp.GunicornWebWorker", "app"], folder=str(tmp_path))
+    for is_served, grade in ((True, "ok"), (False, "fault")):
+        asked = command(None, None, server)._replace(is_served=is_served)
+        assert asked.is_in_use and asked.arguments == ["-k", "aiohttp.GunicornWebWorker", "app"]
+        rehearsed = rehearse(asked.arguments, dict(os.environ), asked.folder)
+        found = {each.check: each for each in settings(rehearsed, asked)}
+        assert found["hook"].grade == found["worker-class"].grade == grade
+    assert command(None, None, server).is_served
 
 
 @pytest.fixture

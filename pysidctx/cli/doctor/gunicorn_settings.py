@@ -29,6 +29,7 @@ class Command(NamedTuple):
     environment: dict[str, str]
     folder: str
     is_another: bool = False     # whether the process that listens is another server
+    is_served: bool = False      # whether `pysidctx serve gunicorn` has started it
 
 
 def command(config: Optional[str], arguments: Optional[str], server: Optional[Listener]) -> Command:
@@ -43,7 +44,7 @@ def command(config: Optional[str], arguments: Optional[str], server: Optional[Li
     is_in_use = bool(named) or told is not None or bool(variables.get("GUNICORN_CMD_ARGS")) or (
         os.path.exists(DEFAULT_FILE) if server is None else server.is_gunicorn)
     return Command([*(told or ()), *named], told is not None, is_in_use, variables, folder,
-                   server is not None and not server.is_gunicorn)
+                   server is not None and not server.is_gunicorn, server is not None and server.is_served)
 
 
 def is_installed() -> bool:
@@ -85,7 +86,7 @@ def settings(found: dict[str, Any], asked: Command) -> Iterator[Finding]:
                   f"bind = {', '.join(found['bind'])}" + ("" if asked.are_told else UNTOLD))
     yield from certificates(found, asked)
     yield from hook(found, asked)
-    yield from worker_class(found)
+    yield from worker_class(found, asked)
 
 
 def certificates(found: dict[str, Any], asked: Command) -> Iterator[Finding]:
@@ -112,6 +113,9 @@ def hook(found: dict[str, Any], asked: Command) -> Iterator[Finding]:
                       "install gunicorn 21 or later")
     elif kind == "none" and found["worker"].get("ours"):
         yield Finding(GUNICORN, "hook", OK, f"ssl_context is not set, so {found['worker']['name']} calls "
+                      "pysidctx.servers.ssl_context_factory")
+    elif kind == "none" and asked.is_served:
+        yield Finding(GUNICORN, "hook", OK, "ssl_context is not set, so `pysidctx serve` sets it to "
                       "pysidctx.servers.ssl_context_factory")
     elif kind == "none":
         file = f"put this line at the top of {found['file']}" if found.get("file") else (
@@ -140,12 +144,15 @@ def other_hook(found: dict[str, Any], name: str) -> Iterator[Finding]:
                       "check of the port shows whether it works")
 
 
-def worker_class(found: dict[str, Any]) -> Iterator[Finding]:
+def worker_class(found: dict[str, Any], asked: Command) -> Iterator[Finding]:
     worker = found["worker"]
     name = worker["name"]
     if worker["error"]:
         yield Finding(GUNICORN, "worker-class", FAULT, f"the worker class {name} cannot be loaded: {worker['error']}",
                       "install what it needs for this Python, or set worker_class to another one")
+    elif worker["instead"] and asked.is_served:
+        yield Finding(GUNICORN, "worker-class", OK, f"the worker class {name} does not call the hook, so `pysidctx "
+                      f"serve` uses {worker['instead']}")
     elif worker["instead"]:
         yield Finding(GUNICORN, "worker-class", FAULT, f"the worker class {name} does not call the hook ssl_context",
                       f'set worker_class = "{worker["instead"]}"')

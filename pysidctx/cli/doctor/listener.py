@@ -58,6 +58,11 @@ class Listener(NamedTuple):
         return self.gunicorn_arguments is not None or self.arguments[0].startswith("gunicorn:")
 
     @property
+    def is_served(self) -> bool:
+        """Whether `pysidctx serve gunicorn` has started it, which sets the hook and the worker class."""
+        return "serve gunicorn" in " ".join(self.arguments[:8])
+
+    @property
     def first_folder(self) -> str:
         """The folder in which it was started."""
         chosen = any(argument.startswith("--chdir") for argument in self.arguments)

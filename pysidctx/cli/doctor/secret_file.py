@@ -13,6 +13,7 @@ from pysidctx import environment, secret_files
 from pysidctx.cli.check.verdicts import FAULT, INFO, NOTE, OK
 from pysidctx.cli.doctor.findings import SECRET, Finding
 from pysidctx.cli.doctor.words import parted
+from pysidctx.tickets.ticket_keys import TicketKeys
 
 WRITE = "`pysidctx secret {}` writes one"
 
@@ -34,7 +35,8 @@ def secret_findings(path: Optional[str]) -> Iterator[Finding]:
     path = os.path.abspath(path)
     try:
         with secret_files.read(path) as (_, content):
-            yield Finding(SECRET, "secret", OK, f"{name} names {path!r}: {len(content)} bytes, {described(path)}")
+            yield Finding(SECRET, "secret", OK, f"{name} names {path!r}: {len(content)} bytes, {described(path)}"
+                          f"{fingerprint(content)}")
             yield from encoding(content, path)
     except (OSError, ValueError) as error:
         yield refused(path, error)
@@ -69,6 +71,12 @@ def described(path: str) -> str:
     written = datetime.fromtimestamp(status.st_mtime).strftime("%Y-%m-%d")
     return (f"mode {stat.S_IMODE(status.st_mode):04o}, owner {user(status.st_uid)}, written on {written}, "
             f"{days:.0f} days ago; read as {user(os.geteuid())}")
+
+
+def fingerprint(content: bytearray) -> str:
+    """Return what tells this secret from that of another machine, and does not tell the secret."""
+    found = getattr(TicketKeys.from_secret(content), "fingerprint", None)
+    return "" if found is None else f"; its fingerprint, which is the same where the secret is the same, is {found}"
 
 
 def user(number: int) -> str:
