@@ -21,8 +21,8 @@ import pysidctx.binding
 from benchmarks import ROOT
 
 UNKNOWN = "unknown"
-BUSY_BEFORE = 0.25  # processes that wait for a processor, for each: the load's share from which on figures are doubtful
-BUSY_MEANWHILE = 0.1
+# From here on, figures are doubtful: processes that wait for a processor, for each, and other processes' share of them.
+BUSY_BEFORE, BUSY_MEANWHILE = 0.5, 0.1
 # What tells its version on the command line.
 PROGRAMS = {"nginx": "-v", "redis-server": "--version", "valgrind": "--version", "valkey-server": "--version"}
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from benchmarks.pictures import Picture
 
 ONE_ROUND = "no verdict: one round"
+QUICK = "One short round, so that the figures are rough, and there are no verdicts on times."
 
 
 class Part(NamedTuple):
@@ -59,7 +60,7 @@ def console() -> Console:
 
 def report(told: dict[str, str], warning: Optional[str], measured: Sequence[Part], quick: bool) -> str:
     """The whole, as Markdown: under which conditions, and each part."""
-    kind = "One short round, so that the figures are rough, and there are no verdicts on times." if quick else (
+    kind = QUICK if quick else (
         "Sides that are compared were measured in one run, in turns; ratios are the median of the rounds, "
         "with the least and the most. So are the bars of the pictures.")
     title = f"Benchmarks: {measured[0].name}" if len(measured) == 1 else "Benchmarks"
