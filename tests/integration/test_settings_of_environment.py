@@ -2,6 +2,7 @@
 
 import pytest
 from server_programs import is_resumed_by_another, visits
+from servers import TIMEOUT
 
 from pysidctx.environment import ID_CONTEXT, LIFETIME, PERIOD
 
@@ -18,7 +19,7 @@ def test_two_machines_share_sessions_only_with_the_same_settings(start, returnin
     with starting() as one, starting() as same, starting(**{ID_CONTEXT: "bank"}) as another:
         resumed, processes = visits(client, [one.port])
         assert resumed == client.visits - 1
-        assert client.session.ticket_lifetime_hint == 601
+        assert 601 - TIMEOUT < client.session.ticket_lifetime_hint <= 601  # less as time goes by
         session = client.session
         assert is_resumed_by_another(client, same.port, processes)
         client.session = session
