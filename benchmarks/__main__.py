@@ -34,8 +34,12 @@ def main() -> int:
     arguments = parser.parse_args()
     names = [arguments.part] if arguments.part else [*PARTS]
     if arguments.draw:
-        for name in names:
-            pictures.save(PARTS[name].pictures(arguments.results / f"{name}.json"), arguments.results)
+        figures = {name: arguments.results / f"{name}.json" for name in names}
+        found = [name for name in names if figures[name].exists()]
+        if not found:
+            parser.error(f"nothing was measured before: {arguments.results} has no {figures[names[0]].name}")
+        for name in found:
+            pictures.save(PARTS[name].pictures(figures[name]), arguments.results)
     else:
         measure(names, arguments.results, arguments.quick)
     return 0

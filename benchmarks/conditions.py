@@ -41,12 +41,12 @@ class Conditions:
     def __init__(self, load: Optional[float] = None) -> None:
         self.date, self.begun = datetime.now(timezone.utc), time.monotonic()
         self.load = os.getloadavg()[0] if load is None else load
-        self.spent = spent()
+        self.commit, self.spent = commit(), spent()
 
     def told(self, measured: Sequence[str] = ()) -> dict[str, str]:
         """All of them, as of now, by name. `measured` names distributions of Python, and programs."""
         told = {"date": f"{self.date:%Y-%m-%d %H:%M} UTC", "duration": f"{time.monotonic() - self.begun:.0f} s",
-                "commit": commit(), "machine": machine(),
+                "commit": self.commit, "machine": machine(),
                 "load": f"{self.load:.2f} before, {os.getloadavg()[0]:.2f} after, with the benchmark's own (1 minute)",
                 "other processes": self.others_told(), "versions": versions()}
         if measured:

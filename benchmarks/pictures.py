@@ -99,7 +99,7 @@ def drawn(picture: Picture) -> Figure:
             axes.spines[["top", "right"]].set_visible(False)
         labels = {label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels())}
         figure.legend(labels.values(), labels, loc="outside lower center", ncols=4, frameon=False)
-        begin_at_zero(figure, picture.panels)
+        begin_at_zero(figure, picture)
     return figure
 
 
@@ -146,13 +146,16 @@ def error(values: Sequence[float]) -> "list[list[float]] | None":
     return [[end] for end in ends(values)] if len(values) > 1 else None
 
 
-def begin_at_zero(figure: Figure, panels: Sequence[Panel]) -> None:
+def begin_at_zero(figure: Figure, picture: Picture) -> None:
     """A difference may be less than 0: then its axis begins there."""
-    for axes, panel in zip(figure.axes, panels):
-        least = min((value for each in panel.series for values in each.values.values() for value in values), default=0)
-        if isinstance(panel, Bars):
-            axes.set_xlim(left=min(0, axes.get_xlim()[0]) if least < 0 else 0)
-        else:
+    leasts = [least_of(panel) for panel in picture.panels]
+    for axes, panel, least in zip(figure.axes, picture.panels, leasts):
+        if isinstance(panel, Lines):
             axes.set_ylim(bottom=0)
             axes.set_xlim(left=0)
+        elif (min(leasts) if picture.one_scale else least) >= 0:
+            axes.set_xlim(left=0)
 
+
+def least_of(panel: Panel) -> float:
+    return min((value for each in panel.series for values in each.values.values() for value in values), default=0)

@@ -62,7 +62,7 @@ def test_it_runs(measured, results):
     assert tables and all(len({line.count("|") for line in lines}) == 1 for lines in tables)
 
 
-def test_one_part_has_a_report_of_its_own(tmp_path, monkeypatch):
+def test_one_part_has_a_report_of_its_own(tmp_path, monkeypatch, capsys):
     ran = run_quickly(tmp_path, "peers")
     assert ran.returncode == 0, ran.stderr
     files = {path.name for path in tmp_path.iterdir()}
@@ -76,6 +76,10 @@ def test_one_part_has_a_report_of_its_own(tmp_path, monkeypatch):
     assert main() == 0
     assert {path.name for path in tmp_path.iterdir()} == files
     assert (tmp_path / "peers.svg").read_text() == picture and (tmp_path / "peers.md").read_text() == said
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "call", "--draw", "--results", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        main()
+    assert "has no call.json" in capsys.readouterr().err
 
 
 def test_the_report_tells_under_which_conditions(measured, results):
@@ -118,9 +122,8 @@ def test_every_part_has_pictures_with_axes_from_0(measured, results, part):
         figure = pictures.drawn(picture)
         assert figure.get_suptitle().endswith(f", {picture.unit}")
         for axes, panel in zip(figure.axes, picture.panels):
-            values = [value for series in panel.series for each in series.values.values() for value in each]
             least = axes.get_xlim()[0] if isinstance(panel, pictures.Bars) else axes.get_ylim()[0]
-            assert values and (least == 0 or least < min(values) < 0)
+            assert least == 0 or least < min(map(pictures.least_of, picture.panels)) < 0
             drawn = {to_hex(shape.get_facecolor()) for shape in axes.patches} | {
                 to_hex(line.get_color()) for line in axes.lines if len(line.get_xdata()) > 1}
             assert drawn == {series.role.value for series in panel.series if series.values}
@@ -398,8 +401,12 @@ def test_bars_show_the_spread_of_several_rounds():
 
 
 def test_a_difference_below_0_is_drawn():
-    bars = pictures.Bars("", [pictures.Series("pysidctx", Role.OURS, {"it": [-5.0]})])
-    assert pictures.drawn(pictures.Picture("it", "It", "ns", "It", [bars])).axes[0].get_xlim()[0] <= -5
+    """And it is on the scale of the panel beside it, if they have one."""
+    bars = [pictures.Bars("", [pictures.Series("pysidctx", Role.OURS, {"it": [value]})]) for value in (-5.0, 5.0)]
+    for one_scale in (False, True):
+        figure = pictures.drawn(pictures.Picture("it", "It", "ns", "It", bars, one_scale))
+        left, right = (axes.get_xlim()[0] for axes in figure.axes)
+        assert left <= -5 and right == (left if one_scale else 0)
 
 
 def test_the_commit_is_that_of_this_repository(tmp_path, monkeypatch):
