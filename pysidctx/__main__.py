@@ -45,6 +45,16 @@ COMMANDS = {
         "processes and two hosts, one of which requires client certificates. Audit both servers, let clients return "
         "to both, and compare the results. Takes less than a minute, and removes everything it has created.",
         "0: no fault with pysidctx; 1: a fault with pysidctx; 2: the arguments were invalid."),
+    "doctor": Command(
+        "doctor.command", "doctor.arguments", "find out why a server does not resume sessions",
+        "Look for what keeps a server from resuming sessions: in the environment variables, the secret, gunicorn's "
+        "configuration, and, if you pass the address of the server, on its port, as check does. Run it on the machine "
+        "and as the user of the server. It judges the environment, the folder and the arguments of the process that "
+        "listens there; without an address, its own. It loads gunicorn's configuration as gunicorn does, which RUNS "
+        "THE CODE OF THAT FILE, in another process. It does not load the application or start the server, and creates "
+        "and changes no file. Each finding is ok, a note or a fault, with what to do; or info, without a verdict.",
+        "0: no fault; 1: a fault was found, or a note with --fail-on note; 2: the arguments were invalid; 3: no fault "
+        "was found, but the audit of the port ended early."),
     "forget": Command(
         "forget", "forget", "forget the stored sessions of a client, in all processes of a server",
         "Forget the sessions that a server with a SessionCache has stored until now: those of a client, of an id "
@@ -70,10 +80,10 @@ COMMANDS = {
         "0 and others: those of the server; 2 also: the server was not started, because it is not installed, has no "
         "certificate, or an environment variable of pysidctx is invalid."),
     "session": Command(
-        "session", "session", "print the contents of a saved session",
-        "Print the contents of a session that was saved by Session.save() or `openssl s_client -sess_out`, "
-        "without its secrets.",
-        "0: the session can still be resumed; 1: it can no longer be resumed; 2: the file contains no session."),
+        "session", "session", "print the contents of saved sessions",
+        "Print the contents of the session that Session.save() or `openssl s_client -sess_out` has saved, or of each "
+        "of those that ClientSessions.save() has, without their secrets.",
+        "0: the session, or one of several, can still be resumed; 1: none can; 2: the file contains no session."),
     "stats": Command(
         "stats", "stats", "print what all workers of a server have counted",
         "Print how many handshakes the workers of a server have made, how many of them were resumed, and why others "

@@ -156,11 +156,15 @@ def is_number(text: str, number: Optional[int]) -> bool:
 def warn_of_unknown() -> None:
     """Emit a RuntimeWarning for each variable that has the prefix but is not known."""
     for name in os.environ:
-        if name.upper().startswith(PREFIX) and name not in VARIABLES:
+        if is_unknown(name):
             known = nearest(name)
             warnings.warn(f"unknown environment variable {name}: did you mean {known}? "
                           f"({VARIABLES[known].kind}; read by {VARIABLES[known].reader})",
                           RuntimeWarning, stacklevel=3)
+
+
+def is_unknown(name: str) -> bool:
+    return name.upper().startswith(PREFIX) and name not in VARIABLES
 
 
 def nearest(name: str) -> str:

@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 from benchmarks import native
 from benchmarks.cache import handshakes, latency, store
+from benchmarks.cache.sides import CACHE, KEYS, OWN_CACHE, OWN_TICKETS
+from benchmarks.pictures import Bars, Picture, Role, Series
 from benchmarks.report import Part
 
 
@@ -30,6 +32,7 @@ class Effort(NamedTuple):
     loops: int
 
 
+MEASURED = ("trustme", "cryptography", "redis-server", "valkey-server", "valkey", "valgrind")
 FULL = Effort(5, 3, 30, 20, (100_000, 1_000_000), 100_000, 20_000)
 QUICK = Effort(1, 1, 1, 1, (1_000, 10_000), 1_000, 200)
 
@@ -50,3 +53,14 @@ def run(results: Path, quick: bool) -> Part:
         handshakes.drawn(counted, "Instructions (callgrind)", ",.0f"), handshakes.ratios(counted, "Instructions", True),
         handshakes.drawn(taken, "Time, us,", ".1f"), handshakes.ratios(taken, "Time", False),
         latency.drawn(waited), latency.ratios(waited), store.drawn(entries), store.sessions(sessions, lengths)])
+
+
+def pictures(figures: Path) -> list[Picture]:
+    roles = {OWN_TICKETS: Role.PLAIN, OWN_CACHE: Role.PLAIN_CACHE, KEYS: Role.OURS, CACHE: Role.OURS_CACHE}
+    return [Picture("cache", "Clients with certificates: a server's time of a handshake", "us",
+                    "The server's time of full and of resumed handshakes with a client certificate, with tickets and "
+                    "with stored sessions", [
+        Bars(version, [
+            Series(side, role, {kind: values for name, kind, values in found if name == side})
+            for side, role in roles.items()])
+        for version, found in json.loads(figures.read_text())["time"].items()], True)]

@@ -107,7 +107,7 @@ def ratios(figures: ByVersion, what: str, judged: bool) -> Table:
                 continue
             values = [one / other for one, other in zip(found[each.measure], found[each.baseline])]
             wanted = each.wanted.get(version) if judged and (each.everywhere or is_judged()) else None
-            made.add_row(*names, spread(values, ".3f"), *verdict(statistics.median(values), wanted))
+            made.add_row(*names, spread(values, ".3f"), *verdict(values, wanted))
     return made
 
 

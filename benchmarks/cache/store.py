@@ -3,7 +3,6 @@
 import os
 import random
 import ssl
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -134,7 +133,7 @@ def drawn(figures: Figures) -> Table:
                        ".2f") if alone and floor else ""
         judged = name in {slab_name(each, JUDGED, True) for each in (PUT, GET)}
         made.add_row(name, spread(values, ".2f"),
-                     *verdict(statistics.median(values), WANTED[call] if judged else None), ratio)
+                     *verdict(values, WANTED[call] if judged else None), ratio)
     return made
 
 

@@ -8,7 +8,6 @@ import random
 import ssl
 import statistics
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, Optional
 
@@ -18,7 +17,7 @@ from rich.table import Table
 import pysidctx.binding
 from benchmarks import native
 from benchmarks.calls.timing import SID_CTX
-from benchmarks.report import spread, table, verdict
+from benchmarks.report import judged, spread, table, verdict
 from benchmarks.valgrind import MISSING, PRESENT, TOGGLED, dumps, valgrind
 
 DIRECT = "called directly (-fno-plt)"
@@ -98,7 +97,7 @@ def times(measured: dict[str, Rounds]) -> Table:
         for side in SIDES:
             values = [each[side] / each[DIRECT] for each in rounds]
             made.add_row(function if side == DIRECT else "", side, spread((1e9 * each[side] for each in rounds), ".2f"),
-                         *([""] * 3 if side == DIRECT else [spread(values, ".3f"), *wanted(values)]))
+                         *([""] * 3 if side == DIRECT else [spread(values, ".3f"), *verdict(values, WANTED)]))
     return made
 
 
@@ -113,12 +112,8 @@ def counts(instructions: Optional[Instructions]) -> Table:
         for side in SIDES:
             ratio = sides[side] / sides[DIRECT]
             made.add_row(function if side == DIRECT else "", side, f"{sides[side]:.1f}",
-                         *([""] * 3 if side == DIRECT else [f"{ratio:.3f}", *wanted([ratio])]))
+                         *([""] * 3 if side == DIRECT else [f"{ratio:.3f}", *judged(ratio, True, WANTED)]))
     whole = instructions[WHOLE]
     made.add_row(f"{WHOLE}, less an {EMPTY}", f"pysidctx as it is installed ({pysidctx.binding.binding()})",
                  f"{whole[WHOLE] - whole[EMPTY]:.1f}", "", "", "")
     return made
-
-
-def wanted(ratios: Iterable[float]) -> tuple[str, str]:
-    return verdict(statistics.median(ratios), WANTED)

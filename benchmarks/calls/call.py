@@ -6,8 +6,12 @@ from pathlib import Path
 from benchmarks.calls import bindings, rounds
 from benchmarks.calls import call_worker as worker
 from benchmarks.calls.rounds import Ratio
+from benchmarks.pictures import Bars, Picture, Role, Series
 from benchmarks.report import Part
 
+MEASURED = ("pyperf", "valgrind")
+ALONE = (worker.EMPTY, worker.OPENSSL_CTX, worker.OPENSSL_SSL, worker.OPENSSL_CTX_ALL, worker.OPENSSL_SSL_ALL,
+         worker.ATTRIBUTE_OBJECT, worker.ATTRIBUTE_SOCKET)
 RATIOS = (
     Ratio(worker.CONTEXT, (worker.EMPTY, worker.OPENSSL_CTX), 1.25),
     Ratio(worker.CONTEXTS, (worker.EMPTY, worker.OPENSSL_CTX)),
@@ -30,3 +34,13 @@ def run(results: Path, quick: bool) -> Part:
     (results / "bindings.json").write_text(json.dumps(bound.instructions, indent=1))
     rounds.add(target, bound.for_pyperf())
     return Part("call", __doc__, [*tables, *bound.tables()])
+
+
+def pictures(figures: Path) -> list[Picture]:
+    found = {name: values for name, values in rounds.recorded(figures, 1e-9).items()
+             if not name.startswith(tuple(bindings.FUNCTIONS)) or name in ALONE}
+    plain = {name: values for name, values in found.items() if name in ALONE}
+    ours = {name: values for name, values in found.items() if name not in ALONE}
+    series = [Series("what pysidctx calls", Role.PLAIN, plain), Series("pysidctx", Role.OURS, ours)]
+    return [Picture("call", "One call", "ns", "The time of one call of each function, and of what it calls",
+                    [Bars("", series)])]

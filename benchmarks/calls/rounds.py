@@ -64,7 +64,7 @@ def ratios(rounds: list[Round], asked: Sequence[Ratio]) -> Table:
     for ratio in asked:
         values = [ratio.of(measured) for measured in rounds]
         drawn.add_row(ratio.figure, " + ".join(ratio.baseline), spread(values, ".2f"),
-                      *verdict(statistics.median(values), ratio.wanted, ratio.at_least))
+                      *verdict(values, ratio.wanted, ratio.at_least))
     return drawn
 
 
@@ -82,6 +82,13 @@ def run(script: str, asked: Sequence[Ratio], target: Path, quick: bool, loops: i
         total.add_runs(suite)
     total.dump(str(target), replace=True)
     return [costs(rounds), ratios(rounds, asked)]
+
+
+def recorded(target: Path, unit: float) -> dict[str, list[float]]:
+    """The figures of each round, by name, from the file that run() wrote; `unit` is in seconds."""
+    suite = pyperf.BenchmarkSuite.load(str(target))
+    return {name: [statistics.median(run.values) / unit for run in suite.get_benchmark(name).get_runs() if run.values]
+            for name in suite.get_benchmark_names()}
 
 
 def add(target: Path, measured: Sequence[pyperf.Benchmark]) -> None:

@@ -11,16 +11,14 @@ may lack what speeds up a real one's cryptography.
 import json
 import random
 import ssl
-import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import product
 from pathlib import Path
 from time import perf_counter_ns, process_time_ns
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from matplotlib.figure import Figure
 from rich.progress import Progress
 from rich.table import Table
 
@@ -30,9 +28,11 @@ from benchmarks.clients.libraries import DELAYED, HTTP, LIBRARIES, SSL, Visit
 from benchmarks.clients.servers import DIRECT, ECDSA, Ports, Servers, running
 from benchmarks.handshakes.handshake import CERTIFICATES
 from benchmarks.handshakes.server_time import VERSIONS
+from benchmarks.pictures import Bars, Picture, Role, Series
 from benchmarks.report import Part, spread, table, verdict
 from pysidctx import ClientSessions
 
+MEASURED = ("urllib3", "httpx", "aiohttp", "nginx", "trustme", "certifi", "valgrind")
 NO_NGINX = "nginx is missing: apt-get install nginx-light"
 WANTED_CPU = {"TLS 1.2": 2.5, "TLS 1.3": 1.8}  # full over resumed
 WANTED_FAR = {"TLS 1.2": 0.75}                 # resumed over full
@@ -146,12 +146,12 @@ def run(results: Path, quick: bool) -> Part:
         "loopback": as_json(near), "distance": as_json(far), "contexts": [times._asdict() for times in contexts],
         "instructions": [[*each, found] for each, found in counts.items()]}, indent=1))
     return Part("clients", __doc__, [drawn(near, "on loopback"), gains(near), drawn(far, "with a round trip of 20 ms"),
-                                     savings(far), trust.drawn(contexts), counted.drawn(counts)],
-                plotted(results, near, far), () if has_nginx else (NO_NGINX,))
+                                     savings(far), trust.drawn(contexts), counted.drawn(counts, not quick)],
+                () if has_nginx else (NO_NGINX,))
 
 
 def as_json(rounds: Rounds) -> list[object]:
-    return [{"case": str(case), "rounds": [{"full": sides.full._asdict(), "resumed": sides.resumed._asdict()}
+    return [{"case": case, "rounds": [{"full": sides.full._asdict(), "resumed": sides.resumed._asdict()}
                                            for sides in found]} for case, found in rounds.items()]
 
 
@@ -168,7 +168,7 @@ def gains(rounds: Rounds) -> Table:
     for case, found in rounds.items():
         cpu = [sides.full.cpu / sides.resumed.cpu for sides in found]
         wanted = None if case.library == DELAYED else WANTED_CPU[case.version]
-        made.add_row(str(case), spread(cpu, ".2f"), *verdict(statistics.median(cpu), wanted, True),
+        made.add_row(str(case), spread(cpu, ".2f"), *verdict(cpu, wanted, True),
                      spread((sides.full.time / sides.resumed.time for sides in found), ".2f"))
     return made
 
@@ -177,25 +177,21 @@ def savings(rounds: Rounds) -> Table:
     made = table("With a round trip of 20 ms, resumed over full: median (least to most)", "", "time", "wanted", "")
     for case, found in rounds.items():
         time = [sides.resumed.time / sides.full.time for sides in found]
-        made.add_row(str(case), spread(time, ".3f"), *verdict(statistics.median(time), WANTED_FAR.get(case.version)))
+        made.add_row(str(case), spread(time, ".3f"), *verdict(time, WANTED_FAR.get(case.version)))
     return made
 
 
-def plotted(results: Path, near: Rounds, far: Rounds) -> tuple[str, ...]:
-    """Draw the CPU time of a connection on loopback, and its time at a distance."""
-    figure = Figure(figsize=(11, 5), layout="constrained")
-    titles = {"cpu": "CPU of a client's connection, loopback", "time": "its time with a round trip of 20 ms"}
-    for axes, rounds, name in zip(figure.subplots(1, 2), (near, far), titles):
-        shown = [case for case in rounds if case.key == ECDSA and case.library != DELAYED]
-        places = range(len(shown))
-        for side, offset in (("full", -0.2), ("resumed", 0.2)):
-            values = [statistics.median(getattr(getattr(sides, side), name) for sides in rounds[case])
-                      for case in shown]
-            axes.barh([place + offset for place in places], values, 0.4, label=side)
-        axes.set_yticks(places, [f"{case.library}, {case.version}" for case in shown])
-        axes.invert_yaxis()
-        axes.set_title(titles[name])
-        axes.set_xlabel("ms")
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    figure.savefig(results / "clients.svg")
-    return ("clients.svg",)
+def pictures(figures: Path) -> list[Picture]:
+    found = json.loads(figures.read_text())
+    return [Picture("clients", "A client's connection", "ms",
+                    "The processor time of a client's connection on loopback, and its time at a distance, full and "
+                    "resumed, by library", [shown(found["loopback"], "cpu", "processor time, on loopback"),
+                                            shown(found["distance"], "time", "time, with a round trip of 20 ms")])]
+
+
+def shown(recorded: "list[dict[str, Any]]", figure: str, title: str) -> Bars:
+    cases = {Case(*each["case"]): each["rounds"] for each in recorded}
+    return Bars(title, [
+        Series(kind, role, {f"{case.library}, {case.version}": [sides[kind][figure] for sides in rounds]
+                            for case, rounds in cases.items() if case.key == ECDSA and case.library != DELAYED})
+        for kind, role in zip(Sides._fields, (Role.PLAIN, Role.OURS))])

@@ -20,7 +20,7 @@ from benchmarks.clients.servers import ECDSA
 from benchmarks.handshakes.callgrind import inclusive
 from benchmarks.handshakes.handshake import Case, Certificates
 from benchmarks.handshakes.server_time import VERSIONS
-from benchmarks.report import table, verdict
+from benchmarks.report import judged, table
 from benchmarks.valgrind import MISSING, PRESENT, dumped, valgrind
 from pysidctx import ClientSessions
 
@@ -60,7 +60,8 @@ def parted(path: Path, wanted: Count, loops: int) -> Found:
     return Found(inclusive(said, CLIENT) / loops, sum(inclusive(said, each) for each in callbacks) / loops)
 
 
-def drawn(counts: Counts) -> Table:
+def drawn(counts: Counts, enough: bool) -> Table:
+    """Whether enough handshakes were counted for a verdict, the caller says."""
     made = table("Instructions of a client's full handshake, without Python (callgrind)",
                  "", "handshake", "ClientSessions", "share, %", "wanted", "")
     for each, found in counts.items():
@@ -70,7 +71,7 @@ def drawn(counts: Counts) -> Table:
             continue
         share = 100 * found.callbacks / found.handshake
         made.add_row(name, f"{found.handshake:,.0f}", f"{found.callbacks:,.0f}", f"{share:.3f}",
-                     *verdict(share, None if each.stores else WANTED))
+                     *judged(share, enough, None if each.stores else WANTED))
     return made
 
 

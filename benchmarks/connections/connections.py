@@ -35,14 +35,16 @@ from rich.progress import Progress
 from benchmarks import ROOT, native
 from benchmarks.connections import stored
 from benchmarks.connections.cases import AGAIN, EACH, MAP, NGINX, OURS, PLAIN, RSA, Case, Kind, Rounds
+from benchmarks.connections.drawn import pictures as pictures
 from benchmarks.connections.load import CLIENTS, Load
 from benchmarks.connections.programs.own import HOSTS
 from benchmarks.connections.servers import APP, DEMANDING, HOOK, NGINX_PROGRAM, Running, settle, started
-from benchmarks.connections.tables import cost, drawn, gains, plotted, yardstick
+from benchmarks.connections.tables import cost, drawn, gains, yardstick
 from benchmarks.handshakes.handshake import CERTIFICATES
 from benchmarks.handshakes.server_time import VERSIONS
 from benchmarks.report import Part
 
+MEASURED = ("gunicorn", "uvicorn", "h11", "hypercorn", "uvloop", "nginx")
 SERVERS = ("threads", "asyncio", "uvloop", "gunicorn", "uvicorn", "hypercorn")
 HAS_FACTORY = "ssl_context_factory" in inspect.signature(uvicorn.run).parameters
 OLD_UVICORN = "This uvicorn has no ssl_context_factory, as from 0.47 on, and is left out."
@@ -152,8 +154,7 @@ def run(results: Path, quick: bool) -> Part:
     write(results, measured, costs, kept)
     tables = [drawn(measured), gains(measured), yardstick(measured), cost(costs), stored.drawn(kept),
               stored.ratios(kept)]
-    return Part("connections", __doc__, tables, (*plotted(results, measured), *stored.plotted(results, kept)),
-                () if HAS_FACTORY else (OLD_UVICORN,))
+    return Part("connections", __doc__, tables, () if HAS_FACTORY else (OLD_UVICORN,))
 
 
 def compared(bench: Bench, server: str, workers: int, effort: Effort) -> dict[Case, Rounds]:

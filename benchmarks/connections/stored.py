@@ -1,15 +1,12 @@
 """Clients with certificates that come back to one worker: servers that store sessions, beside tickets and nginx."""
 
 import ssl
-import statistics
-from pathlib import Path
 from typing import NamedTuple
 
-from matplotlib.figure import Figure
 from rich.table import Table
 
 from benchmarks.connections.cases import NGINX, Kind, Rounds
-from benchmarks.connections.tables import NO_NGINX, median, percent, ratio, share
+from benchmarks.connections.tables import NO_NGINX, percent, ratio, share
 from benchmarks.report import spread, table, verdict
 
 KIND = Kind("ECDSA P-256", True, "RSA-2048")
@@ -70,18 +67,5 @@ def ratios(kept: dict[str, Rounds]) -> Table:
             values = ratio(rounds, "cpu", each.side, each.baseline)
             wanted = each.wanted.get(version) if ssl.OPENSSL_VERSION_INFO[:2] == (3, 0) else None
             made.add_row(version, each.side, each.baseline, spread(values, ".2f"),
-                         *verdict(statistics.median(values), wanted))
+                         *verdict(values, wanted))
     return made
-
-
-def plotted(results: Path, kept: dict[str, Rounds]) -> tuple[str, ...]:
-    """Draw the server's CPU time a returning client, and for one that does not come back."""
-    figure = Figure(figsize=(11, 4), layout="constrained")
-    for axes, (version, rounds) in zip(figure.subplots(1, len(kept), squeeze=False)[0], kept.items()):
-        sides = sorted(rounds[0], key=lambda side: (NGINX in side, "asyncio" in side, -median(rounds, side, "cpu")))
-        axes.barh(sides, [median(rounds, side, "cpu") for side in sides])
-        axes.invert_yaxis()
-        axes.set_title(f"{version}: server CPU a returning client")
-        axes.set_xlabel("us")
-    figure.savefig(results / "stored.svg")
-    return ("stored.svg",)

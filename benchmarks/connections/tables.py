@@ -1,16 +1,12 @@
-"""Present the results of the servers' turns as tables and as an image."""
+"""Present the results of the servers' turns as tables."""
 
 import statistics
-from itertools import product
-from pathlib import Path
 from typing import Optional
 
-from matplotlib.figure import Figure
 from rich.table import Table
 
 from benchmarks.connections.cases import AGAIN, EACH, MAP, NGINX, OURS, PLAIN, Case, Rounds
-from benchmarks.handshakes.server_time import VERSIONS
-from benchmarks.report import spread, table, verdict
+from benchmarks.report import ONE_ROUND, judged, spread, table, verdict
 
 NO_NGINX = "nginx is missing: apt-get install nginx-light"
 
@@ -63,13 +59,13 @@ def gains(measured: dict[Case, Rounds]) -> Table:
     for case, rounds in measured.items():
         plain, ours = share(rounds, PLAIN), share(rounds, OURS)
         rates = ratio(rounds, "rate")
-        judged = case.returning == 100 and case.workers == 4
+        all_return = case.returning == 100 and case.workers == 4
         made.add_row(str(case), str(case.returning), spread(rates, ".2f"),
-                     *verdict(statistics.median(rates), 1.6, True) if case.server == "gunicorn"
+                     *verdict(rates, 1.6, True) if case.server == "gunicorn"
                      and case.returning == 100 else ("", ""),
                      spread(ratio(rounds, "cpu"), ".2f"), spread(latency_ratios(rounds), ".2f"),
-                     percent(plain), *verdict(plain or 0, 25 if judged else None),
-                     percent(ours), *verdict(ours or 0, 100 if judged else None, True))
+                     percent(plain), *judged(plain or 0, len(rounds) > 1, 25 if all_return else None),
+                     percent(ours), *judged(ours or 0, len(rounds) > 1, 100 if all_return else None, True))
     return made
 
 
@@ -89,9 +85,9 @@ def yardstick(measured: dict[Case, Rounds]) -> Table:
         judged = case.server == "uvloop" and case.returning == 100
         rates, costs = ratio(rounds, "rate", OURS, NGINX), ratio(rounds, "cpu", OURS, NGINX)
         made.add_row(str(case), str(case.returning), spread(rates, ".2f"),
-                     *verdict(statistics.median(rates), 0.75 if judged else None, True), spread(costs, ".2f"),
+                     *verdict(rates, 0.75 if judged else None, True), spread(costs, ".2f"),
                      # As many connections in the same time on a processor.
-                     *verdict(statistics.median(costs), 1.33 if judged else None))
+                     *verdict(costs, 1.33 if judged else None))
     return made
 
 
@@ -101,9 +97,10 @@ def cost(costs: dict[str, Rounds]) -> Table:
     for name, rounds in costs.items():
         for side in (AGAIN, EACH, MAP):
             values = ratio(rounds, "rate", side)
-            wanted, reached = verdict(statistics.median(values), None if side == AGAIN else 0.99, True)
-            made.add_row(name, side, spread(values, ".3f"), wanted,
-                         reached if steady(ratio(rounds, "rate", AGAIN)) else wanted and "cannot be told here",
+            wanted, reached = verdict(values, None if side == AGAIN else 0.99, True)
+            if wanted and reached != ONE_ROUND and not steady(ratio(rounds, "rate", AGAIN)):
+                reached = "cannot be told here"
+            made.add_row(name, side, spread(values, ".3f"), wanted, reached,
                          spread(ratio(rounds, "cpu", side), ".3f"))
     return made
 
@@ -111,32 +108,3 @@ def cost(costs: dict[str, Rounds]) -> Table:
 def steady(ratios: list[float]) -> bool:
     """Return whether the quartiles of a server's ratios to itself are within a hundredth of 1."""
     return len(ratios) >= 4 and all(abs(each - 1) < 0.01 for each in statistics.quantiles(ratios))
-
-
-def plotted(results: Path, measured: dict[Case, Rounds]) -> tuple[str, ...]:
-    """Draw the rate of each server with returning clients, and how it grows with their share."""
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    most = max(case.workers for case in measured)
-    bars = {case.server: rounds for case, rounds in measured.items()
-            if case == Case(case.server, most, "TLS 1.2", 100)}
-    for number, side in enumerate((PLAIN, OURS, NGINX)):
-        found = {server: rounds for server, rounds in bars.items() if side in rounds[0]}
-        if found:
-            left.bar([place + 0.27 * (number - 1) for place in range(len(found))],
-                     [median(rounds, side, "rate") for rounds in found.values()], 0.27, label=side)
-    left.set_xticks(range(len(bars)), list(bars))
-    left.set_title(f"TLS 1.2, {most} workers, all come back")
-    left.set_ylabel("connections a second")
-    left.legend()
-    for (server, version), side in product(product(("uvloop", "gunicorn"), VERSIONS), (PLAIN, OURS)):
-        points = [(case.returning, median(rounds, side, "rate")) for case, rounds in measured.items()
-                  if case == Case(server, most, version, case.returning)]
-        if points:
-            right.plot(*zip(*sorted(points)), marker="o", label=f"{server}, {version}, {side}",
-                       linestyle="--" if side == PLAIN else "-")
-    right.set_ylabel("connections a second")
-    right.set_xlabel("% of the connections that come back")
-    right.legend(fontsize="small")
-    figure.savefig(results / "connections.svg")
-    return ("connections.svg",)

@@ -18,7 +18,7 @@ from typing import NamedTuple, Optional, TypeVar
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.report import table, verdict
+from benchmarks.report import judged, table
 from benchmarks.valgrind import MISSING, PRESENT, TOGGLED, dumped, dumps, valgrind
 
 T = TypeVar("T")
@@ -109,11 +109,12 @@ def inclusive(annotated: str, function: str) -> int:
     return max(int(number.replace(",", "")) for number in found)
 
 
-def drawn(counts: Counts) -> list[Table]:
-    return [shares(counts), ratios(counts)]
+def drawn(counts: Counts, enough: bool) -> list[Table]:
+    """Whether enough handshakes were counted for a verdict, the caller says."""
+    return [shares(counts, enough), ratios(counts, enough)]
 
 
-def shares(counts: Counts) -> Table:
+def shares(counts: Counts, enough: bool) -> Table:
     made = table("Instructions of a resumed handshake, without Python (callgrind)",
                  "", "handshake", "HostMap's callbacks", "share, %", "wanted", "")
     for each, found in counts.items():
@@ -125,11 +126,11 @@ def shares(counts: Counts) -> Table:
             continue
         share = found["callbacks"] / found["handshake"]
         made.add_row(name, f"{found['handshake']:,.0f}", f"{found['callbacks']:,.0f}", f"{100 * share:.2f}",
-                     *verdict(100 * share, WANTED[each.version]))
+                     *judged(100 * share, enough, WANTED[each.version]))
     return made
 
 
-def ratios(counts: Counts) -> Table:
+def ratios(counts: Counts, enough: bool) -> Table:
     made = table("Instructions of a handshake resumed by ticket, without Python (callgrind)",
                  "", "OpenSSL's own keys", KEYS, "ratio", "wanted", "")
     for each, ours in counts.items():
@@ -142,12 +143,12 @@ def ratios(counts: Counts) -> Table:
             continue
         ratio = ours["handshake"] / theirs["handshake"]
         made.add_row(name, f"{theirs['handshake']:,.0f}", f"{ours['handshake']:,.0f}", f"{ratio:.3f}",
-                     *verdict(ratio, WANTED_OF_KEYS))
+                     *judged(ratio, enough, WANTED_OF_KEYS))
     return made
 
 
 def drawn_python(counts: dict[str, Optional[Sides]], plain: str,
-                 wanted: Callable[[str, bool], Optional[float]]) -> Table:
+                 wanted: Callable[[str, bool], Optional[float]], enough: bool) -> Table:
     made = table(f"Instructions of a server's handshake, Python's with them (callgrind), and ratio to {plain}",
                  "handshake", "side", "instructions", "ratio", "wanted", "")
     for version, found in counts.items():
@@ -159,5 +160,6 @@ def drawn_python(counts: dict[str, Optional[Sides]], plain: str,
             for side in sorted(sides, key=lambda each: each != plain):
                 ratio = sides[side] / sides[plain]
                 made.add_row(f"{version}, {'resumed' if resumed else 'full'}" if side == plain else "", side,
-                             f"{sides[side]:,.0f}", f"{ratio:.4f}", *verdict(ratio, wanted(side, resumed)))
+                             f"{sides[side]:,.0f}", f"{ratio:.4f}",
+                             *judged(ratio, enough, wanted(side, resumed)))
     return made

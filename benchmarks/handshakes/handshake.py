@@ -17,7 +17,6 @@ from time import perf_counter_ns
 from typing import NamedTuple, Optional
 
 import trustme
-from matplotlib.figure import Figure
 from rich.progress import Progress
 from rich.table import Table
 
@@ -25,6 +24,7 @@ from benchmarks import native
 from benchmarks.handshakes import callgrind
 from benchmarks.handshakes.hostmap_handshakes import SID_CTX, looked_up
 from benchmarks.handshakes.server_time import VERSIONS, server_time
+from benchmarks.pictures import Bars, Picture, Role, Series
 from benchmarks.report import Part, spread, table, verdict
 from pysidctx import HostMap, TicketKeys, resumable, set_session_id_context
 
@@ -35,7 +35,7 @@ SNI = "sni_callback"
 KEYS = "TicketKeys"
 BOTH = "resumable()"
 WANTED = {KEYS: 1.02}
-COLOURS = ("#b0b0b0", "#2b7bba", "#7fb3dc")  # a full handshake is grey, as plain ssl is elsewhere
+MEASURED = ("trustme", "cryptography", "valgrind")
 CERTIFICATES = {"ECDSA P-256": trustme.KeyType.ECDSA, "RSA-2048": trustme.KeyType.RSA}
 
 
@@ -217,7 +217,7 @@ def drawn(rounds: Rounds, resumed: bool) -> Table:
                 made.add_row(str(case) if name == FLOOR else "", name,
                              format(statistics.median(each[name] for each in found), ".1f"),
                              spread(values, ".3f"),
-                             *verdict(statistics.median(values), WANTED.get(name) if resumed else None))
+                             *verdict(values, WANTED.get(name) if resumed else None))
     return made
 
 
@@ -231,24 +231,35 @@ def payoff(rounds: Rounds) -> Table:
     return made
 
 
-def plotted(results: Path, rounds: Rounds) -> tuple[str, ...]:
-    """Draw where resumption pays: the server's time for each kind of handshake."""
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
-    for axes, version in zip(figure.subplots(1, len(VERSIONS), sharey=True), VERSIONS):
-        found = {case: each for case, each in rounds.items() if case.version == version}
-        for number, (kind, colour) in enumerate(zip(Ways.KINDS, COLOURS)):
-            axes.bar([place + 0.27 * (number - 1) for place in range(len(found))],
-                     [statistics.median(round_[kind] for round_ in each) for each in found.values()], 0.27,
-                     label=kind, color=colour)
-        axes.set_xticks(range(len(found)), [f"{case.key}{',' if case.client_certificate else ''}\n"
-                                            f"{'client certificate' if case.client_certificate else ''}"
-                                            for case in found])
-        axes.set_title(version)
-    first = figure.axes[0]
-    first.set_ylabel("us of the server's time")
-    first.legend()
-    figure.savefig(results / "payoff.svg")
-    return ("payoff.svg",)
+def pictures(figures: Path) -> list[Picture]:
+    found = json.loads(figures.read_text())
+    return [Picture("payoff", "Where resumption pays: a server's time of a handshake", "us",
+                    "The server's time of a full handshake, of one resumed by a ticket and of one from a cache, for "
+                    "TLS 1.2 and 1.3, ECDSA and RSA, with and without client certificates",
+                    [paying(found["payoff"], each) for each in VERSIONS], True),
+            Picture("handshake", "What an id context adds: a server's time of a resumed handshake, ECDSA P-256", "us",
+                    "The server's time of a resumed handshake without pysidctx, and with each way of choosing an id "
+                    "context", [resuming(found["rounds"], each) for each in VERSIONS], True)]
+
+
+def paying(rounds: dict[str, list[dict[str, float]]], version: str) -> Bars:
+    """Where resumption pays."""
+    roles = dict(zip(Ways.KINDS, (Role.PLAIN, Role.OURS, Role.OURS_CACHE)))
+    ending = ", full"
+    return Bars(version, [
+        Series(kind, role, {case[len(version) + 2:-len(ending)] + " certificate" * case.endswith(f"client{ending}"):
+                            [each[kind] for each in found]
+                            for case, found in rounds.items() if case.startswith(version)})
+        for kind, role in roles.items()])
+
+
+def resuming(rounds: dict[str, list[dict[str, float]]], version: str) -> Bars:
+    """What choosing an id context adds."""
+    found = rounds[str(Case(version, "ECDSA P-256", False, True))]
+    plain = (FLOOR, PLAIN, SNI)
+    return Bars(version, [
+        Series(label, role, {side: [each[side] for each in found] for side in found[0] if (side in plain) == without})
+        for label, role, without in (("without pysidctx", Role.PLAIN, True), ("with pysidctx", Role.OURS, False))])
 
 
 def run(results: Path, quick: bool) -> Part:
@@ -278,8 +289,8 @@ def run(results: Path, quick: bool) -> Part:
         version: found and [[*side, value] for side, value in found.items()] for version, found in with_python.items()}
     (results / "handshake.json").write_text(json.dumps(figures, indent=1))
     return Part("handshake", __doc__, [
-        drawn(rounds, True), drawn(rounds, False), payoff(saved), *callgrind.drawn(counts),
-        callgrind.drawn_python(with_python, PLAIN, wanted_instructions)], plotted(results, saved))
+        drawn(rounds, True), drawn(rounds, False), payoff(saved), *callgrind.drawn(counts, not quick),
+        callgrind.drawn_python(with_python, PLAIN, wanted_instructions, not quick)])
 
 
 def wanted_instructions(side: str, resumed: bool) -> Optional[float]:

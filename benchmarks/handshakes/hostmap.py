@@ -24,14 +24,17 @@ from benchmarks.handshakes.hostmap_handshakes import (
     LOOKED_UP,
     PLAIN,
     SWITCHED,
+    WITHOUT,
     Clients,
     Servers,
     in_map,
     switched_in_map,
 )
 from benchmarks.handshakes.server_time import VERSIONS
+from benchmarks.pictures import Bars, Picture, Role, Series
 from benchmarks.report import Part, spread, table, verdict
 
+MEASURED = ("trustme",)
 SWITCH = "SSL_set_SSL_CTX() alone"
 
 Figures = dict[str, list[float]]  # one for each round
@@ -177,7 +180,7 @@ def verdicts(measured: Measured) -> Table:
     drawn = table("Targets: median of the rounds (least to most)", "figure", "", "wanted", "")
     for target in measured.targets():
         drawn.add_row(target.figure, spread(target.values, ".2f"),
-                      *verdict(statistics.median(target.values), target.wanted, target.at_least))
+                      *verdict(target.values, target.wanted, target.at_least))
     return drawn
 
 
@@ -202,3 +205,15 @@ def run(results: Path, quick: bool) -> Part:
         "handshakes": measured.handshakes, "callback": measured.callback,
         "loading": measured.loading, "threads": measured.threads}, indent=1))
     return Part("hostmap", __doc__, [nanoseconds(measured), verdicts(measured)])
+
+
+def pictures(figures: Path) -> list[Picture]:
+    found = json.loads(figures.read_text())["handshakes"]
+    plain = (LOOKED_UP, SWITCHED)
+    return [Picture("hostmap", "Added to a server's resumed handshake", "ns",
+                    "The time that a HostMap and Python's sni_callback add to a server's resumed handshake", [
+        Bars(version, [
+            Series("sni_callback", Role.PLAIN, {name: each for name, each in sides.items() if name in plain}),
+            Series("HostMap", Role.OURS, {name: each for name, each in sides.items()
+                                          if name not in (*plain, WITHOUT)})])
+        for version, sides in found.items()], True)]

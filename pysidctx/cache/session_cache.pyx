@@ -32,7 +32,7 @@ from pysidctx.cache.store cimport (
 )
 from pysidctx.errors cimport raise_queued
 from pysidctx.handles cimport SSL_CTX_from, server_context
-from pysidctx.handshake.inert cimport contexts_serving, warn_without_verification
+from pysidctx.handshake.inert cimport warn_of_cache
 from pysidctx.libssl cimport SSL_CTX, SSL_MAX_SID_CTX_LENGTH
 from pysidctx.secret cimport Secret, random_secret, secret_in
 from pysidctx.tickets.expiry cimport unix_time
@@ -213,7 +213,8 @@ cdef class SessionCache:
         Raises TypeError if `ctx` is not an `ssl.SSLContext`; ValueError if it is a context for clients or for a single
         TLS version, or if `when` is neither word; and `pysidctx.Error` or MemoryError if OpenSSL fails. Then nothing is
         changed. Emits a RuntimeWarning if `when` is "client-certificates" and no context that serves requests one yet:
-        set `verify_mode`, and install a `HostMap`, before.
+        set `verify_mode`, and install a `HostMap`, before. So does it if `ctx` is a host of a HostMap, and the
+        listener has no SessionCache.
 
         Safe in any thread, while handshakes run in others. Replaces the context's callbacks for sessions and tickets,
         its information callback, and its session cache mode: see SSL_CTX_sess_set_get_cb(3),
@@ -223,8 +224,7 @@ cdef class SessionCache:
         cdef SSL_CTX *target = server_context(used, "a session cache is installed on")
         if when not in WHEN:
             raise ValueError(f'when must be "client-certificates" or "always", not {when!r}')
-        if when != "always":
-            warn_without_verification(contexts_serving(used))
+        warn_of_cache(used, when == "always")
         with cython.critical_section(used):
             use_cache(target, self.cache, when == "always")
 

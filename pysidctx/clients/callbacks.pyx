@@ -274,7 +274,7 @@ cdef void spare_session(SSL *ssl) noexcept nogil:
     if SSL_SESSION_get_protocol_version(session) == TLS1_3_VERSION and SSL_SESSION_is_resumable(session):
         copy = SSL_SESSION_dup(session)
         if copy is not NULL:
-            SSL_set_session(ssl, copy)
+            SSL_set_session(ssl, copy)  # if it fails, the connection keeps the one that it has
         SSL_SESSION_free(copy)
 
 

@@ -5,7 +5,9 @@ cdef class Rerouted:
     cdef list serving(self)
 
 cdef list contexts_serving(object context)
-cdef int warn_without_tickets(object context) except -1
+cdef int note_listener(object context) except -1
+cdef int warn_of_keys(object context) except -1
+cdef int warn_of_cache(object context, bint always) except -1
 cdef int warn_without_verification(list serving) except -1
 cdef int warn_of_host(SSL_CTX *listener, SSL_CTX *host) except -1
 cdef int warn_without_certificate(object context, SSL_CTX *ctx, str consequence) except -1

@@ -5,6 +5,7 @@ Settings that can never work raise an exception elsewhere.
 """
 
 import warnings
+import weakref
 
 import _ssl
 
@@ -19,6 +20,9 @@ from pysidctx.libssl cimport (
 
 bind_openssl()
 
+# Weak references to the SSLContexts whose connections have been switched to other contexts.
+cdef set listeners = set()
+
 
 cdef class Rerouted:
 
@@ -27,11 +31,44 @@ cdef class Rerouted:
         raise NotImplementedError
 
 
-cdef int warn_without_tickets(object context) except -1:
-    """Warn before ticket keys are installed on `context` if its connections issue no tickets."""
+cdef int note_listener(object context) except -1:
+    """Remember `context`, so that a warning can be emitted if one of its hosts gets a setting that it must have."""
+    listeners.add(weakref.ref(context, listeners.discard))
+    return 0
+
+
+cdef int warn_of_keys(object context) except -1:
+    """Warn before ticket keys are installed on `context` if they have no effect there."""
     for serving in contexts_serving(context):
         warn_of_no_tickets(SSL_CTX_of(serving))
+    for listener in listeners_over(context):
+        if not has_ticket_keys(SSL_CTX_of(listener)):
+            warn_of_keys_of_host()
+            break
     return 0
+
+
+cdef int warn_of_cache(object context, bint always) except -1:
+    """Warn before a session cache is installed on `context` if it has no effect there.
+
+    always
+        Whether it is to store all sessions, rather than those of connections on which a client certificate is requested.
+    """
+    if not always:
+        warn_without_verification(contexts_serving(context))
+    for listener in listeners_over(context):
+        if stores_of(SSL_CTX_of(listener)) == STORES_NONE:
+            warn_of_cache_of_host()
+            break
+    return 0
+
+
+cdef list listeners_over(object context):
+    """Return the listeners whose connections are switched to `context`; none if it is a listener, too."""
+    alive = [listener for listener in [reference() for reference in list(listeners)] if listener is not None]
+    if context in alive:
+        return []
+    return [listener for listener in alive if context in contexts_serving(listener)]
 
 
 cdef int warn_without_verification(list serving) except -1:
@@ -60,14 +97,24 @@ cdef int warn_of_host(SSL_CTX *listener, SSL_CTX *host) except -1:
     if has_ticket_keys(listener):
         warn_of_no_tickets(host)
     elif has_ticket_keys(host):
-        warnings.warn("the ticket keys of a host's SSLContext have no effect, because connections use the keys of the "
-                      "listener, which has none: call keys.install(listener) first", RuntimeWarning)
+        warn_of_keys_of_host()
     if stores_of(host) != STORES_NONE and stores_of(listener) == STORES_NONE:
-        warnings.warn("the session cache of a host's SSLContext has no effect, because connections use the cache of "
-                      "the listener, which has none: call cache.install(listener) first", RuntimeWarning)
+        warn_of_cache_of_host()
     if SSL_CTX_get_keylog_callback(listener) is NULL and SSL_CTX_get_keylog_callback(host) is not NULL:
         warnings.warn("a host's SSLContext has a keylog_filename and the listener has none, so the host's "
                       "handshakes will fail: set keylog_filename on the listener before install()", RuntimeWarning)
+    return 0
+
+
+cdef int warn_of_keys_of_host() except -1:
+    warnings.warn("the ticket keys of a host's SSLContext have no effect, because connections use the keys of the "
+                  "listener, which has none: call keys.install(listener) first", RuntimeWarning)
+    return 0
+
+
+cdef int warn_of_cache_of_host() except -1:
+    warnings.warn("the session cache of a host's SSLContext has no effect, because connections use the cache of the "
+                  "listener, which has none: call cache.install(listener) first", RuntimeWarning)
     return 0
 
 

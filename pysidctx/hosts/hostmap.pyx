@@ -13,7 +13,9 @@ from pysidctx.hosts.host import HostMapStats
 
 from pysidctx.binding cimport bind_openssl
 from pysidctx.handles cimport SSL_CTX_from, SSL_CTX_of, is_context, server_context
-from pysidctx.handshake.inert cimport Rerouted, warn_of_host, warn_without_certificate, warn_without_verification
+from pysidctx.handshake.inert cimport (
+    Rerouted, note_listener, warn_of_host, warn_without_certificate, warn_without_verification,
+)
 from pysidctx.handshake.listener cimport (
     Listener, STORES_WITH_CERTIFICATES, has_own_id_context, is_routed, listener_made, listener_of, stores_of,
 )
@@ -287,6 +289,7 @@ class HostMap(MutableMapping):
             raise MemoryError("out of memory while installing a HostMap")
         hosts.add_listener(listener)
         vars(listener)[KEY] = installation
+        note_listener(listener)
         tell_about_names(listener)
 
     def uninstall(self, listener):

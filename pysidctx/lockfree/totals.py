@@ -25,13 +25,13 @@ class Totals(NamedTuple):
     sessions_too_large: int
     peers_decoded: int
     peers_missing: int
-    hosts_matched: int
-    hosts_unmatched: int
-    hosts_rejected: int
-    hosts_malformed: int
+    names_matched: int
+    names_unmatched: int
+    names_rejected: int
+    names_malformed: int
     contexts_built: int
-    contexts_renewed: int
-    contexts_failed: int
+    certificate_renewals: int
+    context_failures: int
 
 
 Totals.handshakes.__doc__ = (
@@ -60,15 +60,15 @@ Totals.sessions_evicted.__doc__ = "`evicted` of all SessionCaches."
 Totals.sessions_too_large.__doc__ = "`too_large` of all SessionCaches."
 Totals.peers_decoded.__doc__ = "`peers_decoded` of all SessionCaches."
 Totals.peers_missing.__doc__ = "`peers_missing` of all SessionCaches."
-Totals.hosts_matched.__doc__ = "`matched` of all HostMaps: see HostMapStats."
-Totals.hosts_unmatched.__doc__ = "`unmatched` of all HostMaps."
-Totals.hosts_rejected.__doc__ = "`rejected` of all HostMaps."
-Totals.hosts_malformed.__doc__ = "`malformed` of all HostMaps."
+Totals.names_matched.__doc__ = "`matched` of all HostMaps: see HostMapStats."
+Totals.names_unmatched.__doc__ = "`unmatched` of all HostMaps."
+Totals.names_rejected.__doc__ = "`rejected` of all HostMaps."
+Totals.names_malformed.__doc__ = "`malformed` of all HostMaps."
 Totals.contexts_built.__doc__ = (
     "SSLContexts that the hooks of `pysidctx.servers` have built, again or for the first time.")
-Totals.contexts_renewed.__doc__ = (
+Totals.certificate_renewals.__doc__ = (
     "Of these, contexts that were built again because a certificate or another watched file had changed. Each worker "
     "builds its own.")
-Totals.contexts_failed.__doc__ = (
+Totals.context_failures.__doc__ = (
     "Attempts to build a context again that failed, so that the earlier one stays in use. There is one each second in "
     "which a client connects, until the cause is removed.")

@@ -93,12 +93,12 @@ class CurrentContext:
                 self._trust = trust(self._context)
         except Exception as error:  # for example, the certificate was replaced and its key was not yet
             self.failed += 1
-            counts.add("contexts_failed")
+            counts.add("context_failures")
             self._tell(changed, error)
         else:
             if changed:
                 self.renewed += 1
-                counts.add("contexts_renewed")
+                counts.add("certificate_renewals")
             self._since = time.monotonic()
             self._failed = None
 

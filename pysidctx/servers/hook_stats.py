@@ -26,7 +26,7 @@ HookStats.sessions.__doc__ = "The CacheStats of its SessionCache; None if it has
 HookStats.hosts.__doc__ = "The HostMapStats of each HostMap that is installed on its contexts, as a tuple."
 HookStats.contexts.__doc__ = "How many SSLContexts it uses at present, an int: one for each server."
 HookStats.renewed.__doc__ = "How often one of them was built again because a watched file had changed, an int."
-HookStats.failed.__doc__ = "How often that failed, an int: see `Totals.contexts_failed`."
+HookStats.failed.__doc__ = "How often that failed, an int: see `Totals.context_failures`."
 
 
 class Stats(NamedTuple):

@@ -42,10 +42,10 @@ METRICS = (
     metric("peers_missing", "Misses because the client's certificate was overwritten.", "peers_missing"),
     Metric("names", "Connections that a HostMap has routed, by what it found for the server name: a host, none, none "
            "so that it was rejected, or a malformed name.", "result",
-           (("matched", "hosts_matched"), ("unmatched", "hosts_unmatched"), ("rejected", "hosts_rejected"),
-            ("malformed", "hosts_malformed"))),
+           (("matched", "names_matched"), ("unmatched", "names_unmatched"), ("rejected", "names_rejected"),
+            ("malformed", "names_malformed"))),
     metric("contexts_built", "SSLContexts that workers have built.", "contexts_built"),
     metric("certificate_renewals", "SSLContexts that workers have built again because a certificate or another file "
-           "had changed.", "contexts_renewed"),
-    metric("context_failures", "Attempts to build an SSLContext again that failed.", "contexts_failed"),
+           "had changed.", "certificate_renewals"),
+    metric("context_failures", "Attempts to build an SSLContext again that failed.", "context_failures"),
 )

@@ -12,7 +12,7 @@ from libc.stdlib cimport calloc, free
 
 from pysidctx.binding cimport bind_openssl
 from pysidctx.handles cimport SSL_CTX_from, server_context
-from pysidctx.handshake.inert cimport warn_without_tickets
+from pysidctx.handshake.inert cimport warn_of_keys
 from pysidctx.libssl cimport OPENSSL_cleanse, SSL_CTX
 from pysidctx.secret cimport Secret, random_secret, secret_in
 from pysidctx.tickets.callbacks cimport stop_using, use_keyring
@@ -236,14 +236,14 @@ cdef class TicketKeys:
         for a single TLS version, and `pysidctx.Error` if OpenSSL fails. Then nothing is changed. Emits a
         RuntimeWarning if the keys have no effect because the context issues no tickets: its `options` contain
         OP_NO_TICKET, or its `num_tickets` is 0. If a `HostMap` is installed on `ctx`, the contexts that serve
-        its hosts are checked instead.
+        its hosts are checked instead. So does it if `ctx` is a host of a HostMap, and the listener has no keys.
 
         Safe in any thread, while handshakes run in others. Replaces the context's ticket callbacks: see
         SSL_CTX_set_tlsext_ticket_key_evp_cb(3) and SSL_CTX_set_session_ticket_cb(3).
         """
         used = unwrapped(ctx)
         cdef SSL_CTX *target = server_context(used, "ticket keys are installed on")
-        warn_without_tickets(used)
+        warn_of_keys(used)
         with cython.critical_section(used):
             use_keyring(target, self.ring)
 

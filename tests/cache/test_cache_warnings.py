@@ -87,6 +87,32 @@ def test_on_a_host_instead_of_the_listener(make_server_ctx, listener, cache, cli
         hosts.install(listener)
 
 
+def test_on_a_host_whose_map_is_installed(make_server_ctx, listener, cache):
+    host = make_server_ctx(verify=ssl.CERT_REQUIRED)
+    hosts = HostMap({"a.test": host})
+    hosts.install(listener)
+    for when in ("client-certificates", "always"):
+        with pytest.warns(RuntimeWarning, match=OF_A_HOST):
+            cache.install(host, when=when)
+    with quiet():
+        cache.install(listener)
+        cache.install(host)
+    cache.uninstall(listener)
+    hosts.uninstall(listener)
+    with quiet():
+        cache.install(host)
+
+
+def test_on_a_host_that_is_a_listener_too(make_server_ctx, cache):
+    listeners = [make_server_ctx(verify=ssl.CERT_REQUIRED) for _ in range(2)]
+    hosts = HostMap(zip(("a.test", "b.test"), listeners))
+    with quiet():
+        for listener in listeners:
+            hosts.install(listener)
+        for listener in listeners:
+            cache.install(listener)
+
+
 def stores_all(ctx, cache, client_ctx):
     before = cache.stats().stored
     visit(ctx, client_ctx)

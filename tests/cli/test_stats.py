@@ -117,7 +117,7 @@ def test_watching(memory, terminal, rows):
         read_until(f"handshakes:          {before + 1000:,}".encode())
         frames = shown.split(b"\x1b[H")
         assert all(frame.count(b"\n") < rows for frame in frames)
-        assert (b"contexts failed" in frames[1]) == (rows == 40)
+        assert (b"context failures" in frames[1]) == (rows == 40)
         process.send_signal(signal.SIGINT)
         read_until(b"\x1b[?1049l")
         assert (process.wait(20), process.stderr.read()) == (0, b"")

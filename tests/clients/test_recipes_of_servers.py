@@ -8,6 +8,7 @@ from machine import program
 from peers import Peer, haproxy, s_server
 from readme import EXAMPLES
 from recipes import HOST, REQUESTS, WAYS, client_context, recipe, seeing
+from server_programs import new_secret
 
 RESUMED = [False] + (REQUESTS - 1) * [True]
 
@@ -39,12 +40,17 @@ def gunicorn(folder, port):
             "--log-level", "warning", "app:wsgi"]
 
 
+def gunicorn_with_cache(folder, port):
+    """It closes without a close_notify, for which OpenSSL removes the sessions that it keeps itself."""
+    return ["env", f"PYSIDCTX_SECRET_FILE={new_secret(folder)}", f"PYSIDCTX_CACHE={folder}/sessions",
+            f"PYSIDCTX_CACHE_SIZE={1 << 20}", "PYSIDCTX_CACHE_WHEN=always", *gunicorn(folder, port)]
+
+
 # By what they say of a resumed session, where they do.
 SERVERS = {"HAProxy": (haproxy, None), "Node": (node, b"r"), "s_server": (s_server, b"Reused, "),
-           "gunicorn": (gunicorn, None)}
+           "gunicorn": (gunicorn, None), "gunicorn with a cache": (gunicorn_with_cache, None)}
 CASES = [pytest.param(server, way, marks=pytest.mark.one_python if server == "Node" else ())
          for server in SERVERS for way in WAYS
-         # It closes without a close_notify, for which OpenSSL removes the session.
          if (server, way) != ("gunicorn", "TLS 1.2, session id")]
 
 

@@ -75,6 +75,20 @@ def test_whatever_is_installed_is_alive(make_server_ctx, client_ctx):
             assert id_context(connect(listener, client_ctx)) == b"map"
 
 
+def test_ticket_keys_on_a_host(make_server_ctx):
+    """The map may be installed before or after: the listener's keys are used, and it has none."""
+    listener, host = make_server_ctx(), make_server_ctx()
+    hosts = HostMap({"a.test": host})
+    hosts.install(listener)
+    keys = TicketKeys()
+    with pytest.warns(RuntimeWarning, match=r"of a host's SSLContext have no effect.*call keys.install\(listener\)"):
+        keys.install(host)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        keys.install(listener)
+        keys.install(host)
+
+
 def test_a_warning_may_change_the_map(make_server_ctx, client_ctx):
     """Warnings run Python code, and let other threads run, before the entry is in the map."""
     listener, host = make_server_ctx(), make_server_ctx()

@@ -2,16 +2,19 @@
 
 import json
 import re
+import socket
 import ssl
 import subprocess
 import sys
+from pathlib import Path
 
 import pyperf
 import pytest
 from machine import COMPILING, ROOT, program
+from matplotlib.colors import to_hex
 
-from benchmarks import native
-from benchmarks.__main__ import PARTS, report
+from benchmarks import conditions, native, pictures, publish
+from benchmarks.__main__ import PARTS, main
 from benchmarks.cache import handshakes, latency
 from benchmarks.cache.sides import CACHE, FULL, KEYS, MEASURES, NEW, OWN_CACHE, OWN_TICKETS, RESUMED, SIDES, Measure
 from benchmarks.calls import bindings
@@ -21,7 +24,8 @@ from benchmarks.connections import cases, stored, tables
 from benchmarks.handshakes import callgrind
 from benchmarks.handshakes.callgrind import Count
 from benchmarks.handshakes.server_time import VERSIONS
-from benchmarks.report import Part, markdown, table
+from benchmarks.pictures import Role
+from benchmarks.report import Part, markdown, report, table, verdict
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.source]  # whole builds
 
@@ -58,11 +62,82 @@ def test_it_runs(measured, results):
     assert tables and all(len({line.count("|") for line in lines}) == 1 for lines in tables)
 
 
-def test_one_part_has_a_report_of_its_own(tmp_path):
+def test_one_part_has_a_report_of_its_own(tmp_path, monkeypatch):
     ran = run_quickly(tmp_path, "peers")
     assert ran.returncode == 0, ran.stderr
-    assert {path.name for path in tmp_path.iterdir()} == {"peers.md", "peers.json"}
-    assert "\n## peers\n" in (tmp_path / "peers.md").read_text()
+    files = {path.name for path in tmp_path.iterdir()}
+    assert files == {"peers.md", "peers.json", "peers.svg"}
+    said = (tmp_path / "peers.md").read_text()
+    assert said.startswith("# Benchmarks: peers\n") and "\n## peers\n" in said
+    picture = (tmp_path / "peers.svg").read_text()
+    assert "<dc:date>" not in picture
+    (tmp_path / "peers.svg").unlink()
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "peers", "--draw", "--results", str(tmp_path)])
+    assert main() == 0
+    assert {path.name for path in tmp_path.iterdir()} == files
+    assert (tmp_path / "peers.svg").read_text() == picture and (tmp_path / "peers.md").read_text() == said
+
+
+def test_the_report_tells_under_which_conditions(measured, results):
+    said = (results / "report.md").read_text()
+    told = dict(re.findall(r"^\| ([a-z ]+) \| (.+) \|$", said.split("\n## ")[0], re.MULTILINE))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", told["date"])
+    assert re.fullmatch(r"\d+ s", told["duration"])
+    assert re.fullmatch(r"[0-9a-f]{12}(, with changes)?|unknown", told["commit"])
+    assert re.search(r", \d+ cores, \d+ GiB, Linux [\d.]+(, virtual)?$", told["machine"])
+    assert re.match(r"\d+\.\d\d before, \d+\.\d\d after", told["load"])
+    assert re.match(r"took \d+ % of the processors' time", told["other processes"])
+    for name in (f"CPython {sys.version.split()[0]}", ssl.OPENSSL_VERSION, "Cython 3", "pysidctx 0"):
+        assert name in told["versions"], name
+    for name in ("gunicorn", "uvicorn", "nginx", "urllib3", "aiohttp", "pyOpenSSL", "cffi", "valgrind"):
+        assert re.search(rf"{name} \d+\.", told["measured"]), name
+    for secret in (socket.gethostname(), str(ROOT), str(Path.home()), sys.prefix):
+        assert f"{secret} " not in said and f"{secret}/" not in said, secret
+    for part in PARTS:
+        own = json.loads((results / f"{part}.json").read_text())["conditions"]
+        assert own["commit"] == told["commit"] and f"| date | {own['date']} |" in (results / f"{part}.md").read_text()
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_one_round_gives_no_verdict(measured, results, part):
+    """But on instructions of a loop without Python, which are the same each time."""
+    section = (results / "report.md").read_text().split(f"\n## {part}\n")[1].split("\n## ")[0]
+    judged = [line for block in section.split("\n### ") if not block.startswith("A call of OpenSSL, by instructions")
+              for line in block.splitlines() if re.search(r"\| at (least|most) ", line)]
+    assert judged and all("| no verdict: one round |" in line for line in judged), judged
+    assert len(re.findall(r"\| (reached|missed) \|", section)) == (4 if part == "call" else 0)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_has_pictures_with_axes_from_0(measured, results, part):
+    drawn_by_part = PARTS[part].pictures(results / f"{part}.json")
+    assert drawn_by_part
+    for picture in drawn_by_part:
+        assert f"![{picture.alt}]({picture.name}.svg)" in (results / "report.md").read_text()
+        assert (results / f"{picture.name}.svg").read_text().startswith("<?xml")
+        figure = pictures.drawn(picture)
+        assert figure.get_suptitle().endswith(f", {picture.unit}")
+        for axes, panel in zip(figure.axes, picture.panels):
+            values = [value for series in panel.series for each in series.values.values() for value in each]
+            least = axes.get_xlim()[0] if isinstance(panel, pictures.Bars) else axes.get_ylim()[0]
+            assert values and (least == 0 or least < min(values) < 0)
+            drawn = {to_hex(shape.get_facecolor()) for shape in axes.patches} | {
+                to_hex(line.get_color()) for line in axes.lines if len(line.get_xdata()) > 1}
+            assert drawn == {series.role.value for series in panel.series if series.values}
+
+
+def test_a_colour_says_the_same_in_all_pictures(measured, results):
+    roles = {}
+    for part in PARTS:
+        for series in (series for picture in PARTS[part].pictures(results / f"{part}.json")
+                       for panel in picture.panels for series in panel.series):
+            assert roles.setdefault(series.label, series.role) == series.role, series.label
+    grey = {"plain", "full", "OpenSSL", "OpenSSL's tickets", "without pysidctx", "sni_callback", "what pysidctx calls"}
+    assert {label for label, role in roles.items() if role is Role.PLAIN and not label.startswith("plain, ")} == grey
+    blue = {"pysidctx", "with pysidctx", "HostMap", "TicketKeys", "tickets", "by ticket", "resumed"}
+    assert {label for label, role in roles.items() if role is Role.OURS and not label.startswith("pysidctx, ")} == blue
+    assert all(roles[label] is Role.OURS_CACHE for label in ("SessionCache", "from the cache"))
+    assert roles["nginx"] is Role.NGINX and roles["other libraries"] is Role.OTHER
 
 
 def test_a_table_names_every_ratio(measured):
@@ -109,7 +184,7 @@ def test_the_tables_of_a_host_map_have_all_sides(measured):
 
 def test_the_file_has_the_figures_of_each_round(measured, results):
     found = json.loads((results / "hostmap.json").read_text())
-    assert found.keys() == {"handshakes", "callback", "loading", "threads"}
+    assert found.keys() == {"handshakes", "callback", "loading", "threads", "conditions"}
     assert found["handshakes"].keys() == {"TLS 1.2", "TLS 1.3"}
     assert len(found["handshakes"]["TLS 1.2"]) == 9
     assert len(found["callback"]) == 7
@@ -179,7 +254,7 @@ def test_the_tables_of_stored_sessions_have_all_sides(measured, results):
 def test_the_tables_of_connections_have_all_sides(measured, results):
     for text in ("uvloop, 2, TLS 1.2", "uvloop, 2, TLS 1.3", "gunicorn, 2, TLS 1.2, ECDSA P-256, client",
                  "plain / pysidctx / nginx", "p99, ms", "clients' share of CPU", "at least 0.75", "at most 1.33",
-                 "HostMap of a million", "at least 0.99", "the noise", "cannot be told here",
+                 "HostMap of a million", "at least 0.99", "the noise",
                  "ECDSA P-256, client RSA-2048", "nginx, shared cache", "uvloop, SessionCache"):
         assert text in measured.stdout, text
     found = json.loads((results / "connections.json").read_text())
@@ -202,9 +277,6 @@ def test_the_tables_of_connections_have_all_sides(measured, results):
                                     "nginx, shared cache"}
             for side, turn in sides.items():
                 assert turn["resumed"] == turn["offered"] == (0 if side == "uvloop, full" else 16)
-    for part, picture in ("connections", "connections"), ("connections", "stored"), ("handshake", "payoff"):
-        assert f"![{part}]({picture}.svg)" in (results / "report.md").read_text()
-        assert (results / f"{picture}.svg").read_text().startswith("<?xml")
 
 
 def test_the_tables_of_clients_have_all_sides(measured, results):
@@ -220,7 +292,41 @@ def test_the_tables_of_clients_have_all_sides(measured, results):
     assert all(time > 0 for times in found["contexts"] for time in times.values())
     for *_, (handshake, callbacks) in found["instructions"]:
         assert 0 < 100 * callbacks < handshake
-    assert "![clients](clients.svg)" in (results / "report.md").read_text()
+
+
+def test_the_documentation_lists_its_reports_with_pictures_in_these_colours():
+    """What `python -m benchmarks.publish` makes of the page is what is there."""
+    assert publish.LISTED.keys() == PARTS.keys()
+    assert publish.PAGE.read_text() == publish.listing()
+    shown = re.findall(r"\(benchmarks/(\w+)\.svg\)", publish.PAGE.read_text())
+    assert set(shown) == {path.stem for path in publish.TARGET.glob("*.svg")} and "payoff" in shown
+    for name in shown:
+        picture = (publish.TARGET / f"{name}.svg").read_text()
+        assert set(re.findall(r"fill: (#\w{6})", picture)) - {"#ffffff"} <= {role.value for role in Role}
+        assert "<dc:date>" not in picture
+
+
+def test_reports_that_tell_little_are_not_published(tmp_path, monkeypatch, capsys):
+    results, docs = tmp_path / "results", tmp_path / "docs" / "benchmarks"
+    results.mkdir()
+    docs.mkdir(parents=True)
+    (tmp_path / "page.md").write_text(f"It\n\n{publish.REPORTS}\nolder\n")
+    for name, value in ("ROOT", tmp_path), ("TARGET", docs), ("PAGE", tmp_path / "page.md"), ("RESULTS", results):
+        monkeypatch.setattr(publish, name, value)
+    for part, warning, quick in ("call", None, False), ("cache", "Warning: busy", False), ("peers", None, True):
+        picture = pictures.Picture(f"{part}picture", "It", "us", f"What {part} shows", [])
+        (results / f"{part}.md").write_text(report({}, warning, [Part(part, "", [], (), [picture])], quick))
+        (results / f"{part}picture.svg").write_text("")
+    for options, published in ([], {"call"}), (["--busy"], {"call", "cache"}):
+        monkeypatch.setattr(sys, "argv", ["publish", *options])
+        publish.main()
+        assert {path.name for path in docs.iterdir()} == {
+            file for part in published for file in (f"{part}.md", f"{part}picture.svg")}
+    said = capsys.readouterr()
+    assert "cache.md is left out: busy\n" in said.err and "peers.md is left out: it was made with --quick" in said.err
+    page = (tmp_path / "page.md").read_text()
+    assert page.startswith(f"It\n\n{publish.REPORTS}\n- [The session cache](benchmarks/cache.md)")
+    assert "\n![What call shows](benchmarks/callpicture.svg)\n" in page and "older" not in page
 
 
 def test_the_table_of_peers_names_all(measured):
@@ -230,14 +336,14 @@ def test_the_table_of_peers_names_all(measured):
 
 def test_what_is_missing_on_the_machine_is_said():
     counts = {Count("TLS 1.2", side): None for side in ("10", "ssl", "TicketKeys")}
-    counted = [bindings.counts(None), *callgrind.drawn(counts),
-               callgrind.drawn_python({"TLS 1.2": None}, "ssl", lambda side, resumed: 1)]
+    counted = [bindings.counts(None), *callgrind.drawn(counts, True),
+               callgrind.drawn_python({"TLS 1.2": None}, "ssl", lambda side, resumed: 1, True)]
     turn = cases.Turn(100.0, 10.0, 0.5, 0, 0, [1.0, 2.0])
     rounds = {cases.Case("uvloop", 2, "TLS 1.2", 0): [{"plain": turn, "pysidctx": turn}]}
     tables.drawn(rounds), tables.gains(rounds)
     counted += [handshakes.drawn(dict.fromkeys(VERSIONS), "Instructions", ".0f"),
                 handshakes.ratios(dict.fromkeys(VERSIONS), "Instructions", True)]
-    counted.append(clients_counted.drawn({clients_counted.Count("TLS 1.2", False): None}))
+    counted.append(clients_counted.drawn({clients_counted.Count("TLS 1.2", False): None}, True))
     assert not [case for case in clients.cases(["ECDSA P-256"], False) if case.library in clients.HTTP]
     kept = {"TLS 1.2": [dict.fromkeys(("uvloop, SessionCache", "uvloop, tickets", "uvloop, full"), turn)]}
     for table_, program_ in (*((each, "valgrind") for each in counted), (tables.yardstick(rounds), "nginx"),
@@ -251,13 +357,82 @@ def test_noise_is_told_from_what_is_steady():
     assert not tables.steady([1.0])
 
 
+def test_what_did_not_hold_still_gets_no_verdict():
+    """Of a server whose ratio to itself is not 1."""
+    def turn(rate):
+        return cases.Turn(rate, 10.0, 0.5, 0, 0, [1.0])
+
+    rounds = [{"plain": turn(100), **dict.fromkeys((cases.AGAIN, cases.EACH, cases.MAP), turn(rate))}
+              for rate in (90, 100, 110, 120)]
+    assert "| at least 0.99 | cannot be told here |" in markdown(Part("part", "", [tables.cost({"it": rounds})]))
+
+
+@pytest.mark.parametrize("rounds, wanted, at_least, said", [
+    ([1, 2, 3], 2, False, ("at most 2", "reached")), ([1, 3, 3], 2, False, ("at most 2", "missed")),
+    ([1, 3], 2, True, ("at least 2", "reached")), ([1, 2], 2, True, ("at least 2", "missed")),
+    ([1], 2, False, ("at most 2", "no verdict: one round")), ([1, 2], None, False, ("", ""))])
+def test_the_median_of_several_rounds_is_judged(rounds, wanted, at_least, said):
+    assert verdict(rounds, wanted, at_least) == said
+
+
 def test_the_report_is_markdown():
-    made = report("a machine", [Part("part", "About it.", [table("Title", "one", "two | three")],
-                                     ("picture.svg",), ("A note.",))], True)
-    assert made.startswith("# Benchmarks\n\na machine. One short round")
-    for text in ("## part", "About it.", "### Title", "| one | two / three |", "| --- | --- |",
-                 "![part](picture.svg)", "A note."):
+    picture = pictures.Picture("picture", "It", "us", "What it shows", [])
+    part = Part("part", "About it.", [table("Title", "one", "two | three")], ("A note.",), [picture])
+    made = report({"date": "today"}, None, [part], True)
+    assert made.startswith("# Benchmarks: part\n\nOne short round") and "Warning" not in made
+    for text in ("| date | today |", "## part", "About it.", "### Title", "| one | two / three |", "| --- | --- |",
+                 "![What it shows](picture.svg)", "A note."):
         assert text in made
+    assert report({}, None, [part, part], True).startswith("# Benchmarks\n")
+    assert "\n**Warning: busy.**\n" in report({}, "Warning: busy.", [part], False)
+
+
+def test_bars_show_the_spread_of_several_rounds():
+    def errors(values):
+        bars = pictures.Bars("", [pictures.Series("pysidctx", Role.OURS, {"it": values})])
+        return pictures.drawn(pictures.Picture("it", "It", "ns", "It", [bars])).axes[0].collections
+
+    assert not errors([5.0])
+    (bar,) = errors([4.0, 5.0, 7.0])[:1]
+    assert [list(end) for end in bar.get_segments()[0]] == [[4.0, pytest.approx(0.095)], [7.0, pytest.approx(0.095)]]
+
+
+def test_a_difference_below_0_is_drawn():
+    bars = pictures.Bars("", [pictures.Series("pysidctx", Role.OURS, {"it": [-5.0]})])
+    assert pictures.drawn(pictures.Picture("it", "It", "ns", "It", [bars])).axes[0].get_xlim()[0] <= -5
+
+
+def test_the_commit_is_that_of_this_repository(tmp_path, monkeypatch):
+    git = [program("git", "git"), "-c", "user.name=n", "-c", "user.email=e", "-C", tmp_path]
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_text("one")
+    for command in ("init", "add .", "commit -m one"):
+        subprocess.run([*git, *command.split()], check=True, capture_output=True)
+    monkeypatch.setattr(conditions, "ROOT", tmp_path / "folder")
+    assert conditions.commit() == "unknown"
+    monkeypatch.setattr(conditions, "ROOT", tmp_path)
+    assert re.fullmatch("[0-9a-f]{12}", conditions.commit())
+    (tmp_path / "folder" / "file").write_text("two")
+    assert re.fullmatch("[0-9a-f]{12}, with changes", conditions.commit())
+    monkeypatch.setenv("PATH", "")
+    assert conditions.commit() == "unknown"
+
+
+def test_a_busy_machine_is_warned_of(monkeypatch):
+    monkeypatch.setattr(conditions.os, "cpu_count", lambda: 4)
+    for load, other, warned in ((1.9, 0.3, False), (2.1, 0.3, True), (1.9, 5, True)):
+        monkeypatch.setattr(conditions.os, "getloadavg", lambda: (load, 0, 0))
+        monkeypatch.setattr(conditions, "spent", lambda: conditions.Spent(100, 50, 1000))
+        now = conditions.Conditions()
+        # In ten seconds, two processors were in use by this process.
+        monkeypatch.setattr(conditions, "spent", lambda: conditions.Spent(120 + other, 70, 1010))
+        assert now.told()["other processes"].startswith(f"took {other / 0.4:.0f} % ")
+        assert (now.warning() is not None) == warned
+
+
+def test_the_versions_of_what_is_missing_are_said():
+    assert conditions.version_of("no-such-distribution") == "missing"
+    assert re.fullmatch(r"\d+\.[\d.]+", conditions.version_of("pyperf"))
 
 
 def test_what_callgrind_says_is_read_right():

@@ -82,6 +82,10 @@ def test_commands_at_the_prompt(code, capsys):
     """As far as they go: the host is nobody's. Integration tests take the others."""
     (program, *arguments), = commands(code)
     assert program == "pysidctx"
+    if arguments[0] == "doctor":  # which finds that nothing answers, or that there is no such file
+        assert main(arguments) == 1
+        assert "fault" in capsys.readouterr().out
+        return
     assert main(arguments) == 2
     assert "the address of 'shop.example' cannot be found" in capsys.readouterr().err
 

@@ -56,8 +56,8 @@ def test_each_counter_is_where_it_belongs(registry):
     assert found['pysidctx_resumed_total{by="ticket"}'] == Totals._fields.index("resumed_by_ticket") == 1
     assert found['pysidctx_resumed_total{by="stored"}'] == 2
     assert found['pysidctx_tickets_received_total{result="unknown_key"}'] == Totals._fields.index("tickets_unknown_key")
-    assert found['pysidctx_names_total{result="rejected"}'] == Totals._fields.index("hosts_rejected")
-    assert found["pysidctx_certificate_renewals_total"] == Totals._fields.index("contexts_renewed")
+    assert found['pysidctx_names_total{result="rejected"}'] == Totals._fields.index("names_rejected")
+    assert found["pysidctx_certificate_renewals_total"] == Totals._fields.index("certificate_renewals")
     assert sorted(found.values()) == list(range(len(Totals._fields)))
 
 

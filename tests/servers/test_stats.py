@@ -139,7 +139,7 @@ def test_names_that_are_rejected(added, config, build, make_server_ctx, client_c
     with pytest.raises(ssl.SSLError):
         shake(pair(ctx, client_ctx, name="b.test"))
     found = added()
-    assert (found["hosts_matched"], found["hosts_rejected"]) == (2, 1)
+    assert (found["names_matched"], found["names_rejected"]) == (2, 1)
     assert (found["handshakes"], found["resumed_by_ticket"]) == (3, 1)
 
 
@@ -165,10 +165,10 @@ def test_a_certificate_that_is_renewed_and_one_that_cannot_be_used(added, config
     pem = pem_files[0].read_bytes()
     pem_files[0].write_bytes(b"no certificate")
     hook(config, build)
-    assert added() == {"contexts_failed": 1}
+    assert added() == {"context_failures": 1}
     pem_files[0].write_bytes(pem)
     hook(config, build)
-    assert added() == {"contexts_built": 1, "contexts_renewed": 1}
+    assert added() == {"contexts_built": 1, "certificate_renewals": 1}
     found = hook_stats.stats_of(hook)
     assert (found.contexts, found.renewed, found.failed) == (1, 1, 1)
 

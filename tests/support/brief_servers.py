@@ -9,8 +9,13 @@ from typing import Optional
 from client_hello import ClientHello
 from servers import TIMEOUT, Address
 
-PRE_SHARED_KEY = 41  # the extension that offers a ticket of TLS 1.3
+SESSION_TICKET, PRE_SHARED_KEY = 35, 41  # the extensions that offer a ticket of TLS 1.2, if not empty, and of TLS 1.3
 INTERNAL_ERROR = b"\x15\x03\x03\0\x02\x02\x50"
+
+
+def offers_ticket(hello: ClientHello) -> bool:
+    extensions = dict(hello.extensions)
+    return PRE_SHARED_KEY in extensions or bool(extensions.get(SESSION_TICKET))
 
 
 def serving(ctx: ssl.SSLContext, end: Optional[bytes] = None) -> Callable[[socket.socket], None]:
@@ -20,7 +25,7 @@ def serving(ctx: ssl.SSLContext, end: Optional[bytes] = None) -> Callable[[socke
         plain.settimeout(TIMEOUT)
         with plain, contextlib.suppress(OSError):
             hello = plain.recv(1 << 16, socket.MSG_PEEK)
-            if end is not None and PRE_SHARED_KEY in dict(ClientHello.parse(hello).extensions):
+            if end is not None and offers_ticket(ClientHello.parse(hello)):
                 plain.recv(1 << 16)
                 plain.sendall(end)
                 return

@@ -230,23 +230,34 @@ def test_a_client_that_renews_for_longer_than_the_lifetime(make_server_ctx, make
     keys = TicketKeys(period=1, lifetime=3)
     keys.install(ctx)
     for client_ctx in map(make_client_ctx, VERSIONS):
-        begun = time.time()
-        resumed, session = visit(ctx, client_ctx)
-        first = session.to_der()
-        renewals = -1
-        while time.time() < begun + 10 and (resumed or renewals < 0):
-            renewals += 1
-            time.sleep(0.3)
-            before = time.time()
-            resumed, session = visit(ctx, client_ctx, session)
-            # Of what is counted in whole seconds.
-            assert before - begun < 4 if resumed else time.time() - begun >= 2
-        assert not resumed
-        assert renewals
-        if tickets:
-            assert libssl.ticket(session.to_der()) != libssl.ticket(first)
-    assert keys.stats().expired == (2 if tickets else 0)
-    assert keys.stats().unknown_key == 0
+        while not renewed_until_it_expires(keys, ctx, client_ctx, tickets):
+            pass
+
+
+def renewed_until_it_expires(keys, ctx, client_ctx, tickets):
+    """Whether the machine ran without a stall. After one, another key may be in use, and nothing is asserted."""
+    before = keys.stats()
+    times = [time.time()]
+    resumed, session = visit(ctx, client_ctx)
+    first = session
+    renewals = -1
+    while resumed or renewals < 0:
+        renewals += 1
+        times.append(time.time())
+        assert times[-1] < times[0] + 10
+        time.sleep(0.3)
+        resumed, session = visit(ctx, client_ctx, session)
+    times.append(time.time())
+    if max(later - earlier for earlier, later in zip(times, times[1:])) > 0.8:
+        return False
+    assert renewals
+    assert 2 <= times[-1] - times[0] < 5  # the lifetime is counted in whole seconds
+    if tickets:
+        assert libssl.ticket(session.to_der()) != libssl.ticket(first.to_der())
+    after = keys.stats()
+    assert after.expired - before.expired == (1 if tickets else 0)
+    assert after.unknown_key == before.unknown_key
+    return True
 
 
 def test_rotation(two, client_ctx, version):

@@ -9,6 +9,7 @@ gunicorn, uvicorn and hypercorn do; one that is made before the fork would share
 
 import asyncio
 import os
+import signal
 import socket
 import ssl
 import sys
@@ -93,10 +94,15 @@ def main(kind: str, workers: int, port: int, how: str) -> None:
         accepting.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         accepting.bind(("127.0.0.1", port))
         accepting.listen(1024)
-        for _ in range(workers - 1):
+        # All are ended at once. This one waits for its workers, so that their time counts as that of the benchmark.
+        signal.signal(signal.SIGTERM, lambda received, frame: None)
+        for _ in range(workers):
             if os.fork() == 0:
-                break
-        serve(kind, accepting, how)
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                serve(kind, accepting, how)
+        with suppress(ChildProcessError):
+            while True:
+                os.wait()
 
 
 if __name__ == "__main__":

@@ -33,11 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     report: Optional[Report] = None
     with output.reporting_failures():
         output.prepare()
-        target, options, made = asked(arguments)
         with progress(output.console, arguments.json) as tell:
-            evidence = Audit(target, options, tell, made=made, begun=begun).run()
-        refuse_silence(target, options, evidence)
-        report = Report(target, options, evidence, found(evidence, options))
+            report = audited(arguments, tell, begun)
         output.write(report)
     if report is not None:
         output.tell(report)
@@ -45,7 +42,15 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     if report.fails_on(arguments.fail_on):
         return 1
-    return UNFINISHED if evidence.unfinished else 0
+    return UNFINISHED if report.evidence.unfinished else 0
+
+
+def audited(arguments: argparse.Namespace, tell: Callable[[str], None], begun: float) -> Report:
+    """Audit a server, and `tell` the progress. Raises Unreachable."""
+    target, options, made = asked(arguments)
+    evidence = Audit(target, options, tell, made=made, begun=begun).run()
+    refuse_silence(target, options, evidence)
+    return Report(target, options, evidence, found(evidence, options))
 
 
 def found(evidence: Evidence, options: Options) -> list[Finding]:
