@@ -52,7 +52,7 @@ cdef int warn_of_cache(object context, bint always) except -1:
     """Warn before a session cache is installed on `context` if it has no effect there.
 
     always
-        Whether it is to store all sessions, rather than those of connections on which a client certificate is requested.
+        Whether it is to store all sessions, not only those of connections on which a client certificate is requested.
     """
     if not always:
         warn_without_verification(contexts_serving(context))

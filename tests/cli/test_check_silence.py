@@ -89,16 +89,20 @@ def seen(said, check):
 
 
 def s_client_resumes(folder, port, made, offered, *options):
-    """Return whether `openssl s_client` resumes a session, after some time in which tickets may arrive."""
-    file, kinds = folder / "session.pem", []
-    for name, session in ((made, ["-sess_out", file]), (offered, ["-sess_in", file])):
-        with subprocess.Popen(
-            [program("openssl", "openssl"), "s_client", "-connect", f"127.0.0.1:{port}", "-servername", name,
-             *options, *session], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:
-            time.sleep(0.4)
-            kinds.append(b"\nReused, TLS" in client.communicate(b"Q\n", timeout=TIMEOUT)[0])
-    assert not kinds[0]
-    return kinds[1]
+    """Return whether `openssl s_client` resumes a session. Tickets arrive after some time."""
+    def after(seconds):
+        file, kinds = folder / "session.pem", []
+        for name, session in ((made, ["-sess_out", file]), (offered, ["-sess_in", file])):
+            with subprocess.Popen(
+                    [program("openssl", "openssl"), "s_client", "-connect", f"127.0.0.1:{port}", "-servername", name,
+                     *options, *session],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:
+                time.sleep(seconds)
+                kinds.append(b"\nReused, TLS" in client.communicate(b"Q\n", timeout=TIMEOUT)[0])
+        assert not kinds[0]
+        return kinds[1]
+
+    return any(map(after, (0.4, 1, 3)))
 
 
 @pytest.mark.parametrize("server", SERVERS)
