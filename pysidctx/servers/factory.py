@@ -255,6 +255,10 @@ def warn_of_own_cache(config: Any) -> None:
         "memory: SessionCache.from_secret_file(memory=\"/dev/shm/NAME\")", RuntimeWarning, stacklevel=4)
 
 
+VARIABLES = (environment.SECRET_FILE, environment.CACHE, environment.CACHE_SIZE, environment.CACHE_WHEN,
+             environment.ID_CONTEXT, environment.LIFETIME, environment.PERIOD)
+
+
 class Environment(NamedTuple):
     """The variables that determine the default keys, the default cache and the name in the id context."""
 
@@ -265,6 +269,11 @@ class Environment(NamedTuple):
     id_context: Optional[bytes]
     period: int
     lifetime: int
+
+    @staticmethod
+    def values() -> tuple[Optional[str], ...]:
+        """What current() reads: it takes less time to compare that for each connection."""
+        return tuple(map(os.environ.get, VARIABLES))
 
     @classmethod
     def current(cls) -> "Environment":
@@ -315,7 +324,7 @@ class Default:
     def __init__(self) -> None:
         self._reading = ProcessLock()
         self._secret: Optional[bytearray] = None
-        self._environment = Environment.current()
+        self._values, self._environment = Environment.values(), Environment.current()
         self._factory = self._made(self._environment)
 
     def _made(self, variables: Environment) -> SSLContextFactory:
@@ -324,10 +333,14 @@ class Default:
                                  cache_when=None if cache is None else variables.cache_when)
 
     def current(self) -> SSLContextFactory:
+        values = Environment.values()
+        if values == self._values:
+            return self._factory
         variables = Environment.current()
         with self._reading.here():
             if variables != self._environment:
                 self._factory, self._environment = self._made(variables), variables
+            self._values = values
             return self._factory
 
     def inherit(self, secret: bytearray) -> None:

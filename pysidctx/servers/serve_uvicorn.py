@@ -18,7 +18,7 @@ def serve(prog: str, arguments: list[str]) -> int:
     module: Any = importlib.import_module("uvicorn.main")  # as an attribute of the package, `main` is the command
     if "ssl_context_factory" not in inspect.signature(uvicorn.run).parameters:
         raise NotServed(f"uvicorn {uvicorn.__version__} has no ssl_context_factory: "
-                        f"python -m pip install 'uvicorn>={OLDEST}'")
+                        f"python -m pip install 'uvicorn>={OLDEST}', which needs Python 3.10 or later")
     require("uvicorn", getattr(uvicorn.main, "callback", None), "run")
     start = module.run
 

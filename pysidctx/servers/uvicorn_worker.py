@@ -1,5 +1,6 @@
 """uvicorn's worker class for gunicorn, which calls the hook `ssl_context`: name it as `worker_class`."""
 
+import warnings
 from typing import Any
 
 import uvicorn_worker
@@ -13,7 +14,7 @@ class UvicornWorker(uvicorn_worker.UvicornWorker):  # type: ignore[misc]
 
     If the configuration sets no hook, it calls `pysidctx.servers.ssl_context_factory`. A subclass can replace
     that by a hook `(config, default_factory)` in its attribute `ssl_context_factory`. Needs the package
-    uvicorn-worker, and uvicorn 0.47 or later.
+    uvicorn-worker, and uvicorn 0.47 or later; with an older one, it emits a RuntimeWarning, and nothing is resumed.
     """
 
     calls_ssl_context = True
@@ -21,7 +22,11 @@ class UvicornWorker(uvicorn_worker.UvicornWorker):  # type: ignore[misc]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        if self.cfg.is_ssl:  # uvicorn turns TLS on as soon as a hook is set
+        if self.cfg.is_ssl and not hasattr(self.config, "ssl_context_factory"):
+            warnings.warn("pysidctx: this uvicorn has no ssl_context_factory, so the workers do not resume each "
+                          "other's sessions: python -m pip install 'uvicorn>=0.47', which needs Python 3.10 or later",
+                          RuntimeWarning, stacklevel=2)
+        elif self.cfg.is_ssl:  # uvicorn turns TLS on as soon as a hook is set
             self.config.ssl_context_factory = self._ssl_context
 
     def _ssl_context(self, config: Any, default_factory: Any) -> Any:

@@ -67,6 +67,11 @@ def start_cached(start, tmp_path, secret):
     return starting
 
 
+@pytest.fixture
+def hook_of_uvicorn():
+    needs_the_hook()
+
+
 def needs_the_hook():
     if not hasattr(module("uvicorn", "uvicorn").Config(None, log_config=None), "ssl_context_factory"):
         lack("this uvicorn has no ssl_context_factory: install 0.47 or later")

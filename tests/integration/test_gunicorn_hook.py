@@ -1,6 +1,7 @@
 """gunicorn's hook under worker classes that call it, and under those that do not; and keys of one worker."""
 
 import pytest
+from machine import module
 from server_programs import GUNICORN, PROGRAMS, VISITS, visits
 
 WITHOUT_HOOK = {
@@ -87,3 +88,12 @@ def test_an_empty_variable_stops_gunicorn_at_its_start(start):
     with pytest.raises(AssertionError, match="the environment variable PYSIDCTX_SECRET_FILE is empty: write a"):
         with start("gunicorn", secret=""):
             pass
+
+
+def test_a_uvicorn_without_a_hook_is_told(start, returning):
+    if hasattr(module("uvicorn", "uvicorn").Config(None, log_config=None), "ssl_context_factory"):
+        pytest.skip("this uvicorn has the hook; the newest for Python 3.9 has none")
+    program = PROGRAMS["gunicorn uvicorn"]
+    with start("gunicorn", files=program.files, arguments=program.arguments) as server:
+        assert "RuntimeWarning: pysidctx: this uvicorn has no ssl_context_factory" in server.log.read_text()
+        assert visits(returning[0], [server.port], 10)[0] < 9

@@ -1,5 +1,6 @@
 """`pysidctx serve`: the servers' own command lines, with workers that resume each other's sessions."""
 
+import inspect
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from machine import lack, module
 from server_programs import SERVED, VISITS, PythonClient, of_serve, visits
 
 from pysidctx.environment import STATS
@@ -53,9 +55,11 @@ def running(process):
 
 
 @pytest.fixture
-def serve(tmp_path):
+def serve(tmp_path, request):
     """Runs the command until it ends, or `python -m` with the same arguments."""
     def running_it(*arguments, plain=False, **options):
+        if arguments[0] == "uvicorn":
+            request.getfixturevalue("hook_of_uvicorn")
         (tmp_path / "app.py").write_text("async def asgi(scope, receive, send): pass\n")
         command = ("-m", *arguments) if plain else ("-m", "pysidctx", "serve", *arguments)
         return subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, timeout=60,
@@ -66,10 +70,12 @@ def serve(tmp_path):
 @pytest.mark.parametrize("name", SERVED)
 def test_replaced_workers_have_the_same_secret(start, returning, name):
     """It lives as long as the server, without a file."""
+    if name == "serve hypercorn" and "SIGHUP" not in inspect.getsource(module("hypercorn.run", "hypercorn")):
+        lack("this hypercorn does not replace its workers: install 0.18 or later")
     client = returning[TLS13]
     with start(name, two_workers=True) as server:
         _, before = visits(client, [server.port])
-        server.restart()
+        server.processes[0].send_signal(signal.SIGHUP)
         deadline = time.monotonic() + 30
         seen = set()
         while len(seen - before) < 2:
@@ -139,7 +145,9 @@ SPOILT = {
 @pytest.mark.parametrize("server, kind", [
     *((server, "not installed") for server in ("gunicorn", "hypercorn", "uvicorn")), ("uvicorn", "an old uvicorn"),
     ("uvicorn", "another uvicorn"), ("hypercorn", "another hypercorn")])
-def test_a_server_that_cannot_be_hooked_into(server, kind):
+def test_a_server_that_cannot_be_hooked_into(server, kind, request):
+    if kind == "another uvicorn":
+        request.getfixturevalue("hook_of_uvicorn")
     code, message = (text.format(name=server) for text in SPOILT[kind])
     ran = subprocess.run([sys.executable, "-c", f"import sys; {code}\nfrom pysidctx.__main__ import main\n"
                           f"sys.exit(main(['serve', {server!r}, 'app:asgi']))"], capture_output=True, text=True)
@@ -221,7 +229,7 @@ def test_a_single_process_of_uvicorn(start, returning):
         assert visits(returning[TLS13], [server.port])[0] == VISITS - 1
 
 
-def test_a_worker_class_without_the_hook_is_replaced(start, returning):
+def test_a_worker_class_without_the_hook_is_replaced(start, returning, hook_of_uvicorn):
     found = SERVED["serve gunicorn"]
     found = found._replace(arguments=(*found.arguments[:-1], "-k", "uvicorn_worker.UvicornWorker", "app:asgi"))
     with start("serve gunicorn", found=found) as server:

@@ -66,7 +66,8 @@ def of_serve(*command: str) -> Program:
     *ours, server = command[:5]
     assert ours == ["python", "-m", "pysidctx", "serve"]
     arguments = (*LISTENING[server], *command[5:])
-    return Program({}, ("-m", "pysidctx", "serve", server, *arguments), {}, ("-m", server, *arguments), reloads=True)
+    return Program({}, ("-m", "pysidctx", "serve", server, *arguments), {}, ("-m", server, *arguments),
+                   reloads=server != "hypercorn")  # only newer ones do
 
 
 def of_script(*names: str, ours: str, plain: str = "", needs_secret: bool = False, processes: int = 1,
