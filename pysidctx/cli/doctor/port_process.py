@@ -19,7 +19,8 @@ def process_findings(found: Optional[Listener]) -> Iterator[Finding]:
         return
     if not found.is_own:
         yield Finding(PROCESS, "process", INFO, f"{named} belongs to user {found.user}: {found.command}",
-                      "run doctor as that user: its environment and configuration were not looked at")
+                      "run doctor as that user: its environment and configuration were not looked at, and what is "
+                      "told of them below is that of doctor")
         return
     if found.environment is None:
         yield Finding(PROCESS, "process", NOTE, f"{named} has overwritten its environment and arguments with a title, "
