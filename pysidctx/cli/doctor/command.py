@@ -46,7 +46,8 @@ def diagnosed(arguments: argparse.Namespace, asked: gunicorn_settings.Command, s
     unknown = settings.get("unknown") or [name for name in asked.environment if environment.is_unknown(name)]
     folder = settings.get("folder") or asked.folder
     path = variables.get(environment.SECRET_FILE)
-    secret = list(secret_findings(os.path.join(folder, path) if path else path))
+    spawns = server is not None and server.is_own and server.spawns and not server.is_served
+    secret = list(secret_findings(os.path.join(folder, path) if path else path, spawns=spawns))
     others = {name: value for name, value in asked.environment.items() if name not in environment.VARIABLES}
     rehearsed = rehearse(None, {**others, **variables}, folder)
     around = surroundings(variables, unknown, rehearsed, has_fault(secret))
