@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from doctors import Diagnosed, follow
+from peers import Peer, nginx
 from server_programs import PROGRAMS
 
 from loopback.processes import wait_until
@@ -75,6 +76,12 @@ def test_a_server_that_spawns_its_workers(start, doctor, secret):
         assert str(secret) in found.found("secret", "secret")[0]["seen"]
         secret.chmod(0o644)
         assert "mode 0644" in doctor(server).one("fault")["seen"]
+
+
+def test_a_proxy_in_front_of_it(doctor, folder):
+    with Peer(nginx, folder) as peer:
+        (note,) = doctor(peer, "--connections", "2").found("process", "process")
+    assert note["grade"] == "note" and "nginx, and not Python" in note["seen"]
 
 
 def test_the_master_is_found_and_not_a_worker(start):
