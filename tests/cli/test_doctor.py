@@ -1,6 +1,7 @@
 """`doctor`: faults of the environment, of the secret and of gunicorn's configuration, each of which is really there."""
 
 import base64
+import inspect
 import os
 import secrets
 import subprocess
@@ -24,6 +25,7 @@ def folder(tmp_path, monkeypatch):
     for name in os.environ:
         if name.upper().startswith("PYSIDCTX_") or name == "GUNICORN_CMD_ARGS":
             monkeypatch.delenv(name)
+    monkeypatch.setenv("PATH", f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}")
     made = tmp_path / "server"
     made.mkdir()
     monkeypatch.chdir(made)
@@ -261,9 +263,16 @@ def test_worker_classes(with_configuration, folder, name):
                                    "import SyncWorker\nclass Worker(SyncWorker): pass\nclass Strange(Strange_): pass\n")
     found = with_configuration(f"{HOOK}worker_class = {name!r}\n")
     (worker,) = found.found("gunicorn", "worker-class")
+    old = "uvicorn" in name and "ssl_context_factory" not in inspect.signature(uvicorn_config()).parameters
+    if old and "servers" in name:
+        grade, do = "fault", "install uvicorn 0.47 or later"
     assert worker["grade"] == grade and do in worker["do"]
-    if "servers" in do:  # follow the advice
+    if "servers" in do and not old:  # follow the advice
         assert not with_configuration(HOOK + worker["do"].partition("set ")[2] + "\n").graded("fault", "note")
+
+
+def uvicorn_config():
+    return module("uvicorn", "uvicorn").Config.__init__
 
 
 def test_our_worker_class_needs_no_hook(with_configuration):
@@ -306,6 +315,15 @@ def test_arguments_of_gunicorn(doctor, pem_files):
 def test_arguments_that_cannot_be_parted(folder, capsys):
     assert main(["doctor", "--gunicorn", "'"]) == 2
     assert "cannot be parted into arguments: No closing quotation" in capsys.readouterr().err
+
+
+def test_the_command_gunicorn_is_that_of_another_python(with_configuration, tmp_path, monkeypatch):
+    script = tmp_path / "gunicorn"
+    script.touch(0o755)
+    script.write_text("#!/opt/other/bin/python3\n")
+    found = with_configuration(HOOK, PATH=tmp_path)
+    (note,) = found.graded("note")
+    assert note["check"] == "program" and "`/opt/other/bin/python3 -m pysidctx doctor`" in note["do"]
 
 
 def test_gunicorn_is_not_installed(with_configuration, doctor, monkeypatch):

@@ -27,9 +27,9 @@ with socket.create_server(("127.0.0.1", 0)) as made:
 
 
 @contextlib.contextmanager
-def another_process(folder, **environment):
+def another_process(folder, code=LISTEN, **environment):
     """A Python without pysidctx that listens."""
-    with subprocess.Popen([sys.executable, "-S", "-c", LISTEN], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    with subprocess.Popen([sys.executable, "-S", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           cwd=folder, env={"PATH": os.environ["PATH"], **environment}) as process:
         yield process, int(process.stdout.readline())
         process.stdin.close()
@@ -58,6 +58,18 @@ def test_another_process_listens(tmp_path):
     assert not found.loads_pysidctx and not found.is_gunicorn
 
 
+def test_a_process_in_another_root_directory(tmp_path):
+    """As in a container. Its configuration is not run, and its files are not looked for."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can change the root directory")
+    code = LISTEN.replace("    sys.stdin", "    import os; os.chroot('.')\n    sys.stdin")
+    with another_process(tmp_path, code) as (_, port):
+        found = listener(f"127.0.0.1:{port}")
+        while not found.is_contained:  # it prints its port before it changes
+            found = listener(f"127.0.0.1:{port}")
+    assert found.is_own and not found.is_judged
+
+
 @pytest.mark.parametrize("target", [
     "127.0.0.1:1", "192.0.2.1:443", "no-such-host.invalid", "localhost:x", "[::1", "", "/"])
 def test_nobody_is_found(target):
@@ -74,13 +86,15 @@ ONE = Listener(42, os.geteuid(), "/usr/bin/python3.11", [sys.executable, "serve.
     ({"loads_pysidctx": False}, "loaded", "note", "has not loaded pysidctx"),
     ({"program": "/usr/sbin/nginx"}, "process", "note", "is /usr/sbin/nginx, and not Python"),
     ({"user": os.geteuid() + 1}, "process", "info", f"belongs to user {os.geteuid() + 1}"),
+    ({"is_contained": True}, "process", "info", "sees other files than doctor"),
     ({"arguments": ["/bin/python3", "serve.py"]}, "interpreter", "note", "runs with /bin/python3"),
     ({"arguments": ["/gone/bin/python3", "serve.py"]}, "interpreter", "note", "runs with /gone/bin/python3"),
 ])
 def test_what_is_told_of_it(changed, check, grade, seen):
-    found = {finding.check: finding for finding in process_findings(ONE._replace(**changed))}
+    found = {finding.check: finding for finding in process_findings("localhost", ONE._replace(**changed))}
     assert found[check].grade == grade and seen in found[check].seen
     assert found[check].do or grade == "ok"
+    assert ONE._replace(**changed).is_judged == (not {"program", "user", "is_contained"} & {*changed})
 
 
 @pytest.mark.parametrize("arguments, told", [
@@ -151,6 +165,7 @@ def test_the_wrong_port(doctor):
     found = doctor("127.0.0.1:1")
     assert found.code == 1
     assert "Connection refused" in found.one("fault")["seen"]
+    assert "no process of this user" in found.found("process", "process")[0]["seen"]
     assert doctor("127.0.0.1:99999").one("fault")["seen"].startswith("'99999' is not a port number")
 
 

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from doctors import Diagnosed, follow
+from peers import Peer, nginx
 from server_programs import PROGRAMS
 
 from loopback.processes import wait_until
@@ -62,6 +63,12 @@ def test_a_worker_class_that_does_not_call_the_hook(start, doctor, name):
 
 def test_a_server_that_spawns_its_workers(start, doctor, secret):
     """Without a secret, each has keys of its own; the advice is to write one."""
+    with start("uvicorn") as server:
+        found = doctor(server)
+        assert found.grades("process", "loaded") == ["ok"]
+        (note,) = found.found("secret", "secret")
+        assert note["grade"] == "note" and "starts its workers anew" in note["seen"]
+        assert "`pysidctx secret PATH`" in note["do"]
     with start("uvicorn", secret=secret) as server:
         found = doctor(server)
         assert not found.graded("fault", "note")
@@ -71,12 +78,19 @@ def test_a_server_that_spawns_its_workers(start, doctor, secret):
         assert "mode 0644" in doctor(server).one("fault")["seen"]
 
 
+def test_a_proxy_in_front_of_it(doctor, folder):
+    with Peer(nginx, folder) as peer:
+        (note,) = doctor(peer, "--connections", "2").found("process", "process")
+    assert note["grade"] == "note" and "nginx, and not Python" in note["seen"]
+
+
 def test_the_master_is_found_and_not_a_worker(start):
     with start("gunicorn") as server:
         found = listener(f"127.0.0.1:{server.port}")
         assert found is not None and found.number == server.processes[0].pid
         assert found.gunicorn_arguments is not None and "--certfile" in found.gunicorn_arguments
         assert found.first_folder == str(server.folder)
+        assert not found.spawns
 
 
 def restart(server):

@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     server = None if arguments.host is None else listener(arguments.host)
     try:
         asked = gunicorn_settings.command(arguments.config, arguments.gunicorn,
-                                          server if server is not None and server.is_own else None)
+                                          server if server is not None and server.is_judged else None)
     except ValueError as error:
         print(f"pysidctx doctor: --gunicorn {arguments.gunicorn!r} cannot be parted into arguments: {error}",
               file=sys.stderr)
@@ -46,14 +46,15 @@ def diagnosed(arguments: argparse.Namespace, asked: gunicorn_settings.Command, s
     unknown = settings.get("unknown") or [name for name in asked.environment if environment.is_unknown(name)]
     folder = settings.get("folder") or asked.folder
     path = variables.get(environment.SECRET_FILE)
-    secret = list(secret_findings(os.path.join(folder, path) if path else path))
+    spawns = server is not None and server.is_judged and server.spawns and not server.is_served
+    secret = list(secret_findings(os.path.join(folder, path) if path else path, spawns=spawns))
     others = {name: value for name, value in asked.environment.items() if name not in environment.VARIABLES}
     rehearsed = rehearse(None, {**others, **variables}, folder)
     around = surroundings(variables, unknown, rehearsed, has_fault(secret))
     if settings:  # what is told of the environment needs not be told twice
         settings["warnings"] = [said for said in settings.get("warnings", ()) if said not in rehearsed["warnings"]]
     gunicorn = gunicorn_settings.settings(settings, asked) if settings else gunicorn_settings.without_settings(asked)
-    found = [*process_findings(server), *around, *secret, *gunicorn]
+    found = [*process_findings(arguments.host, server), *around, *secret, *gunicorn]
     port = (without_port(settings.get("bind", [])) if arguments.host is None
             else checked(arguments, settings.get("files", {}).get("certfile")))
     return Diagnosis(arguments.host, [*found, *port.findings], port.report, port.finished)

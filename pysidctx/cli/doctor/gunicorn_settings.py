@@ -28,7 +28,8 @@ class Command(NamedTuple):
     is_in_use: bool              # whether anything says that the server is gunicorn
     environment: dict[str, str]
     folder: str
-    is_another: bool = False     # whether the process that listens is another server
+    is_running: bool = False     # whether the process that listens is known
+    is_another: bool = False     # whether that is another server
     is_served: bool = False      # whether `pysidctx serve gunicorn` has started it
 
 
@@ -43,8 +44,10 @@ def command(config: Optional[str], arguments: Optional[str], server: Optional[Li
             told, folder = server.gunicorn_arguments, server.first_folder
     is_in_use = bool(named) or told is not None or bool(variables.get("GUNICORN_CMD_ARGS")) or (
         os.path.exists(DEFAULT_FILE) if server is None else server.is_gunicorn)
-    return Command([*(told or ()), *named], told is not None, is_in_use, variables, folder,
-                   server is not None and not server.is_gunicorn, server is not None and server.is_served)
+    found = Command([*(told or ()), *named], told is not None, is_in_use, variables, folder)
+    if server is None:
+        return found
+    return found._replace(is_running=True, is_another=not server.is_gunicorn, is_served=server.is_served)
 
 
 def is_installed() -> bool:
@@ -71,7 +74,8 @@ def without_settings(asked: Command) -> Iterator[Finding]:
 
 def settings(found: dict[str, Any], asked: Command) -> Iterator[Finding]:
     """Judge what rehearsal.py has found."""
-    yield from other_program()
+    if not asked.is_running:
+        yield from other_program()
     where = found.get("file") or "no configuration file"
     if found["error"]:
         yield Finding(GUNICORN, "configuration", FAULT, f"gunicorn cannot load its configuration ({where}): "

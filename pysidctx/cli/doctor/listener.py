@@ -24,6 +24,8 @@ class Listener(NamedTuple):
     folder: str
     environment: Optional[dict[str, str]]  # when it was started; None: it has overwritten that
     loads_pysidctx: bool        # whether it, or another process that listens there, has loaded pysidctx
+    spawns: bool = False        # whether others that listen there were started anew instead of forked
+    is_contained: bool = False  # whether it has another root directory, as in a container
 
     @property
     def is_python(self) -> bool:
@@ -31,8 +33,12 @@ class Listener(NamedTuple):
 
     @property
     def is_own(self) -> bool:
-        """Whether it belongs to this user, so that its configuration may be run."""
         return self.user == os.geteuid()
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether its environment and its configuration, which is run, are those that matter."""
+        return self.is_python and self.is_own and not self.is_contained
 
     @property
     def command(self) -> str:
@@ -59,8 +65,8 @@ class Listener(NamedTuple):
 
     @property
     def is_served(self) -> bool:
-        """Whether `pysidctx serve gunicorn` has started it, which sets the hook and the worker class."""
-        return "serve gunicorn" in " ".join(self.arguments[:8])
+        """Whether `pysidctx serve` has started it, which sets the hook, and a secret that all workers share."""
+        return "pysidctx serve " in " ".join(self.arguments[:8])
 
     @property
     def first_folder(self) -> str:
@@ -146,7 +152,8 @@ def read(process: int, all_of_them: list[int]) -> Listener:
         process, folder.stat().st_uid, os.readlink(folder / "exe"),
         [os.fsdecode(each) for each in (folder / "cmdline").read_bytes().rstrip(b"\0 ").split(b"\0")],
         os.readlink(folder / "cwd"), environment_in((folder / "environ").read_bytes()),
-        any(map(has_pysidctx, all_of_them)))
+        any(map(has_pysidctx, all_of_them)), any(map(is_spawned, all_of_them)),
+        not os.path.samefile(folder / "root", "/"))
 
 
 def environment_in(data: bytes) -> Optional[dict[str, str]]:
@@ -154,6 +161,13 @@ def environment_in(data: bytes) -> Optional[dict[str, str]]:
     if not all(equals for _, equals, _ in variables) or data and not variables:
         return None
     return {name: value for name, _, value in variables if name}
+
+
+def is_spawned(process: int) -> bool:
+    """Whether Python's multiprocessing has started it anew, as it does for workers of uvicorn and hypercorn."""
+    with suppress(OSError):
+        return b"from multiprocessing.spawn import" in (PROC / str(process) / "cmdline").read_bytes()
+    return False
 
 
 def has_pysidctx(process: int) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from pysidctx.cli.check.report import printable
 from pysidctx.cli.check.verdicts import FAULT, NOTE
-from pysidctx.cli.doctor.findings import SECTIONS, Diagnosis, Finding
+from pysidctx.cli.doctor.findings import PORT, SECTIONS, Diagnosis, Finding
 
 HEADINGS = {"process": "The process that listens", "environment": "The environment", "secret": "The secret",
             "gunicorn": "gunicorn's configuration", "port": "The port"}
@@ -23,7 +23,11 @@ def show(diagnosis: Diagnosis, as_json: bool) -> None:
             show_line("", "", HEADINGS[section])
         for finding in found:
             show_finding(finding, show_line)
-    show_line("", "", f"faults: {diagnosis.count(FAULT)}, notes: {diagnosis.count(NOTE)}")
+    faulty = {finding.section for finding in diagnosis.findings if finding.grade == FAULT}
+    first = ""
+    if PORT in faulty and len(faulty) > 1:
+        first = "; begin with the faults above those of the port, which they may explain"
+    show_line("", "", f"faults: {diagnosis.count(FAULT)}, notes: {diagnosis.count(NOTE)}{first}")
 
 
 def show_finding(finding: Finding, show_line: Callable[[str, str, str], None]) -> None:

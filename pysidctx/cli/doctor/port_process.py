@@ -9,17 +9,29 @@ from pysidctx.cli.doctor.findings import PROCESS, Finding
 from pysidctx.cli.doctor.listener import Listener, is_another_python
 
 
-def process_findings(found: Optional[Listener]) -> Iterator[Finding]:
+def process_findings(target: Optional[str], found: Optional[Listener]) -> Iterator[Finding]:
+    if target is None:
+        return
     if found is None:
+        yield Finding(PROCESS, "process", INFO, f"no process of this user, on this machine, is known to listen on "
+                      f"{target}: what is told below of the environment and of gunicorn is that of doctor itself",
+                      "run doctor where the server runs, and as its user")
         return
     named = f"process {found.number}, which listens there,"
     if not found.is_python:
         yield Finding(PROCESS, "process", NOTE, f"{named} is {found.program}, and not Python: it speaks TLS, and "
-                      "decides on resumption", "see the settings of that program: pysidctx has no effect on it")
+                      "decides on resumption", "see the settings of that program: pysidctx has no effect on it. "
+                      "What is told below of the environment and of gunicorn is that of doctor itself")
+        return
+    if found.is_contained:
+        yield Finding(PROCESS, "process", INFO, f"{named} sees other files than doctor, as in a container: "
+                      f"{found.command}",
+                      "run doctor there, such as with `docker exec`: what is told below is that of doctor itself")
         return
     if not found.is_own:
         yield Finding(PROCESS, "process", INFO, f"{named} belongs to user {found.user}: {found.command}",
-                      "run doctor as that user: its environment and configuration were not looked at")
+                      "run doctor as that user: its environment and configuration were not looked at, and what is "
+                      "told below is that of doctor itself")
         return
     if found.environment is None:
         yield Finding(PROCESS, "process", NOTE, f"{named} has overwritten its environment and arguments with a title, "

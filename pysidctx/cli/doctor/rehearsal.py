@@ -133,7 +133,8 @@ def gunicorn_facts(arguments: list[str], begun: Callable[[str], None]) -> Facts:
             """As gunicorn's, without the last resort of printing an error and ending."""
             self.load_default_config()
             self.load_config()
-            self.cfg.validate()
+            if hasattr(type(self.cfg), "validate"):  # older ones have no such function
+                self.cfg.validate()
 
         def init(self, parser: Any, opts: Any, args: Any) -> None:
             """There is an application, or none: this is not about it."""

@@ -36,7 +36,7 @@ def rehearse(arguments: Optional[list[str]], environment: dict[str, str], folder
         except subprocess.TimeoutExpired:
             ended = f"it had not ended after {SECONDS} seconds"
         finally:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         return facts(ended or ending(process.returncode), os.pread(result, os.fstat(result).st_size, 0),

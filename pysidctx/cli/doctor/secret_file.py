@@ -18,9 +18,15 @@ from pysidctx.tickets.ticket_keys import TicketKeys
 WRITE = "`pysidctx secret {}` writes one"
 
 
-def secret_findings(path: Optional[str]) -> Iterator[Finding]:
-    """`path` is the value of the environment variable, or None."""
+def secret_findings(path: Optional[str], *, spawns: bool = False) -> Iterator[Finding]:
+    """`path` is the value of the environment variable, or None; `spawns`: whether the server spawns its workers."""
     name = environment.SECRET_FILE
+    if path is None and spawns:
+        yield Finding(SECRET, "secret", NOTE, f"{name} is not set, and the server starts its workers anew instead of "
+                      "forking them, so each has ticket keys of its own, unless the program reads a secret itself",
+                      "write a secret with `pysidctx secret PATH`, set the variable to that path, and restart the "
+                      "server")
+        return
     if path is None:
         yield Finding(SECRET, "secret", INFO, f"{name} is not set, so ticket keys are random: they end with the "
                       "server, and only workers that are forked share them",
