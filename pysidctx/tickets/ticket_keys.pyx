@@ -20,6 +20,7 @@ from pysidctx.tickets.keyring cimport (
     ACCEPTED, EXPIRED, INVALID, ISSUED, Keyring, RENEWED, TicketKey, UNKNOWN_KEY,
     derive_from, new_keyring, read_key, release_keyring, set_keys, tickets_counted,
 )
+from pysidctx.tickets.secret_fingerprint cimport log_loaded, secret_fingerprint
 from pysidctx.wrapped cimport unwrapped
 
 bind_openssl()
@@ -112,11 +113,7 @@ cdef class TicketKeys:
         The copy is overwritten when the TicketKeys is freed; the caller may overwrite the original at any
         time after the call. Safe in any thread.
         """
-        cdef TicketKeys made = TicketKeys.__new__(TicketKeys, made_here)
-        cdef Secret used
-        with secret_in(secret) as used:
-            derive_keys(made, used, period, lifetime)
-        return made
+        return derived(secret, None, period, lifetime)
 
     @staticmethod
     def from_secret_file(path=secret_files.OF_ENVIRONMENT, *, period=PERIOD, lifetime=LIFETIME):
@@ -137,11 +134,8 @@ cdef class TicketKeys:
         `path` is not a path; and whatever `from_secret()` raises. Messages name the file and do not show its
         content. Safe in any thread.
         """
-        cdef TicketKeys made
         with secret_files.read(path) as (absolute, secret):
-            made = TicketKeys.from_secret(secret, period=period, lifetime=lifetime)
-        made.secret_path = absolute
-        return made
+            return derived(secret, absolute, period, lifetime)
 
     @staticmethod
     def from_files(paths, *, lifetime=LIFETIME, layout="nginx"):
@@ -281,6 +275,19 @@ cdef class TicketKeys:
         """How long each key encrypts new tickets: an int, in seconds; None for keys from files."""
         return self.ring.period or None
 
+    @property
+    def fingerprint(self):
+        """The 8 hexadecimal digits by which to compare the secret with that of another machine: a str.
+
+        They are equal if the secrets are, whatever `period` and `lifetime` are, and equal those of a `SessionCache`
+        with the same secret. None for keys from files. Safe to log: they are 4 bytes of HKDF-SHA256 (RFC 5869), with
+        the salt `pysidctx secret fingerprint 1` and no info, from which the secret cannot be computed. Raises
+        `pysidctx.Error` if OpenSSL fails.
+        """
+        if self.ring.period == 0:
+            return None
+        return secret_fingerprint(self.ring.secret, self.ring.secret_length)
+
     def __repr__(self):
         if self.paths is not None:
             names = ", ".join(repr(os.fsdecode(path)) for path in self.paths)
@@ -305,6 +312,17 @@ def _from_secret_file(path, period, lifetime):
 def _from_files(paths, lifetime, layout):
     """For pickle."""
     return TicketKeys.from_files(paths, lifetime=lifetime, layout=layout)
+
+
+cdef TicketKeys derived(object secret, object path, object period, object lifetime):
+    """Return a TicketKeys that derives from a secret: that of the file `path`, unless it is None."""
+    cdef TicketKeys made = TicketKeys.__new__(TicketKeys, made_here)
+    cdef Secret used
+    with secret_in(secret) as used:
+        derive_keys(made, used, period, lifetime)
+    made.secret_path = path
+    log_loaded("ticket keys", path, made.fingerprint)
+    return made
 
 
 cdef int derive_keys(TicketKeys made, Secret secret, object period, object lifetime) except -1:
