@@ -1,5 +1,6 @@
 """`pysidctx.valkey.Channel` on a real server, which stops, restarts and fails."""
 
+import logging
 import secrets
 import shutil
 import signal
@@ -123,7 +124,8 @@ def test_a_session_travels(machines, client_ctx):
         assert 0 <= machine.cache.stats().lag < 10000
 
 
-def test_killed_and_started_again(machines, server, client_ctx):
+def test_killed_and_started_again(machines, server, client_ctx, caplog):
+    caplog.set_level(logging.INFO, "pysidctx")
     one, other = machines
     until(lambda: travels(one, other, client_ctx))
     server.stop()
@@ -136,6 +138,9 @@ def test_killed_and_started_again(machines, server, client_ctx):
     until(lambda: other.cache._generation() == 1)
     assert not visit(other.ctx, client_ctx, session)[0]
     until(lambda: one.replication.error is None and other.replication.error is None)
+    told = [record.getMessage().partition(":")[0] for record in caplog.records if record.name == "pysidctx"]
+    assert told.count("channel lost") == told.count("channel back") >= len(machines)
+    assert PASSWORD not in caplog.text
     time.sleep(6)  # clocks differ: so long what is made after a forget() is refused, too
     until(lambda: travels(one, other, client_ctx))
 
