@@ -13,3 +13,8 @@ def one_line(text: str) -> str:
     if len(text) > LONGEST:
         text = text[:LONGEST] + "..."
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def write(level: int, message: str, *arguments: object) -> None:
+    """Log a message from Cython. Where that was called by no Python, `logging` would name a place of its own."""
+    log.log(level, message, *arguments)

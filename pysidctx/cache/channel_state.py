@@ -1,10 +1,12 @@
 """Whether the channel of a replication works, and the log of when it is lost and when it is back."""
 
+import logging
 import threading
 import time
 from typing import Optional
 
-from pysidctx.log import log, one_line
+from pysidctx.deferred_log import log_later
+from pysidctx.log import one_line
 
 SENDING, RECEIVING = "sending", "receiving"
 
@@ -29,8 +31,8 @@ class ChannelState:
             self._errors = {**self._errors, direction: text}
             if self._lost is None:
                 self._lost = time.monotonic()
-                log.warning("channel lost: %r does not work, so no sessions are exchanged with other machines: %s",
-                            self._channel, one_line(text))
+                log_later(logging.WARNING, "channel lost: %s does not work, so no sessions are exchanged with other "
+                          "machines: %s", repr(self._channel), one_line(text))
 
     def works(self, direction: str) -> None:
         if not self._errors:  # what it usually is
@@ -40,7 +42,8 @@ class ChannelState:
             if self._lost is not None and not self._errors:
                 seconds = time.monotonic() - self._lost
                 self._lost = None
-                log.info("channel back: %r works again, after %.1f seconds", self._channel, seconds)
+                log_later(logging.INFO, "channel back: %s works again, after %.1f seconds", repr(self._channel),
+                          seconds)
 
     def rest(self) -> None:
         """Another process of the machine uses the channel now, and tells of it."""

@@ -398,7 +398,8 @@ cdef class SessionCache:
     def fingerprint(self):
         """The 8 hexadecimal digits by which to compare the secret with that of another machine: a str.
 
-        As `TicketKeys.fingerprint`, and equal to it if the secret is the same.
+        As `TicketKeys.fingerprint`, and equal to it if the secret is the same. Raises `pysidctx.Error` if OpenSSL
+        fails.
         """
         return secret_fingerprint(self.cache.keys.secret, self.cache.keys.secret_length)
 

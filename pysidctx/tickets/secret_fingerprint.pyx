@@ -12,15 +12,22 @@ cdef const char *SALT = b"pysidctx secret fingerprint 1"
 
 cdef enum:
     SALT_LENGTH = 29
-    FINGERPRINT_LENGTH = 4  # bytes, as 8 hexadecimal digits
+
+
+cdef int derive_fingerprint(unsigned char *out, const unsigned char *secret, size_t length) noexcept nogil:
+    """Fill FINGERPRINT_LENGTH (4) bytes, whatever the secret is for. Returns 0 or less if OpenSSL fails."""
+    return derive_key(out, FINGERPRINT_LENGTH, secret, <int> length, <const unsigned char *> SALT, SALT_LENGTH, NULL, 0)
+
+
+cdef str fingerprint_text(const unsigned char *fingerprint):
+    return fingerprint[:FINGERPRINT_LENGTH].hex()
 
 
 cdef str secret_fingerprint(const unsigned char *secret, size_t length):
-    """Return the fingerprint of a secret, whatever its purpose is. Raises `pysidctx.Error`."""
+    """Return the fingerprint of a secret. Raises `pysidctx.Error`."""
     cdef unsigned char derived[FINGERPRINT_LENGTH]
-    check(derive_key(derived, FINGERPRINT_LENGTH, secret, <int> length, <const unsigned char *> SALT, SALT_LENGTH,
-                     NULL, 0), b"EVP_PKEY_derive()")
-    return derived[:FINGERPRINT_LENGTH].hex()
+    check(derive_fingerprint(derived, secret, length), b"EVP_PKEY_derive()")
+    return fingerprint_text(derived)
 
 
 cdef int log_loaded(str purpose, object path, str fingerprint) except -1:

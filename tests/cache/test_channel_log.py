@@ -8,7 +8,8 @@ import pytest
 from channels import MemoryChannel
 from conditions import waiting
 
-from pysidctx import SessionCache
+from pysidctx import SessionCache, deferred_log
+from pysidctx.cache import channel_state
 from pysidctx.cache.channel_state import RECEIVING, SENDING, ChannelState
 
 until = waiting(20)  # seconds
@@ -16,12 +17,18 @@ until = waiting(20)  # seconds
 
 @pytest.fixture
 def told(caplog):
-    """What is logged of channels: level and message."""
+    """Wait until so many messages are logged of channels, and return the level and the text of each."""
     caplog.set_level(logging.INFO, "pysidctx")
 
-    def read():
-        return [(record.levelname, record.getMessage()) for record in caplog.records
-                if record.name == "pysidctx" and record.getMessage().startswith("channel")]
+    def records():
+        deferred_log.tell()  # the thread may wait for its second to pass
+        return [record for record in caplog.records if record.getMessage().startswith("channel")]
+
+    def read(count):
+        until(lambda: len(records()) >= count)  # if it took a message before
+        found = records()
+        assert len(found) == count and {record.name for record in found} <= {"pysidctx"}
+        return [(record.levelname, record.getMessage()) for record in found]
 
     return read
 
@@ -36,22 +43,22 @@ def test_both_directions_are_lost_and_back_once(state, told):
         state.fails(RECEIVING, ConnectionError("it is gone"))
         state.fails(SENDING, TimeoutError("so it is"))
     assert state.error == "TimeoutError: so it is"
-    assert told() == [("WARNING", "channel lost: 'the channel' does not work, so no sessions are exchanged with other "
-                                  "machines: ConnectionError: it is gone")]
+    assert told(1) == [("WARNING", "channel lost: 'the channel' does not work, so no sessions are exchanged with other "
+                                   "machines: ConnectionError: it is gone")]
     state.works(SENDING)
-    assert state.error == "ConnectionError: it is gone" and len(told()) == 1
+    assert state.error == "ConnectionError: it is gone" and told(1)
     for _ in range(3):
         state.works(RECEIVING)
         state.works(SENDING)
     assert state.error is None
-    ((_, _), (level, message)) = told()
+    (_, (level, message)) = told(2)
     assert level == "INFO" and message.startswith("channel back: 'the channel' works again, after ")
 
 
 def test_a_channel_that_works_is_not_told(state, told):
     state.works(SENDING)
     state.works(RECEIVING)
-    assert told() == []
+    assert told(0) == []
 
 
 def test_a_process_that_rests_forgets_it(state, told):
@@ -59,18 +66,21 @@ def test_a_process_that_rests_forgets_it(state, told):
     state.rest()
     assert state.error is None
     state.works(SENDING)
-    assert len(told()) == 1
+    assert told(1)
     state.fails(SENDING, ConnectionError())
-    assert [level for level, _ in told()] == ["WARNING"] * 2
+    assert [level for level, _ in told(2)] == ["WARNING"] * 2
 
 
 def test_what_a_server_sends_cannot_write_lines(state, told):
     state.fails(RECEIVING, ConnectionError("x\nCRITICAL root: y\x1b[2J" + "z" * 10000))
-    ((_, message),) = told()
+    ((_, message),) = told(1)
     assert message.isprintable() and r"x\nCRITICAL root: y\x1b[2Jzzz" in message and len(message) < 1000
 
 
-def test_threads_tell_it_in_turn(state, told):
+def test_threads_tell_it_in_turn(state, monkeypatch):
+    told = []
+    monkeypatch.setattr(channel_state, "log_later", lambda level, *message: told.append(level))
+
     def work(direction):
         for _ in range(2000):
             state.fails(direction, ConnectionError())
@@ -81,8 +91,7 @@ def test_threads_tell_it_in_turn(state, told):
         thread.start()
     for thread in threads:
         thread.join()
-    levels = [level for level, _ in told()]
-    assert levels == ["WARNING", "INFO"] * (len(levels) // 2) and levels
+    assert told == [logging.WARNING, logging.INFO] * (len(told) // 2) and told
     assert state.error is None
 
 
@@ -91,10 +100,10 @@ def test_a_replication_tells_it(told):
     cache = SessionCache.from_secret(secrets.token_bytes(32), size=2 << 20)
     with cache.replicate(channel) as replication:
         until(lambda: channel.batches)
-        assert told() == []
+        assert told(0) == []
         channel.down = True
         until(lambda: replication.error)
         channel.down = False
         until(lambda: replication.error is None)
-        assert [level for level, _ in told()] == ["WARNING", "INFO"]
-    assert len(told()) == 2
+        assert [level for level, _ in told(2)] == ["WARNING", "INFO"]
+    assert told(2)
