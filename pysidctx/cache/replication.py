@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterator
 from typing import Optional, Protocol
 
+from pysidctx.cache.channel_state import RECEIVING, SENDING, ChannelState
+
 INTERVAL = 0.02    # seconds between two batches
 MOST = 500         # entries in a batch
 PATIENCE = 1       # seconds until another process may become the one that replicates
@@ -62,9 +64,7 @@ class Replication:
         self._channel = channel
         self._stopping = threading.Event()
         self._leading = threading.Event()
-        # Of each thread: the publisher has nothing to do with the channel while there is nothing to send.
-        self._send_error: Optional[str] = None
-        self._receive_error: Optional[str] = None
+        self._state = ChannelState(channel)
         self._sender: Optional[Sender] = None
         self._threads = [threading.Thread(target=target, name=f"pysidctx {target.__name__.strip('_')}", daemon=True)
                          for target in (self._publish, self._receive)]
@@ -79,7 +79,7 @@ class Replication:
     @property
     def error(self) -> Optional[str]:
         """Why the channel does not work at the moment: a str, or None if it does."""
-        return self._send_error or self._receive_error
+        return self._state.error
 
     def stop(self, timeout: float = 5.0) -> None:
         """End both threads. Waits for them, at most `timeout` seconds. Safe in any thread."""
@@ -105,7 +105,8 @@ class Replication:
             while not self._stopping.wait(INTERVAL):
                 if not self._cache._lead():
                     self._leading.clear()
-                    self._sender = self._send_error = None
+                    self._sender = None
+                    self._state.rest()
                     self._stopping.wait(PATIENCE)
                     continue
                 self._cache._keep_active(ACTIVE)
@@ -113,9 +114,11 @@ class Replication:
                 self._leading.set()
                 try:
                     sender.send()
-                    self._send_error, pause = None, FIRST_PAUSE
+                    # After a failure it has sent what was forgotten, so that the channel was used.
+                    self._state.works(SENDING)
+                    pause = FIRST_PAUSE
                 except Exception as error:
-                    self._send_error = told(error)
+                    self._state.fails(SENDING, error)
                     self._cache._announce(None)
                     self._cache._lose()
                     self._stopping.wait(pause)
@@ -130,7 +133,6 @@ class Replication:
         first = True
         while not self._stopping.is_set():
             if not self._leading.wait(PATIENCE):
-                self._receive_error = None
                 continue
             try:
                 if first:
@@ -139,9 +141,10 @@ class Replication:
                     first = False
                 for position in self._listen_on(since):
                     since, pause = position, FIRST_PAUSE
-                    self._receive_error = None
+                    self._state.works(RECEIVING)
             except Exception as error:
-                self._receive_error = told(error)
+                if self.leading:
+                    self._state.fails(RECEIVING, error)
                 self._stopping.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -217,10 +220,6 @@ class Sender:
         whole = milliseconds().to_bytes(TIME_LENGTH, "big") + batch
         self.first_sent = self.first_sent or whole
         self.channel.publish(whole)
-
-
-def told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 def milliseconds() -> int:

@@ -36,6 +36,7 @@ from pysidctx.handshake.inert cimport warn_of_cache
 from pysidctx.libssl cimport SSL_CTX, SSL_MAX_SID_CTX_LENGTH
 from pysidctx.secret cimport Secret, random_secret, secret_in
 from pysidctx.tickets.expiry cimport unix_time
+from pysidctx.tickets.secret_fingerprint cimport log_loaded, secret_fingerprint
 from pysidctx.wrapped cimport unwrapped
 
 bind_openssl()
@@ -157,11 +158,7 @@ cdef class SessionCache:
         cannot be made or opened, for example because the file system is full; and whatever `SessionCache()` raises.
         Messages name the file. Safe in any thread.
         """
-        cdef SessionCache made = SessionCache.__new__(SessionCache, made_here)
-        cdef Secret used
-        with secret_in(secret) as used:
-            fill(made, used, memory, size, lifetime, period, peers, store)
-        return made
+        return derived(secret, None, memory, size, lifetime, period, peers, store)
 
     @staticmethod
     def from_secret_file(path=secret_files.OF_ENVIRONMENT, *, memory=None, size=SIZE, lifetime=None, period=None,
@@ -182,13 +179,9 @@ cdef class SessionCache:
         number or out of range; TypeError if `path` is not a path; and whatever `from_secret()` raises.
         Messages name the file and do not show its content. Safe in any thread.
         """
-        cdef SessionCache made
         period, lifetime = secret_files.times(path, period, lifetime)
         with secret_files.read(path) as (absolute, secret):
-            made = SessionCache.from_secret(secret, memory=memory, size=size, lifetime=lifetime, period=period,
-                                            peers=peers, store=store)
-        made.secret_path = absolute
-        return made
+            return derived(secret, absolute, memory, size, lifetime, period, peers, store)
 
     def install(self, ctx, when="client-certificates"):
         """Store the sessions of the connections that `ctx` creates, and resume what is stored.
@@ -404,6 +397,15 @@ cdef class SessionCache:
         """The absolute path of the file that the processes share; None for anonymous memory."""
         return self.path
 
+    @property
+    def fingerprint(self):
+        """The 8 hexadecimal digits by which to compare the secret with that of another machine: a str.
+
+        As `TicketKeys.fingerprint`, and equal to it if the secret is the same. Raises `pysidctx.Error` if OpenSSL
+        fails.
+        """
+        return secret_fingerprint(self.cache.keys.secret, self.cache.keys.secret_length)
+
     def __len__(self):
         """Return how many sessions are in the memory that have not ended, whoever stored them. Reads all of it."""
         cdef uint64_t found
@@ -429,6 +431,18 @@ cdef class SessionCache:
 def _from_secret_file(path, memory, size, lifetime, period, peers):
     """For pickle."""
     return SessionCache.from_secret_file(path, memory=memory, size=size, lifetime=lifetime, period=period, peers=peers)
+
+
+cdef SessionCache derived(object secret, object path, object memory, object size, object lifetime, object period,
+                          object peers, object store):
+    """Return a SessionCache that derives from a secret: that of the file `path`, unless it is None."""
+    cdef SessionCache made = SessionCache.__new__(SessionCache, made_here)
+    cdef Secret used
+    with secret_in(secret) as used:
+        fill(made, used, memory, size, lifetime, period, peers, store)
+    made.secret_path = path
+    log_loaded("a session cache", path, made.fingerprint)
+    return made
 
 
 cdef int fill(SessionCache made, Secret secret, object path, object size, object lifetime, object period, object peers,

@@ -40,6 +40,21 @@ cdef inline void read_server_name(SSL *ssl, ServerName *name) noexcept nogil:
     name.length = without_last_dot(data + 5, size - 5)
     name.valid = lowered(name.text, data + 5, name.length)
 
+cdef inline bint name_as_sent(SSL *ssl, const unsigned char **name, size_t *length) noexcept nogil:
+    """Find the bytes of the host name, or the whole extension if it is not in the right form. False: there is none."""
+    cdef const unsigned char *data
+    cdef size_t size
+    name[0] = NULL
+    length[0] = 0
+    if not SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &data, &size):
+        return False
+    name[0] = data
+    length[0] = size
+    if size >= 6 and data[2] == TLSEXT_NAMETYPE_host_name and two_bytes(data + 3) == size - 5:
+        name[0] += 5
+        length[0] -= 5
+    return True
+
 cdef inline bint offers_tls13(SSL *ssl) noexcept nogil:
     """Whether the client offers TLS 1.3: RFC 8446, section 4.2.1."""
     cdef const unsigned char *data

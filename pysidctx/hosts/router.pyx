@@ -10,6 +10,7 @@ from pysidctx.handshake.client_hello cimport ServerName, offers_tls13
 from pysidctx.handshake.listener cimport Connection, Router, is_cpythons, is_routed, keep_former, set_router
 from pysidctx.handshake.siphash cimport siphash_value
 from pysidctx.hosts.contexts cimport HostContext
+from pysidctx.hosts.rejections cimport note_rejection
 from pysidctx.hosts.server_names cimport ask_host
 from pysidctx.hosts.switch cimport switch_context
 from pysidctx.hosts.table cimport (
@@ -96,6 +97,7 @@ cdef bint choose_host(Router *router, Listener *listener, SSL *ssl, ServerName *
         return False
     if name.malformed:
         count_connection(table, HOSTS_MALFORMED)
+        note_rejection(ssl, name)
         alert[0] = SSL_AD_DECODE_ERROR
         return False
     if name.valid:
@@ -105,6 +107,7 @@ cdef bint choose_host(Router *router, Listener *listener, SSL *ssl, ServerName *
         return serve_host(map_router, entry, state, ssl, connection, name)
     if flag_load(&table.rejects_unmatched):
         count_connection(table, HOSTS_REJECTED)
+        note_rejection(ssl, name)
         alert[0] = SSL_AD_UNRECOGNIZED_NAME
         return False
     count_connection(table, HOSTS_UNMATCHED)

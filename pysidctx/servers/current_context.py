@@ -1,6 +1,5 @@
 """The SSLContext of one server in this process, which is rebuilt when its files change."""
 
-import logging
 import ssl
 import threading
 import time
@@ -11,6 +10,7 @@ from typing import Any, Callable, Optional
 
 from pysidctx.hosts.hostmap import HostMap
 from pysidctx.lockfree import counts
+from pysidctx.log import log, one_line
 from pysidctx.servers.carried_settings import HandedOut
 from pysidctx.servers.process_lock import ProcessLock
 from pysidctx.servers.watched_files import FilesRead, WatchedFile
@@ -24,8 +24,6 @@ SETTING = ("load_dh_params", "set_ciphers", "set_ciphersuites", "set_alpn_protoc
 
 # How many calls are stored. Only a server that makes a different call for each connection makes more.
 MOST_CALLS = 100
-
-log = logging.getLogger("pysidctx.servers")
 
 
 class CurrentContext:
@@ -80,8 +78,8 @@ class CurrentContext:
     def _look(self) -> None:
         self._carry_from_earlier()
         changed = [file for file in self._files if file.has_changed()]
-        # If the context now trusts or requires something else, it needs another id context, and so a rebuild.
-        if not changed and not self._is_too_old() and self._trust == trust(self._context):
+        why = self._why(changed)
+        if why is None:
             return
         former = self._context
         try:
@@ -94,13 +92,14 @@ class CurrentContext:
         except Exception as error:  # for example, the certificate was replaced and its key was not yet
             self.failed += 1
             counts.add("context_failures")
-            self._tell(changed, error)
+            self._tell(changed, why, error)
         else:
             if changed:
                 self.renewed += 1
                 counts.add("certificate_renewals")
             self._since = time.monotonic()
             self._failed = None
+            log.info("context rebuilt: %s", why)
 
     def _carry_from_earlier(self) -> None:
         """Copy settings that a server changed on earlier contexts, from which it may create no more connections."""
@@ -122,18 +121,23 @@ class CurrentContext:
     def _is_too_old(self) -> bool:
         return self._max_age is not None and time.monotonic() - self._since >= self._max_age
 
-    def _tell(self, changed: list[WatchedFile], error: Exception) -> None:
+    def _why(self, changed: list[WatchedFile]) -> Optional[str]:
+        """Return why the context is to be rebuilt, or None."""
+        if changed:
+            return f"{', '.join(str(file.path) for file in changed)} changed"
+        if self._is_too_old():
+            return f"the context is {self._max_age} seconds old (max_age)"
+        # If the context now trusts or requires something else, it needs another id context.
+        return None if self._trust == trust(self._context) else "settings of the context were changed"
+
+    def _tell(self, changed: list[WatchedFile], why: str, error: Exception) -> None:
         """Log why the context was not rebuilt, once for the same reason."""
         failed = [WatchedFile(file.path).status for file in changed], str(error)
         if failed == self._failed:
             return
         self._failed = failed
-        if changed:
-            log.warning("%s changed but cannot be used, so the previous context stays in use: %s",
-                        ", ".join(str(file.path) for file in changed), error)
-        else:
-            log.warning("the context is %s seconds old (max_age) but cannot be rebuilt, so the previous one "
-                        "stays in use: %s", self._max_age, error)
+        log.warning("%s, but the context cannot be rebuilt, so the previous context stays in use: %s", why,
+                    one_line(str(error)))
 
     def _built(self, former: Optional[ssl.SSLContext]) -> "tuple[FilesRead, ssl.SSLContext, HandedOut]":
         """Build a new context, with the settings that were changed on `former` from outside."""

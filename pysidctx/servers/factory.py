@@ -5,7 +5,6 @@ PYSIDCTX_SECRET_FILE names, or otherwise random keys, which workers that are for
 names a file, too, it also opens the session cache in that file.
 """
 
-import logging
 import multiprocessing
 import os
 import ssl
@@ -20,6 +19,7 @@ from pysidctx import environment
 from pysidctx._typing import Path
 from pysidctx.cache.session_cache import SIZE, WHEN, SessionCache
 from pysidctx.exceptions import Error
+from pysidctx.log import log
 from pysidctx.servers.current_context import Build, CurrentContext
 from pysidctx.servers.identity import identity
 from pysidctx.servers.process_lock import ProcessLock
@@ -40,8 +40,6 @@ MAX_AGE = 24 * 3600  # seconds
 MOST = 100
 
 When = Literal["client-certificates", "always"]
-
-log = logging.getLogger("pysidctx.servers")
 
 
 class SSLContextFactory:

@@ -1,6 +1,7 @@
 from libc.stdint cimport uint64_t
 
-from pysidctx.lockfree.readers cimport atomic_size_t, retired_node, shared_pointer
+from pysidctx.lockfree.readers cimport atomic_int, atomic_size_t, retired_node, shared_pointer
+from pysidctx.tickets.secret_fingerprint cimport FINGERPRINT_LENGTH
 
 cdef enum:
     NAME_LENGTH = 16  # bytes of a ticket key's name, on the wire in front of each ticket
@@ -36,7 +37,14 @@ cdef struct Keyring:
     uint64_t period           # seconds; 0 if the keys do not derive from a secret
     unsigned char *secret
     size_t secret_length
+    unsigned char fingerprint[FINGERPRINT_LENGTH]  # of the secret
+    atomic_int rotated        # whether its keys were rotated since take_rotation() returned it
     atomic_size_t counters[COUNTERS]
+
+# That a Keyring began to encrypt with the key of another period.
+cdef struct Rotation:
+    uint64_t period
+    unsigned char fingerprint[FINGERPRINT_LENGTH]
 
 cdef Keyring *new_keyring(uint64_t lifetime) except NULL
 cdef int derive_from(Keyring *ring, const unsigned char *secret, size_t length,
@@ -57,5 +65,6 @@ cdef const TicketKey *find_key(Keyring *ring, const unsigned char *name, uint64_
 cdef const TicketKey *find_anywhere(const unsigned char *name, uint64_t now,
                                     bint *renew) noexcept nogil
 
+cdef bint take_rotation(Rotation *taken) noexcept nogil
 cdef void count_ticket(Keyring *ring, Counter counter) noexcept nogil
 cdef size_t tickets_counted(Keyring *ring, Counter counter) noexcept nogil

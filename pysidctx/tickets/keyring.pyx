@@ -10,6 +10,7 @@ from libc.stdint cimport UINT64_MAX, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from pysidctx.binding cimport bind_openssl
+from pysidctx.deferred_log cimport log_soon
 from pysidctx.errors cimport check
 from pysidctx.libssl cimport (
     ERR_clear_error, ERR_pop_to_mark, ERR_set_mark, OPENSSL_cleanse, OPENSSL_clear_free,
@@ -17,10 +18,12 @@ from pysidctx.libssl cimport (
 )
 from pysidctx.lockfree.counts cimport COUNT_TICKETS, count_for_all
 from pysidctx.lockfree.readers cimport (
-    atomic_fetch_add, atomic_fetch_add_explicit, atomic_fetch_sub, atomic_load_explicit, free_retired, gate_enter,
-    gate_init, gate_leave, gate_wait, memory_order_relaxed, reader_gate, retire, shared_exchange, shared_load,
+    atomic_exchange, atomic_fetch_add, atomic_fetch_add_explicit, atomic_fetch_sub, atomic_load_explicit, free_retired,
+    gate_enter, gate_init, gate_leave, gate_wait, memory_order_relaxed, reader_gate, retire, shared_exchange,
+    shared_load,
 )
 from pysidctx.tickets.hkdf cimport derive_key
+from pysidctx.tickets.secret_fingerprint cimport FINGERPRINT_LENGTH, derive_fingerprint
 
 bind_openssl()
 
@@ -105,6 +108,7 @@ cdef int derive_from(Keyring *ring, const unsigned char *secret, size_t length,
     cdef int result = derive_period(ring, &key, 0)
     OPENSSL_cleanse(&key, sizeof(key))
     check(result, b"EVP_PKEY_derive()")
+    check(derive_fingerprint(ring.fingerprint, ring.secret, length), b"EVP_PKEY_derive()")
     return 0
 
 
@@ -229,14 +233,18 @@ cdef const TicketKey *find_anywhere(const unsigned char *name, uint64_t now,
 cdef KeySet *set_at(Keyring *ring, uint64_t now) noexcept nogil:
     """Return the set for a Unix time in seconds; an older set, or NULL, if memory runs out."""
     cdef KeySet *keyset = <KeySet *> shared_load(&ring.keyset)
+    cdef KeySet *former
     if is_good(ring, keyset, now):
         return keyset
     pthread_mutex_lock(&changes)
-    keyset = <KeySet *> shared_load(&ring.keyset)
-    if not is_good(ring, keyset, now):
-        rotate(ring, keyset, now)
+    former = keyset = <KeySet *> shared_load(&ring.keyset)
+    if not is_good(ring, former, now):
+        rotate(ring, former, now)
         keyset = <KeySet *> shared_load(&ring.keyset)
     pthread_mutex_unlock(&changes)
+    if former is not NULL and keyset is not former:
+        atomic_exchange(&ring.rotated, 1)
+        log_soon()
     return keyset
 
 
@@ -311,6 +319,26 @@ cdef int derive_period(Keyring *ring, TicketKey *key, uint64_t number) noexcept 
         read_key(key, derived, sizeof(derived), True)
     OPENSSL_cleanse(derived, sizeof(derived))
     return result
+
+
+cdef bint take_rotation(Rotation *taken) noexcept nogil:
+    """Return in `taken` a rotation that was not returned yet. Returns False if there is none.
+
+    It calls nothing of OpenSSL's: a child that is forked meanwhile would not get its locks.
+    """
+    cdef atomic_size_t *inside = enter_lookup()
+    cdef Keyring *ring = <Keyring *> shared_load(&keyrings)
+    cdef KeySet *keyset
+    cdef bint found = False
+    while ring is not NULL and not found:
+        if atomic_exchange(&ring.rotated, 0):
+            keyset = <KeySet *> shared_load(&ring.keyset)
+            taken.period = keyset.period
+            memcpy(taken.fingerprint, ring.fingerprint, FINGERPRINT_LENGTH)
+            found = True
+        ring = <Keyring *> shared_load(&ring.next)
+    gate_leave(inside)
+    return found
 
 
 cdef void count_ticket(Keyring *ring, Counter counter) noexcept nogil:

@@ -45,4 +45,6 @@ class TicketKeys:
     def lifetime(self) -> int: ...  # seconds
     @property
     def period(self) -> Optional[int]: ...  # seconds; None for keys from files
+    @property
+    def fingerprint(self) -> Optional[str]: ...  # of the secret; None for keys from files
     def __reduce__(self) -> tuple[Any, ...]: ...

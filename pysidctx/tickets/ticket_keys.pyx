@@ -5,6 +5,9 @@ cimport cython
 import os
 
 from pysidctx import arguments, private_files, secret_files
+from pysidctx.deferred_log import add_source
+from pysidctx.log import log
+from pysidctx.tickets import rotations
 from pysidctx.tickets.stats import TicketStats
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
@@ -20,6 +23,7 @@ from pysidctx.tickets.keyring cimport (
     ACCEPTED, EXPIRED, INVALID, ISSUED, Keyring, RENEWED, TicketKey, UNKNOWN_KEY,
     derive_from, new_keyring, read_key, release_keyring, set_keys, tickets_counted,
 )
+from pysidctx.tickets.secret_fingerprint cimport fingerprint_text, log_loaded
 from pysidctx.wrapped cimport unwrapped
 
 bind_openssl()
@@ -29,6 +33,8 @@ PERIOD = arguments.PERIOD
 LIFETIME = arguments.LIFETIME
 
 KEY_FILE = private_files.Content("a ticket key", ValueError, 4096, "", group_of_root=True)
+add_source(rotations.tell)
+
 # The static methods pass this private token to create a TicketKeys without keys, which they then set.
 cdef object made_here = object()
 
@@ -75,6 +81,7 @@ cdef class TicketKeys:
     cdef object secret_path  # the absolute path that from_secret_file() has read; otherwise None
     cdef readonly object _made_in  # the id of the process that created random keys; otherwise None
     cdef bint hmac_first
+    cdef object encrypting   # the name of the key in the first file when it was read last; None for other keys
     cdef object __weakref__
 
     def __cinit__(self, token=None, *, period=PERIOD, lifetime=LIFETIME):
@@ -112,11 +119,7 @@ cdef class TicketKeys:
         The copy is overwritten when the TicketKeys is freed; the caller may overwrite the original at any
         time after the call. Safe in any thread.
         """
-        cdef TicketKeys made = TicketKeys.__new__(TicketKeys, made_here)
-        cdef Secret used
-        with secret_in(secret) as used:
-            derive_keys(made, used, period, lifetime)
-        return made
+        return derived(secret, None, period, lifetime)
 
     @staticmethod
     def from_secret_file(path=secret_files.OF_ENVIRONMENT, *, period=None, lifetime=None):
@@ -138,12 +141,9 @@ cdef class TicketKeys:
         others is not a number or out of range; TypeError if `path` is not a path; and whatever `from_secret()`
         raises. Messages name the file and do not show its content. Safe in any thread.
         """
-        cdef TicketKeys made
         period, lifetime = secret_files.times(path, period, lifetime)
         with secret_files.read(path) as (absolute, secret):
-            made = TicketKeys.from_secret(secret, period=period, lifetime=lifetime)
-        made.secret_path = absolute
-        return made
+            return derived(secret, absolute, period, lifetime)
 
     @staticmethod
     def from_files(paths, *, lifetime=LIFETIME, layout="nginx"):
@@ -182,7 +182,7 @@ cdef class TicketKeys:
         if not made.paths:
             raise ValueError("from_files() needs at least one key file, but the iterable of paths is empty")
         made.ring = new_keyring(arguments.checked_int("lifetime", lifetime, 1, arguments.MAX_LIFETIME, "seconds"))
-        made.reload()
+        log_keys(made, read_files(made))
         return made
 
     def reload(self):
@@ -197,19 +197,7 @@ cdef class TicketKeys:
         if self.paths is None:
             raise ValueError("reload() is only for keys from files: these keys derive from a secret and rotate "
                              "automatically")
-        cdef size_t length = len(self.paths)
-        cdef TicketKey *keys = <TicketKey *> calloc(length, sizeof(TicketKey))
-        cdef size_t i
-        if keys is NULL:
-            raise MemoryError("out of memory while reading ticket keys")
-        try:
-            for i in range(length):
-                read_file(&keys[i], self.paths[i], self.hmac_first)
-            refuse_equal_names(keys, self.paths)
-            set_keys(self.ring, keys, length)
-        finally:
-            OPENSSL_cleanse(keys, length * sizeof(TicketKey))
-            free(keys)
+        log_keys(self, read_files(self))
 
     def install(self, ctx):
         """Encrypt and decrypt the tickets of all connections that `ctx` creates with these keys.
@@ -283,6 +271,16 @@ cdef class TicketKeys:
         """How long each key encrypts new tickets: an int, in seconds; None for keys from files."""
         return self.ring.period or None
 
+    @property
+    def fingerprint(self):
+        """The 8 hexadecimal digits by which to compare the secret with that of another machine: a str.
+
+        They are equal if the secrets are, whatever `period` and `lifetime` are, and equal those of a `SessionCache`
+        with the same secret. None for keys from files. Safe to log: they are 4 bytes of HKDF-SHA256 (RFC 5869), with
+        the salt `pysidctx secret fingerprint 1` and no info, from which the secret cannot be computed.
+        """
+        return fingerprint_text(self.ring.fingerprint) if self.ring.period else None
+
     def __repr__(self):
         if self.paths is not None:
             names = ", ".join(repr(os.fsdecode(path)) for path in self.paths)
@@ -309,10 +307,48 @@ def _from_files(paths, lifetime, layout):
     return TicketKeys.from_files(paths, lifetime=lifetime, layout=layout)
 
 
+cdef TicketKeys derived(object secret, object path, object period, object lifetime):
+    """Return a TicketKeys that derives from a secret: that of the file `path`, unless it is None."""
+    cdef TicketKeys made = TicketKeys.__new__(TicketKeys, made_here)
+    cdef Secret used
+    with secret_in(secret) as used:
+        derive_keys(made, used, period, lifetime)
+    made.secret_path = path
+    log_loaded("ticket keys", path, made.fingerprint)
+    return made
+
+
 cdef int derive_keys(TicketKeys made, Secret secret, object period, object lifetime) except -1:
     each, longest = arguments.checked_times(period, lifetime)
     made.ring = new_keyring(longest)
     return derive_from(made.ring, secret.data, secret.length, each)
+
+
+cdef bytes read_files(TicketKeys made):
+    """Use the keys that are in the files now. Returns the name of the first one, which tickets carry in the clear."""
+    cdef size_t length = len(made.paths)
+    cdef TicketKey *keys = <TicketKey *> calloc(length, sizeof(TicketKey))
+    cdef size_t i
+    if keys is NULL:
+        raise MemoryError("out of memory while reading ticket keys")
+    try:
+        for i in range(length):
+            read_file(&keys[i], made.paths[i], made.hmac_first)
+        refuse_equal_names(keys, made.paths)
+        set_keys(made.ring, keys, length)
+        return keys[0].name[:sizeof(keys[0].name)]
+    finally:
+        OPENSSL_cleanse(keys, length * sizeof(TicketKey))
+        free(keys)
+
+
+cdef int log_keys(TicketKeys made, bytes name) except -1:
+    """Log that keys were read from files; `name` is that of the key that encrypts now."""
+    what = "loaded" if made.encrypting is None else "reloaded" if made.encrypting == name else "rotated"
+    made.encrypting = name
+    log.info("ticket keys %s: the key with the name %s encrypts new tickets, of the keys in %s", what, name.hex(),
+             ", ".join(repr(os.fsdecode(path)) for path in made.paths))
+    return 0
 
 
 cdef int read_file(TicketKey *key, object path, bint hmac_first) except -1:

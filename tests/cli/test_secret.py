@@ -29,7 +29,7 @@ def test_a_new_secret(tmp_path):
         assert str(path) in ran.stdout.splitlines()[0]
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert len(path.read_bytes()) == 32
-        TicketKeys.from_secret_file(path)
+        assert f"fingerprint, {TicketKeys.from_secret_file(path).fingerprint}." in ran.stdout
     assert paths[0].read_bytes() != paths[1].read_bytes()
 
 
@@ -44,7 +44,8 @@ def test_its_last_line_is_for_the_shell(tmp_path):
 def test_what_was_written_as_json(tmp_path):
     ran = run("secret", "--json", cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert json.loads(ran.stdout) == {"file": str(tmp_path / "secret"), "bytes": 32}
+    fingerprint = TicketKeys.from_secret_file(tmp_path / "secret").fingerprint
+    assert json.loads(ran.stdout) == {"file": str(tmp_path / "secret"), "bytes": 32, "fingerprint": fingerprint}
     assert (tmp_path / "secret").stat().st_size == 32
 
 

@@ -21,7 +21,7 @@ def run(*arguments):
 @pytest.mark.timeout(0 if "ROUNDS" in os.environ else 300)
 @pytest.mark.parametrize("case", [
     "call", "refused", "new objects", "connections", "fingerprints", "lookups", "changes",
-    "routed connections", "round trips of sessions", "uses of sessions", "files of sessions",
+    "routed connections", "rejected names", "round trips of sessions", "uses of sessions", "files of sessions",
     "refused sessions", "ticket keys", "tickets", "verified clients",
     "session caches", "stored sessions", "clients that resume", "contexts of clients",
 ])

@@ -14,7 +14,7 @@ TESTS = (
     "cache/test_corruption.py", "cache/test_records.py", "cache/test_store.py", "cache/test_templates.py",
     "handshake/test_hostile_names.py",
     "hosts/test_hostmap.py", "hosts/test_hostmap_routing.py", "hosts/test_hostmap_threads.py",
-    "hosts/test_hostmap_tls.py", "hosts/test_switch.py",
+    "hosts/test_hostmap_tls.py", "hosts/test_rejected_names.py", "hosts/test_switch.py",
     "sessions/test_resumption.py", "sessions/test_session.py", "sessions/test_session_files.py",
     "sessions/test_session_fuzz.py",
     "tickets/test_resumable.py", "tickets/test_ticket_files.py", "tickets/test_ticket_threads.py",

@@ -1,5 +1,6 @@
 """`pysidctx.valkey.Channel` on a real server, which stops, restarts and fails."""
 
+import logging
 import secrets
 import shutil
 import signal
@@ -123,8 +124,9 @@ def test_a_session_travels(machines, client_ctx):
         assert 0 <= machine.cache.stats().lag < 10000
 
 
-def test_killed_and_started_again(machines, server, client_ctx):
-    one, other = machines
+def test_killed_and_started_again(make_machine, server, client_ctx, caplog):
+    caplog.set_level(logging.INFO, "pysidctx")
+    one, other = (make_machine(server.url(), stream="killed") for _ in range(2))
     until(lambda: travels(one, other, client_ctx))
     server.stop()
     until(lambda: one.replication.error or travels(one, other, client_ctx) and False)
@@ -136,6 +138,13 @@ def test_killed_and_started_again(machines, server, client_ctx):
     until(lambda: other.cache._generation() == 1)
     assert not visit(other.ctx, client_ctx, session)[0]
     until(lambda: one.replication.error is None and other.replication.error is None)
+
+    def told(what):
+        begin = f"channel {what}: <Channel on the stream 'killed'>"
+        return sum(record.getMessage().startswith(begin) for record in caplog.records if record.name == "pysidctx")
+
+    until(lambda: told("lost") == told("back") >= 2)
+    assert PASSWORD not in caplog.text
     time.sleep(6)  # clocks differ: so long what is made after a forget() is refused, too
     until(lambda: travels(one, other, client_ctx))
 

@@ -117,7 +117,7 @@ def test_a_certificate_that_is_unfit_is_logged_once(
     with caplog.at_level(logging.WARNING):
         assert [certificate_of(kept, client_ctx) for _ in range(3)] == [old] * 3
     (record,) = caplog.records
-    assert record.name == "pysidctx.servers"
+    assert record.name == "pysidctx"
     assert config.certfile in record.getMessage()
     assert "the previous context stays in use" in record.getMessage()
     with open(config.certfile, "ab") as file:

@@ -27,7 +27,7 @@ FLOORS = (
 AT_THE_TOP = {
     **dict.fromkeys(("include", "libssl", "openssl_compat", "elf_objects", "binding", "exceptions", "errors", "der",
                      "handles", "wrapped", "private_files", "shared_files", "secret", "secret_files", "environment",
-                     "arguments", "_typing"), "ground"),
+                     "arguments", "log", "deferred_log", "_typing"), "ground"),
     "sharing": "sharing",
     "valkey": "cache",
     "__init__": "face",

@@ -20,8 +20,10 @@ import client_leaks
 import handshakes
 import session_leaks
 import ticket_leaks
+from rejected import Rejecting
 
 import pysidctx
+from pysidctx.hosts.rejections import tell as tell_rejections
 
 LIBC = ctypes.CDLL(None)
 
@@ -122,9 +124,18 @@ def main(case: str, certificate: str, ca: str, *flags: str) -> bool:
         if number % 100 == 0:
             hosts["a.test"] = server_ctx
 
+    rejecting = Rejecting(certificate)
+
+    def rejected_names(number: int) -> None:
+        rejecting.reject(b"evil.test" if number % 3 else b"\0" * 300)
+        if number % 10 == 0:
+            rejecting.reject_extensions()
+            tell_rejections()
+
     cases: dict[str, Callable[[int], object]] = {
         "call": call, "refused": refused, "new objects": new_objects, "connections": connections,
         "fingerprints": fingerprints, "lookups": lookups, "changes": changes, "routed connections": routed_connections,
+        "rejected names": rejected_names,
         **session_leaks.cases(server_ctx, client_ctx),
         **cache_leaks.cases(certificate, ca),
         **client_leaks.cases(server_ctx, certificate, ca),

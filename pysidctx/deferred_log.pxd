@@ -1,0 +1,1 @@
+cdef void log_soon() noexcept nogil
