@@ -98,6 +98,16 @@ def pem_files(tmp_path, ca, certificate):
     return paths
 
 
+@pytest.fixture(scope="module")
+def no_system_cas(tmp_path_factory):
+    """In the place of the system's CAs is one that has issued nothing: each audit would read all of the system's."""
+    path = tmp_path_factory.mktemp("cas") / "ca.pem"
+    trustme.CA(key_type=trustme.KeyType.ECDSA).cert_pem.write_to_path(path)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SSL_CERT_FILE", str(path))
+        yield
+
+
 @pytest.fixture(scope="session")
 def files_of_hosts(ca):
     """The files that the documentation's hosts load: their certificates with keys, and the CA of their clients."""
