@@ -5,11 +5,14 @@ import ssl
 import statistics
 import sys
 from collections.abc import Iterable
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Part(NamedTuple):
@@ -43,6 +46,14 @@ def table(title: str, *headings: str) -> Table:
     for heading in headings:
         drawn.add_column(heading)
     return drawn
+
+
+def picture(width: float, height: float) -> "Figure":
+    """A picture of this size in inches."""
+    # Only here: under valgrind, which draws none, its import takes most of the time.
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def console() -> Console:

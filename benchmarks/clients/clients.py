@@ -20,17 +20,16 @@ from pathlib import Path
 from time import perf_counter_ns, process_time_ns
 from typing import NamedTuple
 
-from matplotlib.figure import Figure
 from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks import native
 from benchmarks.clients import counted, trust
 from benchmarks.clients.libraries import DELAYED, HTTP, LIBRARIES, SSL, Visit
-from benchmarks.clients.servers import DIRECT, ECDSA, Ports, Servers, running
-from benchmarks.handshakes.handshake import CERTIFICATES
+from benchmarks.clients.servers import DIRECT, Ports, Servers, running
+from benchmarks.handshakes.handshake import CERTIFICATES, ECDSA
 from benchmarks.handshakes.server_time import VERSIONS
-from benchmarks.report import Part, spread, table, verdict
+from benchmarks.report import Part, picture, spread, table, verdict
 from pysidctx import ClientSessions
 
 NO_NGINX = "nginx is missing: apt-get install nginx-light"
@@ -183,7 +182,7 @@ def savings(rounds: Rounds) -> Table:
 
 def plotted(results: Path, near: Rounds, far: Rounds) -> tuple[str, ...]:
     """Draw the CPU time of a connection on loopback, and its time at a distance."""
-    figure = Figure(figsize=(11, 5), layout="constrained")
+    figure = picture(11, 5)
     titles = {"cpu": "CPU of a client's connection, loopback", "time": "its time with a round trip of 20 ms"}
     for axes, rounds, name in zip(figure.subplots(1, 2), (near, far), titles):
         shown = [case for case in rounds if case.key == ECDSA and case.library != DELAYED]

@@ -5,12 +5,11 @@ import statistics
 from pathlib import Path
 from typing import NamedTuple
 
-from matplotlib.figure import Figure
 from rich.table import Table
 
 from benchmarks.connections.cases import NGINX, Kind, Rounds
 from benchmarks.connections.tables import NO_NGINX, median, percent, ratio, share
-from benchmarks.report import spread, table, verdict
+from benchmarks.report import picture, spread, table, verdict
 
 KIND = Kind("ECDSA P-256", True, "RSA-2048")
 JUDGED = "uvloop"
@@ -76,7 +75,7 @@ def ratios(kept: dict[str, Rounds]) -> Table:
 
 def plotted(results: Path, kept: dict[str, Rounds]) -> tuple[str, ...]:
     """Draw the server's CPU time a returning client, and for one that does not come back."""
-    figure = Figure(figsize=(11, 4), layout="constrained")
+    figure = picture(11, 4)
     for axes, (version, rounds) in zip(figure.subplots(1, len(kept), squeeze=False)[0], kept.items()):
         sides = sorted(rounds[0], key=lambda side: (NGINX in side, "asyncio" in side, -median(rounds, side, "cpu")))
         axes.barh(sides, [median(rounds, side, "cpu") for side in sides])

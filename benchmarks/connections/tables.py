@@ -5,12 +5,11 @@ from itertools import product
 from pathlib import Path
 from typing import Optional
 
-from matplotlib.figure import Figure
 from rich.table import Table
 
 from benchmarks.connections.cases import AGAIN, EACH, MAP, NGINX, OURS, PLAIN, Case, Rounds
 from benchmarks.handshakes.server_time import VERSIONS
-from benchmarks.report import spread, table, verdict
+from benchmarks.report import picture, spread, table, verdict
 
 NO_NGINX = "nginx is missing: apt-get install nginx-light"
 
@@ -115,7 +114,7 @@ def steady(ratios: list[float]) -> bool:
 
 def plotted(results: Path, measured: dict[Case, Rounds]) -> tuple[str, ...]:
     """Draw the rate of each server with returning clients, and how it grows with their share."""
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    figure = picture(11, 4.5)
     left, right = figure.subplots(1, 2)
     most = max(case.workers for case in measured)
     bars = {case.server: rounds for case, rounds in measured.items()

@@ -17,7 +17,6 @@ from time import perf_counter_ns
 from typing import NamedTuple, Optional
 
 import trustme
-from matplotlib.figure import Figure
 from rich.progress import Progress
 from rich.table import Table
 
@@ -25,7 +24,7 @@ from benchmarks import native
 from benchmarks.handshakes import callgrind
 from benchmarks.handshakes.hostmap_handshakes import SID_CTX, looked_up
 from benchmarks.handshakes.server_time import VERSIONS, server_time
-from benchmarks.report import Part, spread, table, verdict
+from benchmarks.report import Part, picture, spread, table, verdict
 from pysidctx import HostMap, TicketKeys, resumable, set_session_id_context
 
 FLOOR = "OpenSSL without Python"
@@ -36,7 +35,8 @@ KEYS = "TicketKeys"
 BOTH = "resumable()"
 WANTED = {KEYS: 1.02}
 COLOURS = ("#b0b0b0", "#2b7bba", "#7fb3dc")  # a full handshake is grey, as plain ssl is elsewhere
-CERTIFICATES = {"ECDSA P-256": trustme.KeyType.ECDSA, "RSA-2048": trustme.KeyType.RSA}
+ECDSA = "ECDSA P-256"
+CERTIFICATES = {ECDSA: trustme.KeyType.ECDSA, "RSA-2048": trustme.KeyType.RSA}
 
 
 class Case(NamedTuple):
@@ -233,7 +233,7 @@ def payoff(rounds: Rounds) -> Table:
 
 def plotted(results: Path, rounds: Rounds) -> tuple[str, ...]:
     """Draw where resumption pays: the server's time for each kind of handshake."""
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    figure = picture(11, 4.5)
     for axes, version in zip(figure.subplots(1, len(VERSIONS), sharey=True), VERSIONS):
         found = {case: each for case, each in rounds.items() if case.version == version}
         for number, (kind, colour) in enumerate(zip(Ways.KINDS, COLOURS)):
