@@ -20,8 +20,8 @@ VENV := .venv/$(TAG)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 SPHINX := $(BIN)/python -m sphinx --quiet --nitpicky --fail-on-warning --keep-going --conf-dir docs
-# Twice as many as processors: many tests wait for what other processes do.
-WORKERS := $(shell expr 2 \* $$(nproc))
+# Three times as many as processors: many tests wait for what other processes do.
+WORKERS := $(shell expr 3 \* $$(nproc))
 MODULES := $(shell find pysidctx -name '*.pyx')
 SOURCES := $(MODULES) $(shell find pysidctx include -name '*.pxd' -o -name '*.h') setup.py pyproject.toml
 

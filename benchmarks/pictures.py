@@ -4,13 +4,13 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from pysidctx.cli.demo import colours
 
-from pysidctx.cli.demo.plot import COLOURS
+if TYPE_CHECKING:  # what measures itself need not load it
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Text stays text, which the reader's fonts show; and the same figures make the same file.
 SETTINGS: Any = {"svg.fonttype": "none", "svg.hashsalt": "pysidctx", "font.size": 9}
@@ -21,9 +21,9 @@ WIDTH = 9.5
 class Role(Enum):
     """What is measured, by colour. The demo has the first two."""
 
-    PLAIN = COLOURS[0]         # without pysidctx: ssl, OpenSSL, other ways in Python; and a full handshake
+    PLAIN = colours.PLAIN      # without pysidctx: ssl, OpenSSL, other ways in Python; and a full handshake
     PLAIN_CACHE = "#7d7d7d"    # the same, whose sessions OpenSSL's own cache keeps
-    OURS = COLOURS[1]          # with pysidctx; and a handshake resumed by a ticket
+    OURS = colours.OURS        # with pysidctx; and a handshake resumed by a ticket
     OURS_CACHE = "#12395c"     # the same, whose sessions a cache keeps
     NGINX = "#3f9c6a"
     OTHER = "#d9883a"          # another library or binding
@@ -78,12 +78,17 @@ class Picture(NamedTuple):
 
 
 def save(pictures: Sequence[Picture], folder: Path) -> None:
+    from matplotlib import rc_context
+
     with rc_context(SETTINGS):
         for picture in pictures:
             drawn(picture).savefig(folder / f"{picture.name}.svg", metadata={"Date": None, "Creator": None})
 
 
-def drawn(picture: Picture) -> Figure:
+def drawn(picture: Picture) -> "Figure":
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
     with rc_context(SETTINGS):
         figure = Figure(figsize=(WIDTH, height(picture)), layout="constrained")
         figure.suptitle(f"{picture.title}, {picture.unit}", fontsize=11)
@@ -111,7 +116,7 @@ def height(picture: Picture) -> float:
     return max([1.2, *rows]) + 1.3 + 0.2 * -(-len(labels) // 4)
 
 
-def draw_bars(axes: Axes, panel: Bars) -> None:
+def draw_bars(axes: "Axes", panel: Bars) -> None:
     ticks, place = [], 0.0
     for row, present in panel.slots():
         for number, series in enumerate(present):
@@ -125,7 +130,7 @@ def draw_bars(axes: Axes, panel: Bars) -> None:
     axes.invert_yaxis()
 
 
-def draw_lines(axes: Axes, panel: Lines) -> None:
+def draw_lines(axes: "Axes", panel: Lines) -> None:
     for series in panel.series:
         points = sorted(series.values.items())
         values = [values for _, values in points]
@@ -146,7 +151,7 @@ def error(values: Sequence[float]) -> "list[list[float]] | None":
     return [[end] for end in ends(values)] if len(values) > 1 else None
 
 
-def begin_at_zero(figure: Figure, picture: Picture) -> None:
+def begin_at_zero(figure: "Figure", picture: Picture) -> None:
     """A difference may be less than 0: then its axis begins there."""
     leasts = [least_of(panel) for panel in picture.panels]
     for axes, panel, least in zip(figure.axes, picture.panels, leasts):

@@ -19,22 +19,22 @@ from machine import ROOT, lack, program
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
-# Several workers share whole files among them, and none is to wait in the end for one that began late. So the longest
-# comes first, and the others that build, install or run long come last, the longest of them first.
+# Several workers share whole files among them, and none is to wait in the end for one that began late. So what takes
+# the most of a processor comes first, with what mostly waits in between, and what takes seconds at most comes last.
 LONGEST = "test_sanitizer.py"
-SLOW = ("test_time_and_failure.py", "test_rolling_restarts.py", "test_benchmarks.py", "test_packaging.py",
-        "test_setup.py", "test_servers.py", "test_binding.py", "test_demo.py", "test_valkey.py",
-        "test_check_verdicts.py", "test_leaks.py", "test_tickets.py", "test_check_report.py", "test_import.py",
-        "test_check_silence.py",
-        "test_isolation.py", "test_hosts_of_workers.py", "test_doctor.py", "test_check_servers.py",
-        "test_check.py", "test_doctor_servers.py",
-        "test_cache_lifetime.py", "test_gunicorn_hook.py", "test_replication.py", "test_stubs.py",
-        "test_declarations.py", "test_forgetting.py", "test_hostmap_threads.py", "test_cached_sessions.py",
-        "test_lint.py", "test_network_namespaces.py", "test_post_quantum_clients.py", "test_readme.py",
-        "test_session_fuzz.py", "test_corruption.py", "test_elf_objects.py", "test_cache_commands.py",
-        "test_frameworks.py", "test_fleet_example.py", "test_site.py",
-        "test_server_limits.py", "test_check_summaries.py", "test_client_certificates_end.py", "test_forks.py",
-        "test_wheels.py", "test_wiping.py", "test_check_html.py", "test_host_table.py", "test_check_luck.py")
+SLOW = ("test_benchmarks.py", "test_packaging.py", "test_time_and_failure.py", "test_setup.py", "test_servers.py",
+        "test_tickets.py", "test_demo.py", "test_cached_sessions.py", "test_lint.py", "test_cache_lifetime.py",
+        "test_rolling_restarts.py", "test_leaks.py", "test_check_verdicts.py", "test_check_servers.py",
+        "test_check_report.py", "test_isolation.py", "test_corruption.py", "test_binding.py", "test_import.py",
+        "test_check_silence.py", "test_doctor.py", "test_readme.py", "test_network_namespaces.py",
+        "test_hostmap_threads.py", "test_check.py", "test_doctor_servers.py", "test_gunicorn_hook.py",
+        "test_client_certificates_end.py", "test_site.py", "test_forks.py", "test_wheels.py", "test_replication.py",
+        "test_fleet_example.py", "test_frameworks.py", "test_stats.py", "test_declarations.py",
+        "test_hosts_of_workers.py", "test_valkey.py", "test_check_metrics.py", "test_forgetting.py",
+        "test_server_limits.py", "test_check_luck.py", "test_cache_commands.py", "test_metrics.py",
+        "test_c_interface.py", "test_command_line.py", "test_slab.py", "test_session_fuzz.py", "test_check_client.py",
+        "test_check_summaries.py", "test_elf_objects.py", "test_session_clients.py", "test_stubs.py",
+        "test_check_html.py", "test_host_table.py", "test_wiping.py", "test_post_quantum_clients.py")
 
 
 SOURCES = ROOT / "pysidctx"
@@ -44,7 +44,7 @@ WITHOUT_SOURCES = "it reads the sources, and an installed package is tested"
 def pytest_collection_modifyitems(items):
     order = {name: number for number, name in enumerate(SLOW, 1)}
     order[LONGEST] = -1
-    items.sort(key=lambda item: order.get(item.path.name, 0))
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
     if not SOURCES.exists():
         for item in items:
             if item.get_closest_marker("source"):
@@ -97,6 +97,16 @@ def pem_files(tmp_path, ca, certificate):
     for blob, path in zip((certificate.private_key_and_cert_chain_pem, ca.cert_pem), paths):
         blob.write_to_path(path)
     return paths
+
+
+@pytest.fixture(scope="module")
+def no_system_cas(tmp_path_factory):
+    """In the place of the system's CAs is one that has issued nothing: each audit would read all of the system's."""
+    path = tmp_path_factory.mktemp("cas") / "ca.pem"
+    trustme.CA(key_type=trustme.KeyType.ECDSA).cert_pem.write_to_path(path)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SSL_CERT_FILE", str(path))
+        yield
 
 
 @pytest.fixture(scope="session")

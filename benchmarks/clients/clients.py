@@ -25,8 +25,8 @@ from rich.table import Table
 from benchmarks import native
 from benchmarks.clients import counted, trust
 from benchmarks.clients.libraries import DELAYED, HTTP, LIBRARIES, SSL, Visit
-from benchmarks.clients.servers import DIRECT, ECDSA, Ports, Servers, running
-from benchmarks.handshakes.handshake import CERTIFICATES
+from benchmarks.clients.servers import DIRECT, Ports, Servers, running
+from benchmarks.handshakes.handshake import CERTIFICATES, ECDSA
 from benchmarks.handshakes.server_time import VERSIONS
 from benchmarks.pictures import Bars, Picture, Role, Series
 from benchmarks.report import Part, spread, table, verdict

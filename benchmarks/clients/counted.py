@@ -16,9 +16,8 @@ from typing import NamedTuple, Optional
 from rich.table import Table
 
 from benchmarks import native
-from benchmarks.clients.servers import ECDSA
 from benchmarks.handshakes.callgrind import inclusive
-from benchmarks.handshakes.handshake import Case, Certificates
+from benchmarks.handshakes.handshake import ECDSA, Case, Certificates
 from benchmarks.handshakes.server_time import VERSIONS
 from benchmarks.report import judged, table
 from benchmarks.valgrind import MISSING, PRESENT, dumped, valgrind

@@ -13,11 +13,10 @@ import trustme
 
 from benchmarks import ROOT
 from benchmarks.clients.libraries import HOST
-from benchmarks.handshakes.handshake import CERTIFICATES
+from benchmarks.handshakes.handshake import CERTIFICATES, ECDSA
 from loopback import nginx
 from loopback.processes import free_port, start, stop, wait_until
 
-ECDSA = "ECDSA P-256"
 DIRECT = f"{ECDSA}, no intermediate CA"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 ROUND_TRIP = 0.02  # seconds

@@ -13,13 +13,13 @@ import sys
 from itertools import product
 
 from benchmarks import native
-from benchmarks.handshakes.handshake import Case, Certificates, Maps, Side, sides_of
+from benchmarks.handshakes.handshake import ECDSA, Case, Certificates, Maps, Side, sides_of
 
 
 def main(version: str, loops: int, sizes: tuple[int, ...]) -> None:
     counting = native.load("handshake_cython")
     maps, chance = Maps(sizes), random.Random(0)
-    made = sides_of(Case(version, "ECDSA P-256", False), Certificates(("ECDSA P-256",)), maps)
+    made = sides_of(Case(version, ECDSA, False), Certificates((ECDSA,)), maps)
     sides = {name: side for name, side in made.items() if isinstance(side, Side)}
     for name, side in sides.items():
         side.shake(maps.random_name(name, chance), True)  # what is done once

@@ -14,10 +14,8 @@ import sys
 
 from benchmarks import native
 from benchmarks.handshakes.callgrind import KEYS, Count
-from benchmarks.handshakes.handshake import Case, Certificates, Maps, in_map
+from benchmarks.handshakes.handshake import ECDSA, Case, Certificates, Maps, in_map
 from pysidctx import TicketKeys
-
-ECDSA = "ECDSA P-256"
 
 
 def prepare(listener: ssl.SSLContext, side: str, maps: Maps) -> None:

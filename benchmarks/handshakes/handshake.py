@@ -36,7 +36,8 @@ KEYS = "TicketKeys"
 BOTH = "resumable()"
 WANTED = {KEYS: 1.02}
 MEASURED = ("trustme", "cryptography", "valgrind")
-CERTIFICATES = {"ECDSA P-256": trustme.KeyType.ECDSA, "RSA-2048": trustme.KeyType.RSA}
+ECDSA = "ECDSA P-256"
+CERTIFICATES = {ECDSA: trustme.KeyType.ECDSA, "RSA-2048": trustme.KeyType.RSA}
 
 
 class Case(NamedTuple):
@@ -255,7 +256,7 @@ def paying(rounds: dict[str, list[dict[str, float]]], version: str) -> Bars:
 
 def resuming(rounds: dict[str, list[dict[str, float]]], version: str) -> Bars:
     """What choosing an id context adds."""
-    found = rounds[str(Case(version, "ECDSA P-256", False, True))]
+    found = rounds[str(Case(version, ECDSA, False, True))]
     plain = (FLOOR, PLAIN, SNI)
     return Bars(version, [
         Series(label, role, {side: [each[side] for each in found] for side in found[0] if (side in plain) == without})

@@ -1,6 +1,7 @@
 """Whatever the shared memory contains, a client resumes its own session, or gets a full handshake."""
 
 import mmap
+import re
 import ssl
 import time
 
@@ -36,7 +37,7 @@ class Shared:
             self.memory = mmap.mmap(file.fileno(), SIZE)
         self.sessions = [visit(self.ctx, client_ctx)[1] for client_ctx, _ in clients]
         self.whole = self.memory[:]
-        self.used = [place for place in range(HEADER + LIST, SIZE) if self.whole[place]]
+        self.used = [HEADER + LIST + found.start() for found in re.finditer(rb"[^\0]", self.whole[HEADER + LIST:])]
 
     def opened(self):
         return SessionCache.from_secret(bytes(32), memory=self.path, size=SIZE)

@@ -10,6 +10,11 @@ from tls_servers import tls_server
 from pysidctx.__main__ import main
 
 
+@pytest.fixture(scope="module", autouse=True)
+def trusted(no_system_cas):
+    """By the clients of all tests, where nothing else is said: nobody."""
+
+
 @pytest.fixture
 def run(capsys):
     """Run the command in this process. Return its exit code, its output and its errors."""

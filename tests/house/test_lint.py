@@ -1,4 +1,4 @@
-"""`make lint` finds nothing, a user's code has the right types, and no file of the tests or the benchmarks is long."""
+"""`make lint` finds nothing, a user's code and that of the documentation have the right types, and no file is long."""
 
 import os
 import subprocess
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from machine import ROOT
+from readme import EXAMPLES, PARTS, blocks
 
 
 @pytest.mark.one_python
@@ -79,6 +80,24 @@ found: Optional[pysidctx.SessionCache] = session_cache()
         [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), str(user), "pysidctx"],
         capture_output=True, text=True, cwd=ROOT,
     )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_the_documentation_s_code_passes_mypy(tmp_path):
+    """The examples beside each other, as those need it that import another one; their parts are in them.
+
+    With what mypy has kept of the tests above, which takes options that say the same of what both import.
+    """
+    files = {f"block_{number}.py": code for number, code in enumerate(blocks("python")) if code not in PARTS}
+    files.update((name.replace(".conf", "_conf"), code) for name, code in EXAMPLES.items())
+    if sys.version_info >= (3, 15):
+        del files["serve_fastapi.py"]  # pyproject.toml leaves FastAPI out there
+    for name, code in files.items():
+        (tmp_path / name).write_text(code)
+    ran = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--untyped-calls-exclude=Cython",
+         f"--cache-dir={ROOT / '.mypy_cache'}", *files],
+        cwd=tmp_path, capture_output=True, text=True, env=dict(os.environ, MYPYPATH=str(ROOT)))
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 

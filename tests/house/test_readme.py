@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from consumers import build
 from machine import ROOT, SUPPORT
-from readme import BLOCKS, EXAMPLES, FIRST_STEPS, INSTALLING, PAGES, QUICKSTART, SERVING, blocks, commands
+from readme import BLOCKS, EXAMPLES, FIRST_STEPS, INSTALLING, PAGES, PARTS, QUICKSTART, SERVING, blocks, commands
 from server_programs import CACHED_PROGRAMS, EVERYTHING, FASTAPI, FLEET, PROGRAMS, SEPARATE
 
 from pysidctx.__main__ import COMMANDS, main
@@ -34,10 +34,6 @@ def test_examples_are_those_that_servers_are_started_with():
     assert started | {EXAMPLES["app.py"]} == set(EXAMPLES.values())
 
 
-# Blocks that begin with the name of an example, which they are a part of.
-PARTS = [code for code in blocks("python") if re.match(r"# \w+(\.conf)?\.py\n", code)]
-
-
 @pytest.mark.parametrize("code", PARTS)
 def test_parts_of_examples(code):
     name, _, part = code[2:].partition("\n")
@@ -50,19 +46,6 @@ def test_python(code, tmp_path, pem_files, files_of_hosts):
     for name, pem in files_of_hosts.items():
         (tmp_path / name).write_text(pem)
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True)
-
-
-def test_mypy(tmp_path):
-    """The examples beside each other, as those need it that import another one; their parts are in them."""
-    files = {f"block_{number}.py": code for number, code in enumerate(blocks("python")) if code not in PARTS}
-    files.update((name.replace(".conf", "_conf"), code) for name, code in EXAMPLES.items())
-    if sys.version_info >= (3, 15):
-        del files["serve_fastapi.py"]  # pyproject.toml leaves FastAPI out there
-    for name, code in files.items():
-        (tmp_path / name).write_text(code)
-    ran = subprocess.run([sys.executable, "-m", "mypy", "--strict", *files], cwd=tmp_path, capture_output=True,
-                         text=True, env=dict(os.environ, MYPYPATH=str(ROOT)))
-    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 # The host is nobody's: test_check_documentation.py has another one.

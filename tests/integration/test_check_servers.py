@@ -16,6 +16,8 @@ TICKETS = "TLS 1.2, ticket", "TLS 1.3"
 BOTH = "--name", A, "--name", B
 SHARED_KEY = "ssl_session_ticket_key key;"
 
+pytestmark = pytest.mark.usefixtures("no_system_cas")
+
 
 def agrees_with_s_client(checked, folder, port, names, ways=tuple(WAYS), tries=1):
     """On each pair of names, in each way."""

@@ -25,19 +25,15 @@ SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 
 SETUP = """
 import sys
-from pathlib import Path
 import pysidctx
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 *inner, sources = sys.argv[1:]
 sources = sources.split()
 sys.argv[1:] = ["build_ext", "--inplace"]
-# Told by hand because an editable installation hides its .pxd files from Cython.
-editable = not Path(pysidctx.get_include()).is_relative_to(Path(pysidctx.__file__).parent)
 setup(name="consumers", py_modules=[], ext_modules=cythonize(
     [Extension(source.rsplit(".", 1)[0], [source], include_dirs=[pysidctx.get_include(), *inner],
                extra_compile_args=["-g0", "-Werror", "-Wno-unused-function"]) for source in sources],
-    include_path=[str(Path(pysidctx.__file__).parent.parent)] if editable else [],
     compiler_directives={"language_level": 3, "freethreading_compatible": True}))
 """
 

@@ -34,6 +34,8 @@ def commands(code: str) -> list[list[str]]:
     return [shlex.split(line[2:]) for line in lines]
 
 
+# Blocks of Python that begin with the name of an example, which they are a part of.
+PARTS = [code for code in blocks("python") if re.match(r"# \w+(\.conf)?\.py\n", code)]
 INSTALLING = [code for code in blocks("sh") if "pip install" in code]
 # They make a certificate, start a server with it, and audit that.
 (FIRST_STEPS,) = [block.code for block in BLOCKS if block.page == "README.md" and "$ openssl req" in block.code]

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-COLOURS = ("#b0b0b0", "#2b7bba")
+from pysidctx.cli.demo.colours import OURS, PLAIN
+
+COLOURS = PLAIN, OURS
 
 
 def formats() -> list[str]:
