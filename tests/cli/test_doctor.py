@@ -11,6 +11,7 @@ import pytest
 from doctors import Diagnosed
 from machine import module
 
+from pysidctx import TicketKeys
 from pysidctx.__main__ import main
 from pysidctx.cli.doctor import command, gunicorn_settings, secret_file
 from pysidctx.cli.doctor.port import Checked
@@ -88,6 +89,8 @@ def test_all_is_well(with_configuration, folder, secret, pem_files):
                                **memory)
     assert not found.graded("fault", "note")
     assert found.grades("secret", "secret") == found.grades("gunicorn", "hook") == ["ok"]
+    fingerprint = TicketKeys.from_secret_file(secret).fingerprint
+    assert found.found("secret", "secret")[0]["seen"].endswith(f" is {fingerprint}")
     assert found.grades("gunicorn", "worker-class") == found.grades("gunicorn", "certificate") == ["ok"]
     seen = [each["seen"] for each in found.found("environment", "variable")]
     assert len(seen) == 2 and all("does not exist yet" in each for each in seen)

@@ -84,6 +84,8 @@ ONE = Listener(42, os.geteuid(), "/usr/bin/python3.11", [sys.executable, "serve.
     ({"environment": None, "arguments": ["gunicorn: master [app]"]}, "process", "note", "What is judged below is the "
      "environment of doctor"),
     ({"loads_pysidctx": False}, "loaded", "note", "has not loaded pysidctx"),
+    ({"loads_pysidctx": False, "arguments": [sys.executable, "-m", "uvicorn", "app"]}, "loaded", "note",
+     "has not loaded"),
     ({"program": "/usr/sbin/nginx"}, "process", "note", "is /usr/sbin/nginx, and not Python"),
     ({"user": os.geteuid() + 1}, "process", "info", f"belongs to user {os.geteuid() + 1}"),
     ({"is_contained": True}, "process", "info", "sees other files than doctor"),
@@ -94,6 +96,7 @@ def test_what_is_told_of_it(changed, check, grade, seen):
     found = {finding.check: finding for finding in process_findings("localhost", ONE._replace(**changed))}
     assert found[check].grade == grade and seen in found[check].seen
     assert found[check].do or grade == "ok"
+    assert ("`python -m pysidctx serve uvicorn`" in found[check].do) == ("uvicorn" in changed.get("arguments", ()))
     assert ONE._replace(**changed).is_judged == (not {"program", "user", "is_contained"} & {*changed})
 
 

@@ -78,6 +78,17 @@ def test_a_server_that_spawns_its_workers(start, doctor, secret):
         assert "mode 0644" in doctor(server).one("fault")["seen"]
 
 
+@pytest.mark.parametrize("name", ["serve gunicorn", "serve uvicorn"])
+def test_pysidctx_serve(start, doctor, name):
+    """It sets the hook, and a secret that all workers share."""
+    with start(name) as server:
+        found = doctor(server)
+        assert not found.graded("fault", "note")
+        if "gunicorn" in name:
+            (hook,) = found.found("gunicorn", "hook")
+            assert "`pysidctx serve` sets it" in hook["seen"]
+
+
 def test_a_proxy_in_front_of_it(doctor, folder):
     with Peer(nginx, folder) as peer:
         (note,) = doctor(peer, "--connections", "2").found("process", "process")

@@ -44,7 +44,8 @@ def validate(said: dict[str, Any]) -> None:
 
 def follow(advice: str) -> None:
     """Put the line that a finding tells into the file that it names."""
-    found = re.search(r"(?:at the top of|write) (.+?)(?: with this line)?, and restart gunicorn: (.*)$", advice)
+    found = re.search(
+        r"(?:at the top of|write) (.+?)(?: with this line)?, and restart gunicorn: (.*?)(?:; or |$)", advice)
     assert found is not None, advice
     path, line = Path(found.group(1)), found.group(2)
     path.write_text(f"{line}\n{path.read_text() if path.exists() else ''}")

@@ -69,7 +69,7 @@ def without_settings(asked: Command) -> Iterator[Finding]:
                       "GUNICORN_CMD_ARGS is not set, so nothing is known of gunicorn",
                       "if the server is gunicorn, run doctor in the folder in which you start it, and pass the "
                       f"arguments with --gunicorn; if it has no configuration file yet, write {DEFAULT_FILE} with this "
-                      f"line: {HOOK}")
+                      f"line: {HOOK}; or start it with `python -m pysidctx serve gunicorn` and its arguments")
 
 
 def settings(found: dict[str, Any], asked: Command) -> Iterator[Finding]:
@@ -127,7 +127,8 @@ def hook(found: dict[str, Any], asked: Command) -> Iterator[Finding]:
         # Without a file, its command line may name one.
         yield Finding(GUNICORN, "hook", FAULT if found.get("file") or asked.are_told else NOTE,
                       "ssl_context is not set: gunicorn makes a new SSLContext for each connection, and no session is "
-                      "resumed", f"{file}, and restart gunicorn: {HOOK}")
+                      "resumed", f"{file}, and restart gunicorn: {HOOK}; or start it with `python -m pysidctx serve "
+                      "gunicorn` and its arguments")
     elif kind == "other":
         yield from other_hook(found, name)
     else:

@@ -58,6 +58,10 @@ class Listener(NamedTuple):
                 return self.arguments[place + 1:]
         return None
 
+    def runs(self, server: str) -> bool:
+        """Whether it was started by the command line of that server."""
+        return any(os.path.basename(argument) == server for argument in self.arguments[1:4])
+
     @property
     def is_gunicorn(self) -> bool:
         """With the package setproctitle, gunicorn writes a title over its command line and its environment."""

@@ -81,8 +81,8 @@ def described(path: str) -> str:
 
 def fingerprint(content: bytearray) -> str:
     """Return what tells this secret from that of another machine, and does not tell the secret."""
-    found = getattr(TicketKeys.from_secret(content), "fingerprint", None)
-    return "" if found is None else f"; its fingerprint, which is the same where the secret is the same, is {found}"
+    return (f"; its fingerprint, which is the same where the secret is the same, is "
+            f"{TicketKeys.from_secret(content).fingerprint}")
 
 
 def user(number: int) -> str:
