@@ -303,7 +303,7 @@ cdef class SessionCache:
         Returns a `Replication`, whose `stop()` ends it. Call it in each worker, or in the process that forks them: one
         process of those that share the memory does the work, in two threads, and no handshake ever waits for it.
         While the channel is down, clients that change machines get a full handshake; `stats().dropped` counts what the
-        other machines have missed.
+        other machines have missed. The logger `pysidctx` tells when the channel is lost, and when it is back.
 
         What is forgotten on one machine is forgotten on all: while the channel is up, within 50 ms or so. If it cannot
         be sent within a second, `forget()` and `forget_all()` emit a RuntimeWarning, and it is the first that is sent

@@ -207,7 +207,8 @@ class HostMap(MutableMapping):
         """What happens to a client that names no host of the map, or sends no name.
 
         "serve" (the default): the listener's own context serves it. "reject": its handshake ends with
-        the alert unrecognized_name (RFC 6066, section 3). A change takes effect with the next
+        the alert unrecognized_name (RFC 6066, section 3), and the logger `pysidctx` tells how many
+        there were and the last name, at most once a second. A change takes effect with the next
         ClientHello. Any other value raises ValueError. Safe in any thread.
         """
         cdef Hosts hosts = self._hosts

@@ -86,8 +86,8 @@ class SSLContextFactory:
     `set_default_verify_paths()`. Files that `default_factory` opens itself, for example to pass their content
     as `cadata` or as a password, are not detected: name them in `watch`. Earlier sessions are still resumed if
     certificates, CAs, revocation lists and client verification are the same; otherwise their clients get full
-    handshakes. If a file cannot be used, for example a certificate that does not match its key, the error is
-    logged and the old context stays in use.
+    handshakes. If a file cannot be used, for example a certificate that does not match its key, the old context
+    stays in use. The logger `pysidctx` tells of both: of a context that was rebuilt, and of the error.
 
     Settings that you change on a returned context later are copied to the contexts that replace it, within a
     second. If they change whom the context trusts or what it requires of clients, earlier sessions are no
