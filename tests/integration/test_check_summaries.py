@@ -4,7 +4,7 @@ import pytest
 from audited import ran
 from peers import A, B, Peer, haproxy, nginx, resumed_elsewhere, s_server
 
-pytestmark = pytest.mark.one_python
+pytestmark = [pytest.mark.one_python, pytest.mark.usefixtures("no_system_cas")]
 
 BOTH = "--name", A, "--name", B
 KEY = "ssl_session_ticket_key key;"
