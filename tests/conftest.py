@@ -5,6 +5,7 @@ import gc
 import os
 import random
 import shutil
+import signal
 import ssl
 import subprocess
 
@@ -39,6 +40,12 @@ SLOW = ("test_benchmarks.py", "test_packaging.py", "test_time_and_failure.py", "
 
 SOURCES = ROOT / "pysidctx"
 WITHOUT_SOURCES = "it reads the sources, and an installed package is tested"
+
+
+def pytest_configure():
+    # A shell that starts the tests in the background has them ignore Ctrl-C, and so what they start.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
