@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Optional
 
 from pysidctx import environment
 from pysidctx.cli.check.verdicts import FAULT, INFO, NOTE, OK
+from pysidctx.cli.doctor.certificate_files import certificates
 from pysidctx.cli.doctor.findings import GUNICORN, Finding
 from pysidctx.cli.doctor.listener import Listener, is_another_python
 from pysidctx.cli.doctor.words import parted
@@ -88,26 +89,9 @@ def settings(found: dict[str, Any], asked: Command) -> Iterator[Finding]:
                   f"workers = {found['workers']}, threads = {found['threads']}, "
                   f"preload_app = {found['preload_app']}, keepalive = {found['keepalive']}, "
                   f"bind = {', '.join(found['bind'])}" + ("" if asked.are_told else UNTOLD))
-    yield from certificates(found, asked)
+    yield from certificates(found, asked.are_told)
     yield from hook(found, asked)
     yield from worker_class(found, asked)
-
-
-def certificates(found: dict[str, Any], asked: Command) -> Iterator[Finding]:
-    unreadable = {name: path for name, path in found["files"].items() if not os.access(path, os.R_OK)}
-    for name, path in unreadable.items():
-        yield Finding(GUNICORN, "certificate", FAULT, f"{name} is {path!r}, which does not exist or cannot be read",
-                      f"correct {name}, or run doctor as the user of the server")
-    if found["tls"]:
-        if not unreadable:
-            yield Finding(GUNICORN, "certificate", OK, ", ".join(
-                f"{name} is {path!r}" for name, path in found["files"].items()))
-    elif asked.are_told:
-        yield Finding(GUNICORN, "certificate", FAULT, "certfile is not set, so gunicorn does not speak TLS, and calls "
-                      "no hook", "set certfile and keyfile; if a proxy in front of it speaks TLS, that is what resumes")
-    else:
-        yield Finding(GUNICORN, "certificate", INFO, "certfile is not set, unless your command line does so",
-                      "pass the arguments with which you start gunicorn with --gunicorn")
 
 
 def hook(found: dict[str, Any], asked: Command) -> Iterator[Finding]:

@@ -154,6 +154,7 @@ def gunicorn_facts(arguments: list[str], begun: Callable[[str], None]) -> Facts:
     return {
         "version": __version__, "folder": os.getcwd(), "variables": variables, "unknown": unknown, "imported": imported,
         "hook": hook_facts(cfg), "worker": worker_facts(cfg), "tls": bool(cfg.is_ssl),
+        "cert_reqs": int(cfg.cert_reqs),
         "workers": cfg.workers, "threads": cfg.threads, "files": {
             name: os.path.abspath(getattr(cfg, name)) for name in ("certfile", "keyfile", "ca_certs")
             if getattr(cfg, name)},
