@@ -1,5 +1,6 @@
 """What `pysidctx serve` needs of each server: that it has the functions to hook into, and that it is to use TLS."""
 
+import warnings
 from importlib import metadata
 from types import FunctionType
 from typing import Any, Optional
@@ -20,3 +21,10 @@ def require(server: str, found: Optional[Any], *names: str) -> None:
 def without_certificate(server: str, option: str) -> NotServed:
     return NotServed(f"{server} has no certificate, so it would serve without TLS, and there would be nothing to "
                      f"resume: pass {option}, or start {server} without pysidctx")
+
+
+def warn_without_authorities(asks: object, authorities: object, option: str) -> None:
+    """Emit a RuntimeWarning if clients are asked for certificates, and no CA is named by which to verify them."""
+    if asks and not authorities:
+        warnings.warn("pysidctx: clients are asked for certificates, but no CA is named that issues them, so none is "
+                      f"accepted: pass {option}", RuntimeWarning, stacklevel=3)

@@ -4,6 +4,7 @@ import inspect
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from machine import lack, module
 from server_programs import SERVED, VISITS, PythonClient, of_serve, visits
 
 from pysidctx.environment import STATS
+from pysidctx.servers.launch import warn_without_authorities
 
 TLS13 = 1  # of the clients in `returning`, Python's with this version
 
@@ -128,6 +130,23 @@ def test_another_server(serve):
     ran = serve("granian", "app:asgi")
     assert ran.returncode == 2
     assert "'granian' is none of gunicorn, hypercorn, uvicorn: for other servers, see docs/servers.md" in ran.stderr
+
+
+def test_with_a_ca_nothing_is_told(recwarn):
+    for asks, authorities in ((ssl.CERT_REQUIRED, "ca.pem"), (ssl.CERT_NONE, None), (None, None)):
+        warn_without_authorities(asks, authorities, "--ca-certs")
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("arguments, option", [
+    (("uvicorn", "--ssl-certfile", "server.pem", "--ssl-cert-reqs", "2"), "--ssl-ca-certs"),
+    (("gunicorn", "--certfile", "server.pem", "--cert-reqs", "2"), "--ca-certs")])
+def test_without_a_ca_no_client_certificate_is_accepted(serve, tmp_path, arguments, option):
+    """The server then ends, because there is no such application."""
+    (tmp_path / "server.pem").write_text("not opened")
+    told = "RuntimeWarning: pysidctx: clients are asked for certificates, but no CA is named"
+    ran = serve(*arguments, "app:missing")
+    assert told in ran.stderr and f"so none is accepted: pass {option}" in ran.stderr
 
 
 # What is wrong with an installed server, and what is told.
@@ -259,9 +278,10 @@ def test_gunicorn_starts_anew(start, returning, secret):
         assert resumed == 10 and not after & before
 
 
-def test_quic_is_told_to_be_without_it(serve, tmp_path):
+def test_what_hypercorn_cannot_do_is_told(serve, tmp_path):
     """The server then ends, because its certificate cannot be read."""
     (tmp_path / "server.pem").write_text("no certificate")
     ran = serve("hypercorn", "--bind", "127.0.0.1:0", "--quic-bind", "127.0.0.1:0", "--certfile", "server.pem",
-                "--keyfile", "server.pem", "--workers", "1", "app:asgi")
+                "--keyfile", "server.pem", "--workers", "1", "--verify-mode", "CERT_REQUIRED", "app:asgi")
     assert "RuntimeWarning: pysidctx: QUIC connections are made without Python's ssl" in ran.stderr
+    assert "so none is accepted: pass --ca-certs" in ran.stderr
