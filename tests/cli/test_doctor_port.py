@@ -100,6 +100,13 @@ def test_what_is_told_of_it(changed, check, grade, seen):
     assert ONE._replace(**changed).is_judged == (not {"program", "user", "is_contained"} & {*changed})
 
 
+@pytest.mark.parametrize("bind, told", [
+    (["127.0.0.1:8443", "[::1]:8443"], "binds: 127.0.0.1:8443, [::1]:8443"), (["localhost:443"], ""), ([], "")])
+def test_the_configuration_binds_another_address(bind, told):
+    (found,) = process_findings("localhost:443", None, bind)
+    assert found.do.endswith(told) and ("binds" in found.do) == bool(told)
+
+
 @pytest.mark.parametrize("arguments, told", [
     (["/v/bin/python", "/v/bin/gunicorn", "-w", "4", "app"], ["-w", "4", "app"]),
     (["/v/bin/python", "-W", "error", "-m", "gunicorn", "app"], ["app"]),

@@ -54,7 +54,7 @@ def diagnosed(arguments: argparse.Namespace, asked: gunicorn_settings.Command, s
     if settings:  # what is told of the environment needs not be told twice
         settings["warnings"] = [said for said in settings.get("warnings", ()) if said not in rehearsed["warnings"]]
     gunicorn = gunicorn_settings.settings(settings, asked) if settings else gunicorn_settings.without_settings(asked)
-    found = [*process_findings(arguments.host, server), *around, *secret, *gunicorn]
+    found = [*process_findings(arguments.host, server, settings.get("bind", ())), *around, *secret, *gunicorn]
     port = (without_port(settings.get("bind", [])) if arguments.host is None
             else checked(arguments, settings.get("files", {}).get("certfile")))
     return Diagnosis(arguments.host, [*found, *port.findings], port.report, port.finished)
