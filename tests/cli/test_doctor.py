@@ -142,6 +142,16 @@ def test_a_secret_that_is_odd(doctor, secret, content, check, grade):
     assert found.grades("secret", check) == [grade]
 
 
+@pytest.mark.parametrize("seconds, told", [(-60, True), (60, False), (None, False)])
+def test_the_server_was_started_before_the_secret_was_changed(secret, seconds, told):
+    secret.write_bytes(secrets.token_bytes(32))
+    os.utime(secret, (0, 0))  # as a file that was moved there
+    started = seconds if seconds is None else secret.stat().st_ctime + seconds
+    found = {each.check: each for each in secret_file.secret_findings(str(secret), started=started)}
+    assert found["secret"].grade == "ok" and ("secret-changed" in found) == told
+    assert not told or (found["secret-changed"].grade, found["secret-changed"].do) == ("note", "restart the server")
+
+
 def test_no_secret_is_printed(folder, secret, capsys, monkeypatch):
     monkeypatch.setenv("PYSIDCTX_SECRET_FILE", str(secret))
     monkeypatch.setenv("PYSIDCTX_SECRET", "correct horse battery staple")

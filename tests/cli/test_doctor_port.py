@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from doctors import Diagnosed
@@ -55,6 +56,7 @@ def test_another_process_listens(tmp_path):
     assert found.arguments[:3] == [sys.executable, "-S", "-c"]
     assert found.environment["PYSIDCTX_STATS"] == "/dev/shm/x y"
     assert found.folder == str(tmp_path)
+    assert abs(found.started - time.time()) < 600
     assert not found.loads_pysidctx and not found.is_gunicorn
 
 

@@ -46,8 +46,10 @@ def diagnosed(arguments: argparse.Namespace, asked: gunicorn_settings.Command, s
     unknown = settings.get("unknown") or [name for name in asked.environment if environment.is_unknown(name)]
     folder = settings.get("folder") or asked.folder
     path = variables.get(environment.SECRET_FILE)
-    spawns = server is not None and server.is_judged and server.spawns and not server.is_served
-    secret = list(secret_findings(os.path.join(folder, path) if path else path, spawns=spawns))
+    judged = server if server is not None and server.is_judged else None
+    secret = list(secret_findings(os.path.join(folder, path) if path else path,
+                                  spawns=judged is not None and judged.spawns and not judged.is_served,
+                                  started=None if judged is None or not judged.loads_pysidctx else judged.started))
     others = {name: value for name, value in asked.environment.items() if name not in environment.VARIABLES}
     rehearsed = rehearse(None, {**others, **variables}, folder)
     around = surroundings(variables, unknown, rehearsed, has_fault(secret))

@@ -15,11 +15,15 @@ from pysidctx.cli.doctor.findings import SECRET, Finding
 from pysidctx.cli.doctor.words import parted
 from pysidctx.tickets.ticket_keys import TicketKeys
 
+ACCURACY = 1.0  # seconds, of the time at which a process was started
 WRITE = "`pysidctx secret {}` writes one"
 
 
-def secret_findings(path: Optional[str], *, spawns: bool = False) -> Iterator[Finding]:
-    """`path` is the value of the environment variable, or None; `spawns`: whether the server spawns its workers."""
+def secret_findings(path: Optional[str], *, spawns: bool = False, started: Optional[float] = None) -> Iterator[Finding]:
+    """`path` is the value of the environment variable, or None; `spawns`: whether the server spawns its workers.
+
+    `started` is when the server was started, in seconds since the epoch; None: it is not known to run.
+    """
     name = environment.SECRET_FILE
     if path is None and spawns:
         yield Finding(SECRET, "secret", NOTE, f"{name} is not set, and the server starts its workers anew instead of "
@@ -43,9 +47,17 @@ def secret_findings(path: Optional[str], *, spawns: bool = False) -> Iterator[Fi
         with secret_files.read(path) as (_, content):
             yield Finding(SECRET, "secret", OK, f"{name} names {path!r}: {len(content)} bytes, {described(path)}"
                           f"{fingerprint(content)}")
+            yield from changed(path, started)
             yield from encoding(content, path)
     except (OSError, ValueError) as error:
         yield refused(path, error)
+
+
+def changed(path: str, started: Optional[float]) -> Iterator[Finding]:
+    """A server reads the file once. The time of a status change also tells of a file that was moved to this path."""
+    if started is not None and os.stat(path).st_ctime > started + ACCURACY:
+        yield Finding(SECRET, "secret-changed", NOTE, f"{path!r} was changed or replaced after the server was started, "
+                      "which has the secret that the file contained then", "restart the server")
 
 
 def refused(path: str, error: Exception) -> Finding:
