@@ -122,6 +122,8 @@ def test_arguments_of_gunicorn(arguments, told):
 @pytest.mark.parametrize("arguments, told", [
     (["python", "serve.py", "--password", "x"], "python serve.py ..."), (["python", "serve.py"], "python serve.py"),
     (["python", "-W", "error", "-m", "gunicorn", "-e", "X=x"], "python -W error -m gunicorn ..."),
+    (["python", "/bin/pysidctx", "serve", "uvicorn", "--x", "x"], "python /bin/pysidctx serve uvicorn ..."),
+    (["python", "/bin/pysidctx", "check", "x"], "python /bin/pysidctx ..."),
     (["python", "-c", "x"], "python -c ..."), (["python"], "python"), (["gunicorn: master [app]"],
                                                                         "'gunicorn: master [app]'")])
 def test_arguments_are_not_shown(arguments, told):

@@ -57,7 +57,10 @@ def is_installed() -> bool:
 
 def without_settings(asked: Command) -> Iterator[Finding]:
     """What there is to say if no configuration was loaded."""
-    if asked.is_another and not asked.is_in_use:
+    if asked.is_another and not asked.is_in_use and asked.is_served:
+        yield Finding(GUNICORN, "gunicorn", INFO, "the process that listens is not gunicorn, so there is no "
+                      "configuration to look at; `pysidctx serve` sets the hook")
+    elif asked.is_another and not asked.is_in_use:
         yield Finding(GUNICORN, "gunicorn", INFO, "the process that listens is not gunicorn, so there is no "
                       "configuration to look at", "see which servers call the hook, and which need resumable(): "
                       "docs/servers.md")

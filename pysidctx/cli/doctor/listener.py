@@ -50,6 +50,8 @@ class Listener(NamedTuple):
             if argument == "-c" or before == "-m" or not argument.startswith("-") and before not in ("-W", "-X"):
                 end = place
                 break
+        if os.path.basename(self.arguments[end - 1]) == "pysidctx" and self.is_served:
+            end += 2  # serve SERVER
         return shlex.join(self.arguments[:end]) + (" ..." if end < len(self.arguments) else "")
 
     @property

@@ -19,12 +19,20 @@ ACCURACY = 1.0  # seconds, of the time at which a process was started
 WRITE = "`pysidctx secret {}` writes one"
 
 
-def secret_findings(path: Optional[str], *, spawns: bool = False, started: Optional[float] = None) -> Iterator[Finding]:
+def secret_findings(path: Optional[str], *, spawns: bool = False, is_served: bool = False,
+                    started: Optional[float] = None) -> Iterator[Finding]:
     """`path` is the value of the environment variable, or None; `spawns`: whether the server spawns its workers.
 
+    `is_served`: whether `pysidctx serve` has started it, which lets workers share a random secret.
     `started` is when the server was started, in seconds since the epoch; None: it is not known to run.
     """
     name = environment.SECRET_FILE
+    if path is None and is_served:
+        yield Finding(SECRET, "secret", INFO, f"{name} is not set, so the secret is random: all workers that `pysidctx "
+                      "serve` has started share it, and it ends with the server",
+                      "write a secret with `pysidctx secret PATH`, and set the variable to that path, if sessions are "
+                      "to survive restarts, or if there are several machines")
+        return
     if path is None and spawns:
         yield Finding(SECRET, "secret", NOTE, f"{name} is not set, and the server starts its workers anew instead of "
                       "forking them, so each has ticket keys of its own, unless the program reads a secret itself",
