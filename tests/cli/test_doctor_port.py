@@ -180,7 +180,15 @@ def test_the_wrong_port(doctor):
     assert found.code == 1
     assert "Connection refused" in found.one("fault")["seen"]
     assert "no process of this user" in found.found("process", "process")[0]["seen"]
-    assert doctor("127.0.0.1:99999").one("fault")["seen"].startswith("'99999' is not a port number")
+
+
+@pytest.mark.parametrize("target, told", [
+    ("127.0.0.1:99999", "'99999' is not a port number"), ("https://localhost:8443/", "is a URL: pass only HOST"),
+    (":8443", "':8443' names no host"), ("8443", "is 8443 a port?"), ("a b", "'a b' is not a host name")])
+def test_what_is_no_address(target, told, capsys):
+    assert main(["doctor", target]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("pysidctx doctor: ") and told in err
 
 
 def test_a_server_that_resumes(doctor, server_ctx, pem_files):

@@ -6,6 +6,7 @@ import sys
 from typing import Any, Optional
 
 from pysidctx import environment
+from pysidctx.cli.check.address import refuse_invalid
 from pysidctx.cli.doctor import gunicorn_settings
 from pysidctx.cli.doctor.findings import Diagnosis, has_fault
 from pysidctx.cli.doctor.listener import Listener, listener
@@ -21,6 +22,12 @@ UNFINISHED = 3  # the exit code if no fault was found, but the audit of the port
 
 def run(arguments: argparse.Namespace) -> int:
     """Returns 1 for a fault, 2 for invalid arguments, 3 if the audit of the port ended early, otherwise 0."""
+    try:
+        if arguments.host is not None:
+            refuse_invalid(arguments.host)
+    except ValueError as error:
+        print(f"pysidctx doctor: {error}", file=sys.stderr)
+        return 2
     server = None if arguments.host is None else listener(arguments.host)
     try:
         asked = gunicorn_settings.command(arguments.config, arguments.gunicorn,
