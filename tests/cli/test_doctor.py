@@ -241,6 +241,14 @@ def test_configurations(with_configuration, code, check, grade, seen):
     assert found["do"] or grade == "ok"
 
 
+@pytest.mark.parametrize("code, told", [("import os\nos.environ['NONE']\n", "KeyError: 'NONE'"),
+                                        ("x = 1\ndef (\n", "SyntaxError: invalid syntax")])
+def test_the_module_with_an_error_is_named(with_configuration, folder, code, told):
+    (folder / "helper.py").write_text(code)
+    fault = with_configuration("import helper\n").one("fault")
+    assert f"{told} ({folder / 'helper.py'}, line 2)" in fault["seen"]
+
+
 def test_a_configuration_that_opens_files_creates_none(with_configuration, folder, secret):
     """What pysidctx would share is in memory meanwhile, whoever names it."""
     code = ("import os, pysidctx\nos.environ['PYSIDCTX_STATS'] = 'stats'\n"
