@@ -104,6 +104,9 @@ def test_others_can_read_the_secret(doctor, secret, mode):
         return
     fault = doctor(PYSIDCTX_SECRET_FILE=secret).one("fault")
     assert f"mode {mode:04o}" in fault["seen"] and f"`chmod 600 {secret}`" in fault["do"]
+    with pytest.raises(ValueError) as refused:  # by the server, with the same advice
+        TicketKeys.from_secret_file(secret)
+    assert fault["do"].partition(": ")[2] in str(refused.value)
     subprocess.run(["chmod", "600", secret], check=True)
     assert doctor(PYSIDCTX_SECRET_FILE=secret).grades("secret", "secret") == ["ok"]
 

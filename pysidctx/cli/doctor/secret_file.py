@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Optional
 
-from pysidctx import environment, secret_files
+from pysidctx import environment, private_files, secret_files
 from pysidctx.cli.check.verdicts import FAULT, INFO, NOTE, OK
 from pysidctx.cli.doctor.findings import SECRET, Finding
 from pysidctx.cli.doctor.words import parted
@@ -79,14 +79,12 @@ def refused(path: str, error: Exception) -> Finding:
                        "mode 0600")
     if isinstance(error, OSError):
         return Finding(SECRET, "secret", FAULT, f"{named} cannot be read: {error.strerror}", WRITE.format("PATH"))
-    quoted = shlex.quote(path)
     with suppress(OSError):  # it may be gone meanwhile
         status = os.stat(path)
         if stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
             return Finding(SECRET, "secret", FAULT, f"pysidctx refuses {named} because other users may have read or "
                            f"replaced it: {described(path)}",
-                           f"deny them access: `chmod 600 {quoted}`; if others may have read it, remove it, and "
-                           f"`pysidctx secret {quoted}` writes a new one")
+                           f"deny them access: {private_files.way_out(path)}{secret_files.CONTENT.source}")
     seen, do = parted(str(error))
     return Finding(SECRET, "secret", FAULT, seen, do or WRITE.format("PATH"))
 
