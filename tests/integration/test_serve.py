@@ -126,9 +126,11 @@ def test_a_bad_environment_is_told_before_anything_starts(serve, server):
     assert ran.stderr.startswith("pysidctx serve: the environment variable PYSIDCTX_PERIOD is 0, which is out of range")
 
 
-def test_another_server(serve):
-    ran = serve("granian", "app:asgi")
+@pytest.mark.parametrize("arguments", [("granian", "app:asgi"), ("--workers", "granian", "uvicorn")])
+def test_another_server(serve, arguments):
+    ran = serve(*arguments)
     assert ran.returncode == 2
+    assert "options of the server come after its name" in ran.stderr
     assert "'granian' is none of gunicorn, hypercorn, uvicorn: for other servers, see docs/servers.md" in ran.stderr
 
 
