@@ -14,7 +14,7 @@ from machine import module
 from tls_servers import tls_server
 
 from pysidctx.__main__ import main
-from pysidctx.cli.doctor.gunicorn_settings import command, settings
+from pysidctx.cli.doctor.gunicorn_settings import command, settings, without_settings
 from pysidctx.cli.doctor.listener import Listener, environment_in, listener
 from pysidctx.cli.doctor.port_process import process_findings
 from pysidctx.cli.doctor.rehearse import rehearse
@@ -98,7 +98,8 @@ def test_what_is_told_of_it(changed, check, grade, seen):
     found = {finding.check: finding for finding in process_findings("localhost", ONE._replace(**changed))}
     assert found[check].grade == grade and seen in found[check].seen
     assert found[check].do or grade == "ok"
-    assert ("`python -m pysidctx serve uvicorn`" in found[check].do) == ("uvicorn" in changed.get("arguments", ()))
+    told = "restart it with its arguments as `python -m pysidctx serve uvicorn ARGUMENTS`" in found[check].do
+    assert told == ("uvicorn" in changed.get("arguments", ()))
     assert ONE._replace(**changed).is_judged == (not {"program", "user", "is_contained"} & {*changed})
 
 
@@ -137,6 +138,15 @@ def test_arguments_are_not_shown(arguments, told):
 def test_environments(data, told):
     """That of a process with a new title is overwritten."""
     assert environment_in(data) == told
+
+
+def test_a_server_that_pysidctx_serve_could_start(tmp_path):
+    for name, arguments in (("hypercorn", ["/v/bin/hypercorn"]), (None, ["serve.py"]),
+                            (None, ["-m", "pysidctx", "serve", "uvicorn"])):
+        server = ONE._replace(arguments=[sys.executable, *arguments, "app:asgi"], folder=str(tmp_path))
+        asked = command(None, None, server)
+        (found,) = without_settings(asked)
+        assert server.plain_server == name and ("docs/servers.md" in found.do) == ("serve.py" in arguments)
 
 
 def test_what_pysidctx_serve_sets_is_not_missed(tmp_path):

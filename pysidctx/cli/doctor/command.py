@@ -55,7 +55,7 @@ def diagnosed(arguments: argparse.Namespace, asked: gunicorn_settings.Command, s
     path = variables.get(environment.SECRET_FILE)
     judged = server if server is not None and server.is_judged else None
     secret = list(secret_findings(os.path.join(folder, path) if path else path,
-                                  spawns=judged is not None and judged.spawns,
+                                  spawns=judged is not None and judged.spawns and judged.loads_pysidctx,
                                   is_served=judged is not None and judged.is_served,
                                   started=None if judged is None or not judged.loads_pysidctx else judged.started))
     others = {name: value for name, value in asked.environment.items() if name not in environment.VARIABLES}

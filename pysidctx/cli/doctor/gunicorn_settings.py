@@ -31,7 +31,8 @@ class Command(NamedTuple):
     folder: str
     is_running: bool = False     # whether the process that listens is known
     is_another: bool = False     # whether that is another server
-    is_served: bool = False      # whether `pysidctx serve gunicorn` has started it
+    is_served: bool = False      # whether `pysidctx serve` has started it
+    is_plain: bool = False       # whether it is a server that `pysidctx serve` could start
 
 
 def command(config: Optional[str], arguments: Optional[str], server: Optional[Listener]) -> Command:
@@ -48,7 +49,8 @@ def command(config: Optional[str], arguments: Optional[str], server: Optional[Li
     found = Command([*(told or ()), *named], told is not None, is_in_use, variables, folder)
     if server is None:
         return found
-    return found._replace(is_running=True, is_another=not server.is_gunicorn, is_served=server.is_served)
+    return found._replace(is_running=True, is_another=not server.is_gunicorn, is_served=server.is_served,
+                          is_plain=server.plain_server is not None)
 
 
 def is_installed() -> bool:
@@ -62,8 +64,8 @@ def without_settings(asked: Command) -> Iterator[Finding]:
                       "configuration to look at; `pysidctx serve` sets the hook")
     elif asked.is_another and not asked.is_in_use:
         yield Finding(GUNICORN, "gunicorn", INFO, "the process that listens is not gunicorn, so there is no "
-                      "configuration to look at", "see which servers call the hook, and which need resumable(): "
-                      "docs/servers.md")
+                      "configuration to look at", "" if asked.is_plain else
+                      "see which servers call the hook, and which need resumable(): docs/servers.md")
     elif not is_installed():
         yield Finding(GUNICORN, "gunicorn", FAULT if asked.is_in_use else INFO,
                       f"gunicorn is not installed for {sys.executable}, so its configuration was not loaded",

@@ -62,9 +62,13 @@ class Listener(NamedTuple):
                 return self.arguments[place + 1:]
         return None
 
-    def runs(self, server: str) -> bool:
-        """Whether it was started by the command line of that server."""
-        return any(os.path.basename(argument) == server for argument in self.arguments[1:4])
+    @property
+    def plain_server(self) -> Optional[str]:
+        """Return the server, if it was started by the command line of one that has no option for the hook."""
+        for name in ("uvicorn", "hypercorn"):
+            if not self.is_served and any(os.path.basename(argument) == name for argument in self.arguments[1:4]):
+                return name
+        return None
 
     @property
     def is_gunicorn(self) -> bool:

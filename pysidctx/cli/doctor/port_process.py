@@ -48,9 +48,9 @@ def process_findings(target: Optional[str], found: Optional[Listener], bind: Seq
     if found.loads_pysidctx:
         yield Finding(PROCESS, "loaded", OK, "it has loaded pysidctx")
     else:
-        server = next((name for name in ("uvicorn", "hypercorn") if found.runs(name)), None)
+        server = found.plain_server
         yield Finding(PROCESS, "loaded", NOTE, "it has not loaded pysidctx, which therefore has no effect on it",
-                      f"start it with `python -m pysidctx serve {server}` and its arguments" if server else
+                      f"restart it with its arguments as `python -m pysidctx serve {server} ARGUMENTS`" if server else
                       "if the hook is set, restart the server; if not, set it, or call pysidctx.resumable() where it "
                       "makes its SSLContext")
     python = found.arguments[0]

@@ -43,8 +43,8 @@ def secret_findings(path: Optional[str], *, spawns: bool = False, is_served: boo
         yield Finding(SECRET, "secret", INFO, f"{name} is not set, so ticket keys are random: they end with the "
                       "server, and only workers that are forked share them",
                       "write a secret with `pysidctx secret PATH`, and set the variable to that path, if uvicorn or "
-                      "hypercorn starts the workers, if sessions are to survive restarts, or if there are several "
-                      "machines")
+                      "hypercorn starts the workers without `pysidctx serve`, if sessions are to survive restarts, or "
+                      "if there are several machines")
         return
     if not path:
         yield Finding(SECRET, "secret", FAULT, f"the environment variable {name} is empty",
