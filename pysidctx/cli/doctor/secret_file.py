@@ -64,8 +64,8 @@ def secret_findings(path: Optional[str], *, spawns: bool = False, is_served: boo
 def changed(path: str, started: Optional[float]) -> Iterator[Finding]:
     """A server reads the file once. The time of a status change also tells of a file that was moved to this path."""
     if started is not None and os.stat(path).st_ctime > started + ACCURACY:
-        yield Finding(SECRET, "secret-changed", NOTE, f"{path!r} was changed or replaced after the server was started, and "
-                      "the server still has the secret that it read then", "restart the server")
+        yield Finding(SECRET, "secret-changed", NOTE, f"{path!r} was changed or replaced after the server was started, "
+                      "and the server still has the secret that it read then", "restart the server")
 
 
 def refused(path: str, error: Exception) -> Finding:
