@@ -78,7 +78,7 @@ COMMANDS = {
         "--help`. The workers share a random secret until the server ends, or that of the environment variable "
         "PYSIDCTX_SECRET_FILE.",
         "0 and others: those of the server; 2 also: the server was not started, because it is not installed, has no "
-        "certificate, or an environment variable of pysidctx is invalid."),
+        "certificate that can be loaded, or an environment variable of pysidctx is invalid."),
     "session": Command(
         "session", "session", "print the contents of saved sessions",
         "Print the contents of the session that Session.save() or `openssl s_client -sess_out` has saved, or of each "

@@ -23,7 +23,7 @@ def checked_times(period: object, lifetime: object) -> tuple[int, int]:
     each = checked_int("period", period, 1, MAX_LIFETIME, "seconds")
     if longest > MAX_PERIODS * each:
         raise ValueError(f"a lifetime of {lifetime} seconds is more than {MAX_PERIODS} periods of {period} "
-                         "seconds: choose a longer period")
+                         f"seconds: choose a period of at least {-(-longest // MAX_PERIODS)} seconds")
     return each, longest
 
 

@@ -158,19 +158,25 @@ def warn_of_unknown() -> None:
     for name in os.environ:
         if is_unknown(name):
             known = nearest(name)
-            warnings.warn(f"unknown environment variable {name}: did you mean {known}? "
-                          f"({VARIABLES[known].kind}; read by {VARIABLES[known].reader})",
-                          RuntimeWarning, stacklevel=3)
+            read = "" if known is None else f" ({VARIABLES[known].kind}; read by {VARIABLES[known].reader})"
+            warnings.warn(f"unknown environment variable {name}: {suggested(known)}{read}", RuntimeWarning,
+                          stacklevel=3)
 
 
 def is_unknown(name: str) -> bool:
     return name.upper().startswith(PREFIX) and name not in VARIABLES
 
 
-def nearest(name: str) -> str:
+def nearest(name: str) -> Optional[str]:
+    """Return the known variable that an unknown one is most likely to stand for; None if it resembles none."""
     for known in VARIABLES:  # prefer a known name that begins with the unknown one
         if known.startswith(name.upper()):
             return known
     import difflib  # imported only here, because every import of pysidctx imports this module
-    found: list[str] = difflib.get_close_matches(name.upper(), VARIABLES, 1, 0)
-    return found[0]
+    found = difflib.get_close_matches(name[len(PREFIX):].upper(), [known[len(PREFIX):] for known in VARIABLES], 1)
+    return f"{PREFIX}{found[0]}" if found else None
+
+
+def suggested(known: Optional[str]) -> str:
+    """Return what to say of the variable that was found for an unknown one."""
+    return f"did you mean {known}?" if known else f"pysidctx knows {', '.join(VARIABLES)}"

@@ -149,9 +149,15 @@ def refuse_shared(path: Path, status: os.stat_result, content: Content) -> None:
     if mode & of_others:
         raise content.error(
             f"{os.fsdecode(path)!r} has mode {mode:04o}, so other users may have read its secret or replaced it by "
-            f"their own. Deny them access with chmod 600, and create a new file"
-            f"{content.source}{content.advice}")
+            f"their own. Deny them access: {way_out(path)}{content.source}{content.advice}")
     if status.st_uid not in (os.geteuid(), 0):
         raise content.error(
             f"{os.fsdecode(path)!r} belongs to user {status.st_uid}, who may know its secret: create a file of "
             f"your own{content.source}{content.advice}")
+
+
+def way_out(path: Path) -> str:
+    """Return what to do about a file to which other users have access."""
+    from shlex import quote  # imported only here, because every import of pysidctx imports this module
+    return (f"`chmod 600 {quote(os.fsdecode(path))}`; if others may have read or replaced it, remove it instead, and "
+            "create a new one")

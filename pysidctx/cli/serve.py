@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def server(name: str) -> str:
     if name not in SERVERS:
         raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(SERVERS)}: for other servers, see "
-                                         "docs/servers.md")
+                                         "docs/servers.md; options of the server come after its name")
     return name
 
 

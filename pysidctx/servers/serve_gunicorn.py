@@ -6,7 +6,7 @@ from gunicorn.app.wsgiapp import WSGIApplication
 
 from pysidctx.servers.factory import ssl_context_factory
 from pysidctx.servers.gunicorn_hook import hook_of, in_place_of
-from pysidctx.servers.launch import without_certificate
+from pysidctx.servers.launch import warn_without_authorities, without_certificate
 
 
 class ResumingApplication(WSGIApplication):  # type: ignore[misc]
@@ -33,6 +33,8 @@ class ResumingApplication(WSGIApplication):  # type: ignore[misc]
     def run(self) -> None:
         if not self.cfg.is_ssl:
             raise without_certificate("gunicorn", "--certfile")
+        if self.cfg.ssl_context is ssl_context_factory:
+            warn_without_authorities(self.cfg.cert_reqs, self.cfg.ca_certs, "--ca-certs")
         super().run()
 
 

@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 from hypercorn.config import Config
 
-from pysidctx.servers.launch import require, without_certificate
+from pysidctx.servers.launch import require, require_certificate, warn_without_authorities, without_certificate
 from pysidctx.servers.spawning_hook import Hook, SpawningHook
 
 
@@ -31,11 +31,13 @@ def serve(prog: str, arguments: list[str]) -> int:
     start: Callable[[Config], Optional[int]] = module.run
 
     def run(config: ResumingConfig) -> Optional[int]:
-        if not config.ssl_enabled:
+        if not config.ssl_enabled or config.certfile is None:
             raise without_certificate("hypercorn", "--certfile and --keyfile")
+        warn_without_authorities(config.verify_mode, config.ca_certs, "--ca-certs")
         if config.quic_bind:
             warnings.warn("pysidctx: QUIC connections are made without Python's ssl, so nothing changes for them; "
                           "those of --bind resume", RuntimeWarning, stacklevel=2)
+        require_certificate(config.certfile, config.keyfile, config.keyfile_password)
         config.resuming_hook = SpawningHook()
         return start(config)
 

@@ -7,7 +7,13 @@ from typing import Any
 
 import uvicorn
 
-from pysidctx.servers.launch import NotServed, require, without_certificate
+from pysidctx.servers.launch import (
+    NotServed,
+    require,
+    require_certificate,
+    warn_without_authorities,
+    without_certificate,
+)
 from pysidctx.servers.spawning_hook import SpawningHook
 
 OLDEST = "0.47"
@@ -25,6 +31,8 @@ def serve(prog: str, arguments: list[str]) -> int:
     def run(*application: Any, **options: Any) -> None:
         if not options.get("ssl_certfile"):
             raise without_certificate("uvicorn", "--ssl-certfile")
+        warn_without_authorities(options.get("ssl_cert_reqs"), options.get("ssl_ca_certs"), "--ssl-ca-certs")
+        require_certificate(options["ssl_certfile"], options.get("ssl_keyfile"), options.get("ssl_keyfile_password"))
         start(*application, **options, ssl_context_factory=SpawningHook())
 
     module.run = run

@@ -149,6 +149,8 @@ def test_certificates(run, kind, said, tmp_path):
     (["a.test:http"], "'http' is not a port number"),
     (["a.test:0"], "'0' is not a port number"),
     (["a.test:65536"], "'65536' is not a port number"),
+    ([":8443"], "':8443' names no host: pass HOST:PORT, such as localhost:8443"),
+    (["8443"], "is 8443 a port? Pass HOST:PORT, such as localhost:8443"), ([""], "'' names no host"),
     (["127.0.0.1:9", "--address", "b.test"], "--address takes an IP address"),
     (["127.0.0.1:9", "--client-cert", "/no/such/file"], "'/no/such/file' cannot be used: No such file"),
     (["127.0.0.1:9", "--ca-file", __file__], "cannot be used"),

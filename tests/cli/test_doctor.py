@@ -104,6 +104,9 @@ def test_others_can_read_the_secret(doctor, secret, mode):
         return
     fault = doctor(PYSIDCTX_SECRET_FILE=secret).one("fault")
     assert f"mode {mode:04o}" in fault["seen"] and f"`chmod 600 {secret}`" in fault["do"]
+    with pytest.raises(ValueError) as refused:  # by the server, with the same advice
+        TicketKeys.from_secret_file(secret)
+    assert fault["do"].partition(": ")[2] in str(refused.value)
     subprocess.run(["chmod", "600", secret], check=True)
     assert doctor(PYSIDCTX_SECRET_FILE=secret).grades("secret", "secret") == ["ok"]
 
@@ -140,6 +143,16 @@ def test_a_secret_that_is_odd(doctor, secret, content, check, grade):
     found = doctor(PYSIDCTX_SECRET_FILE=secret)
     assert found.grades("secret", "secret") == ["ok"]
     assert found.grades("secret", check) == [grade]
+
+
+@pytest.mark.parametrize("seconds, told", [(-60, True), (60, False), (None, False)])
+def test_the_server_was_started_before_the_secret_was_changed(secret, seconds, told):
+    secret.write_bytes(secrets.token_bytes(32))
+    os.utime(secret, (0, 0))  # as a file that was moved there
+    started = seconds if seconds is None else secret.stat().st_ctime + seconds
+    found = {each.check: each for each in secret_file.secret_findings(str(secret), started=started)}
+    assert found["secret"].grade == "ok" and ("secret-changed" in found) == told
+    assert not told or (found["secret-changed"].grade, found["secret-changed"].do) == ("note", "restart the server")
 
 
 def test_no_secret_is_printed(folder, secret, capsys, monkeypatch):
@@ -229,6 +242,14 @@ def test_configurations(with_configuration, code, check, grade, seen):
     (found,) = with_configuration(code).found("gunicorn", check)
     assert found["grade"] == grade and seen in found["seen"]
     assert found["do"] or grade == "ok"
+
+
+@pytest.mark.parametrize("code, told", [("import os\nos.environ['NONE']\n", "KeyError: 'NONE'"),
+                                        ("x = 1\ndef (\n", "SyntaxError: invalid syntax")])
+def test_the_module_with_an_error_is_named(with_configuration, folder, code, told):
+    (folder / "helper.py").write_text(code)
+    fault = with_configuration("import helper\n").one("fault")
+    assert f"{told} ({folder / 'helper.py'}, line 2)" in fault["seen"]
 
 
 def test_a_configuration_that_opens_files_creates_none(with_configuration, folder, secret):

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from doctors import Diagnosed
@@ -13,7 +14,7 @@ from machine import module
 from tls_servers import tls_server
 
 from pysidctx.__main__ import main
-from pysidctx.cli.doctor.gunicorn_settings import command, settings
+from pysidctx.cli.doctor.gunicorn_settings import command, settings, without_settings
 from pysidctx.cli.doctor.listener import Listener, environment_in, listener
 from pysidctx.cli.doctor.port_process import process_findings
 from pysidctx.cli.doctor.rehearse import rehearse
@@ -55,6 +56,7 @@ def test_another_process_listens(tmp_path):
     assert found.arguments[:3] == [sys.executable, "-S", "-c"]
     assert found.environment["PYSIDCTX_STATS"] == "/dev/shm/x y"
     assert found.folder == str(tmp_path)
+    assert abs(found.started - time.time()) < 600
     assert not found.loads_pysidctx and not found.is_gunicorn
 
 
@@ -96,8 +98,16 @@ def test_what_is_told_of_it(changed, check, grade, seen):
     found = {finding.check: finding for finding in process_findings("localhost", ONE._replace(**changed))}
     assert found[check].grade == grade and seen in found[check].seen
     assert found[check].do or grade == "ok"
-    assert ("`python -m pysidctx serve uvicorn`" in found[check].do) == ("uvicorn" in changed.get("arguments", ()))
+    told = "restart it with its arguments as `python -m pysidctx serve uvicorn ARGUMENTS`" in found[check].do
+    assert told == ("uvicorn" in changed.get("arguments", ()))
     assert ONE._replace(**changed).is_judged == (not {"program", "user", "is_contained"} & {*changed})
+
+
+@pytest.mark.parametrize("bind, told", [
+    (["127.0.0.1:8443", "[::1]:8443"], "binds: 127.0.0.1:8443, [::1]:8443"), (["localhost:443"], ""), ([], "")])
+def test_the_configuration_binds_another_address(bind, told):
+    (found,) = process_findings("localhost:443", None, bind)
+    assert found.do.endswith(told) and ("binds" in found.do) == bool(told)
 
 
 @pytest.mark.parametrize("arguments, told", [
@@ -113,6 +123,8 @@ def test_arguments_of_gunicorn(arguments, told):
 @pytest.mark.parametrize("arguments, told", [
     (["python", "serve.py", "--password", "x"], "python serve.py ..."), (["python", "serve.py"], "python serve.py"),
     (["python", "-W", "error", "-m", "gunicorn", "-e", "X=x"], "python -W error -m gunicorn ..."),
+    (["python", "/bin/pysidctx", "serve", "uvicorn", "--x", "x"], "python /bin/pysidctx serve uvicorn ..."),
+    (["python", "/bin/pysidctx", "check", "x"], "python /bin/pysidctx ..."),
     (["python", "-c", "x"], "python -c ..."), (["python"], "python"), (["gunicorn: master [app]"],
                                                                         "'gunicorn: master [app]'")])
 def test_arguments_are_not_shown(arguments, told):
@@ -126,6 +138,15 @@ def test_arguments_are_not_shown(arguments, told):
 def test_environments(data, told):
     """That of a process with a new title is overwritten."""
     assert environment_in(data) == told
+
+
+def test_a_server_that_pysidctx_serve_could_start(tmp_path):
+    for name, arguments in (("hypercorn", ["/v/bin/hypercorn"]), (None, ["serve.py"]),
+                            (None, ["-m", "pysidctx", "serve", "uvicorn"])):
+        server = ONE._replace(arguments=[sys.executable, *arguments, "app:asgi"], folder=str(tmp_path))
+        asked = command(None, None, server)
+        (found,) = without_settings(asked)
+        assert server.plain_server == name and ("docs/servers.md" in found.do) == ("serve.py" in arguments)
 
 
 def test_what_pysidctx_serve_sets_is_not_missed(tmp_path):
@@ -169,7 +190,15 @@ def test_the_wrong_port(doctor):
     assert found.code == 1
     assert "Connection refused" in found.one("fault")["seen"]
     assert "no process of this user" in found.found("process", "process")[0]["seen"]
-    assert doctor("127.0.0.1:99999").one("fault")["seen"].startswith("'99999' is not a port number")
+
+
+@pytest.mark.parametrize("target, told", [
+    ("127.0.0.1:99999", "'99999' is not a port number"), ("https://localhost:8443/", "is a URL: pass only HOST"),
+    (":8443", "':8443' names no host"), ("8443", "is 8443 a port?"), ("a b", "'a b' is not a host name")])
+def test_what_is_no_address(target, told, capsys):
+    assert main(["doctor", target]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("pysidctx doctor: ") and told in err
 
 
 def test_a_server_that_resumes(doctor, server_ctx, pem_files):

@@ -172,6 +172,17 @@ def test_a_misspelt_variable(name, meant):
     assert f"RuntimeWarning: unknown environment variable {name}: did you mean {meant}?" in ran.stderr
 
 
+def test_warnings_are_logged_on_request(tmp_path):
+    """As docs/logging.md says."""
+    code = "import logging\nlogging.basicConfig(filename='log')\nlogging.captureWarnings(True)\nimport pysidctx"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
+                         env={**os.environ, "PYSIDCTX_NOTHING": "x"})
+    assert (ran.returncode, ran.stderr) == (0, "")
+    told = (tmp_path / "log").read_text()
+    assert "py.warnings" in told
+    assert "PYSIDCTX_NOTHING: pysidctx knows PYSIDCTX_SECRET_FILE, " in told  # it resembles none
+
+
 @pytest.mark.source
 def test_every_variable_is_known():
     """The variables in the code and in the documentation are those that pysidctx accepts, and no others."""

@@ -87,6 +87,13 @@ def test_pysidctx_serve(start, doctor, name):
         if "gunicorn" in name:
             (hook,) = found.found("gunicorn", "hook")
             assert "`pysidctx serve` sets it" in hook["seen"]
+        else:
+            (gunicorn,) = found.found("gunicorn", "gunicorn")
+            assert "`pysidctx serve` sets the hook" in gunicorn["seen"] and not gunicorn["do"]
+        (secret,) = found.found("secret", "secret")
+        assert "`pysidctx serve` has started share it" in secret["seen"] and "hypercorn" not in secret["do"]
+        (process,) = found.found("process", "process")
+        assert f"pysidctx {name} ..., in" in process["seen"]
 
 
 def test_a_proxy_in_front_of_it(doctor, folder):

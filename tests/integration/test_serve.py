@@ -4,6 +4,7 @@ import inspect
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -12,10 +13,11 @@ from pathlib import Path
 
 import libssl
 import pytest
-from machine import lack, module
+from machine import lack, module, program
 from server_programs import SERVED, VISITS, PythonClient, of_serve, visits
 
 from pysidctx.environment import STATS
+from pysidctx.servers.launch import NotServed, require_certificate, warn_without_authorities
 
 TLS13 = 1  # of the clients in `returning`, Python's with this version
 
@@ -103,8 +105,8 @@ def test_sigterm_ends_all_of_it_as_without_pysidctx(start, name):
 
 
 @pytest.mark.parametrize("arguments", ENDING.values(), ids=ENDING)
-def test_exit_codes_and_what_is_printed_are_the_server_s(serve, arguments, tmp_path):
-    (tmp_path / "server.pem").write_text("not opened")
+def test_exit_codes_and_what_is_printed_are_the_server_s(serve, arguments, tmp_path, pem_files):
+    (tmp_path / "server.pem").write_bytes(pem_files[0].read_bytes())
     ours, plain = serve(*arguments), serve(*arguments, plain=True)
     assert ours.returncode == plain.returncode
     assert OPTIONS.findall(ours.stdout + ours.stderr) == OPTIONS.findall(plain.stdout + plain.stderr)
@@ -125,10 +127,47 @@ def test_a_bad_environment_is_told_before_anything_starts(serve, server):
     assert ran.stderr.startswith("pysidctx serve: the environment variable PYSIDCTX_PERIOD is 0, which is out of range")
 
 
-def test_another_server(serve):
-    ran = serve("granian", "app:asgi")
+@pytest.mark.parametrize("arguments", [("granian", "app:asgi"), ("--workers", "granian", "uvicorn")])
+def test_another_server(serve, arguments):
+    ran = serve(*arguments)
     assert ran.returncode == 2
+    assert "options of the server come after its name" in ran.stderr
     assert "'granian' is none of gunicorn, hypercorn, uvicorn: for other servers, see docs/servers.md" in ran.stderr
+
+
+def test_a_certificate_that_cannot_be_loaded(serve, tmp_path, ca):
+    ran = serve("uvicorn", "--workers", "2", "--ssl-certfile", "none.pem", "app:asgi")
+    assert (ran.returncode, ran.stderr) == (
+        2, "pysidctx serve: 'none.pem' does not exist or cannot be read: correct the path\n")
+    chain, key, other, locked = (str(tmp_path / name) for name in ("chain.pem", "key.pem", "other.pem", "locked.pem"))
+    issued = ca.issue_cert("a.test")
+    issued.cert_chain_pems[0].write_to_path(chain)
+    issued.private_key_pem.write_to_path(key)
+    ca.issue_cert("a.test").private_key_pem.write_to_path(other)
+    subprocess.run([program("openssl", "openssl"), "pkey", "-in", key, "-aes128", "-passout", "pass:right", "-out",
+                    locked], check=True)
+    for keyfile, password in ((key, None), (locked, "right"), (locked, None)):  # the server asks for the last one
+        require_certificate(chain, keyfile, password)
+    for keyfile, password in ((other, None), (None, None), (locked, "wrong")):
+        with pytest.raises(NotServed, match="cannot be loaded"):
+            require_certificate(chain, keyfile, password)
+
+
+def test_with_a_ca_nothing_is_told(recwarn):
+    for asks, authorities in ((ssl.CERT_REQUIRED, "ca.pem"), (ssl.CERT_NONE, None), (None, None)):
+        warn_without_authorities(asks, authorities, "--ca-certs")
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("arguments, option", [
+    (("uvicorn", "--ssl-certfile", "server.pem", "--ssl-cert-reqs", "2"), "--ssl-ca-certs"),
+    (("gunicorn", "--certfile", "server.pem", "--cert-reqs", "2"), "--ca-certs")])
+def test_without_a_ca_no_client_certificate_is_accepted(serve, tmp_path, arguments, option):
+    """Nothing is served, because there is no such certificate or application."""
+    (tmp_path / "server.pem").write_text("no certificate")
+    told = "RuntimeWarning: pysidctx: clients are asked for certificates, but no CA is named"
+    ran = serve(*arguments, "app:missing")
+    assert told in ran.stderr and f"so none is accepted: pass {option}" in ran.stderr
 
 
 # What is wrong with an installed server, and what is told.
@@ -261,9 +300,11 @@ def test_gunicorn_starts_anew(start, returning, secret):
         assert resumed == 10 and not after & before
 
 
-def test_quic_is_told_to_be_without_it(serve, tmp_path):
-    """The server then ends, because its certificate cannot be read."""
+def test_what_hypercorn_cannot_do_is_told(serve, tmp_path):
+    """It is not started, because its certificate cannot be loaded."""
     (tmp_path / "server.pem").write_text("no certificate")
     ran = serve("hypercorn", "--bind", "127.0.0.1:0", "--quic-bind", "127.0.0.1:0", "--certfile", "server.pem",
-                "--keyfile", "server.pem", "--workers", "1", "app:asgi")
+                "--keyfile", "server.pem", "--workers", "1", "--verify-mode", "CERT_REQUIRED", "app:asgi")
     assert "RuntimeWarning: pysidctx: QUIC connections are made without Python's ssl" in ran.stderr
+    assert "so none is accepted: pass --ca-certs" in ran.stderr
+    assert ran.returncode == 2 and "the certificate in 'server.pem' and its key in 'server.pem' cannot" in ran.stderr

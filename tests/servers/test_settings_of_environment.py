@@ -128,8 +128,8 @@ BAD = {
            "": "empty", "1d": "'1d', which is not a whole number", "0.5": "'0.5', which is not a whole number",
            "0": "0, which is out of range", "-1": "-1, which is out of range",
            "604801": "604801, which is out of range"}.items()},
-    (PERIOD, "60"): "a lifetime of 86400 seconds is more than 1000 periods of 60 seconds: choose a longer period; the "
-                    "environment variable PYSIDCTX_PERIOD is 60",
+    (PERIOD, "60"): "a lifetime of 86400 seconds is more than 1000 periods of 60 seconds: choose a period of at least "
+                    "87 seconds; the environment variable PYSIDCTX_PERIOD is 60",
 }
 
 

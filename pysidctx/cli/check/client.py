@@ -74,18 +74,21 @@ def limits() -> list[str]:
     return lift_limits(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
 
-def load_certificate(ctx: ssl.SSLContext, path: str) -> None:
-    """Load a chain and its key. Raises OSError, also for a key with a pass phrase: there is no prompt for it."""
+def load_certificate(ctx: ssl.SSLContext, path: str, key: Optional[str] = None) -> None:
+    """Load a chain and its key, which may be in a file of its own.
+
+    Raises OSError, also for a key with a pass phrase: there is no prompt for it.
+    """
     def refuse() -> str:
         raise OSError("its key has a pass phrase: pass a file with an unencrypted key")
 
     try:
-        ctx.load_cert_chain(path, password=refuse)
+        ctx.load_cert_chain(path, key, password=refuse)
     except ssl.SSLError as error:
         text = Path(path).read_bytes()
         if not CERTIFICATE.search(text):
             raise OSError("it contains no certificate in PEM format") from None
-        if not KEY.search(text):
+        if not KEY.search(text if key is None else Path(key).read_bytes()):
             raise OSError("it has no private key: put the key into the same file as its certificate") from None
         if error.reason == "KEY_VALUES_MISMATCH":
             raise OSError("its private key does not match its first certificate") from None

@@ -2,7 +2,6 @@
 
 import argparse
 import ipaddress
-import re
 import socket
 import ssl
 import time
@@ -11,6 +10,7 @@ from typing import Optional
 
 from cryptography import x509
 
+from pysidctx.cli.check.address import NAME, host_name, is_address, split
 from pysidctx.cli.check.arguments import MOST_NAMES
 from pysidctx.cli.check.audit import Audit, Evidence, Options
 from pysidctx.cli.check.client import ALPN, Client, load_authorities, load_certificate, unlimited
@@ -23,7 +23,6 @@ from pysidctx.cli.check.verdicts import Finding, findings
 from pysidctx.cli.screen import progress
 
 UNFINISHED = 3  # the exit code if no fault was found, but the audit ended early
-NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.ASCII)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -66,7 +65,7 @@ def asked(arguments: argparse.Namespace) -> tuple[Target, Options, int]:
     addresses = tuple(map(checked_address, arguments.addresses))
     demanding = tuple(map(checked_name, arguments.demands))
     said = tuple(dict.fromkeys(map(checked_name, arguments.names)))
-    host, port = split(arguments.host)
+    host, port = checked_target(arguments.host)
     own = () if is_address(host) else (checked_name(host),)
     main = (*said, *own, None)[0]
     alpn = protocols(arguments)
@@ -127,10 +126,17 @@ def refuse_silence(target: Target, options: Options, evidence: Evidence) -> None
 
 
 def checked_name(text: str) -> str:
-    name = text.lower().rstrip(".")
-    if not NAME.fullmatch(name):
-        raise Unreachable(f"{text!r} is not a host name: write an international name as A-labels (xn--...)")
-    return name
+    try:
+        return host_name(text)
+    except ValueError as error:
+        raise Unreachable(str(error)) from None
+
+
+def checked_target(text: str) -> tuple[str, int]:
+    try:
+        return split(text)
+    except ValueError as error:
+        raise Unreachable(str(error)) from None
 
 
 def check_file(path: Optional[str], load: Callable[[ssl.SSLContext, str], None]) -> None:
@@ -146,28 +152,6 @@ def checked_address(text: str) -> str:
         return str(ipaddress.ip_address(text))
     except ValueError:
         raise Unreachable(f"--address takes an IP address, not {text!r}") from None
-
-
-def split(text: str) -> tuple[str, int]:
-    """Split HOST, HOST:PORT, an IPv6 address, or [IPv6]:PORT into host and port. Raises Unreachable."""
-    host, colon, port = text.rpartition(":")
-    if text.startswith("[") and text.endswith("]"):
-        host, port = text, "443"
-    elif not colon or (":" in host and not host.endswith("]")):
-        host, port = text, "443"
-    if "/" in text:
-        raise Unreachable(f"{text!r} is a URL: pass only HOST or HOST:PORT")
-    if not port.isascii() or not port.isdigit() or len(port) > 5 or not 0 < int(port) < 65536:
-        raise Unreachable(f"{port[:20]!r} is not a port number: pass HOST:PORT")
-    return host.strip("[]"), int(port)
-
-
-def is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def addresses_of(host: str, port: int) -> list[str]:

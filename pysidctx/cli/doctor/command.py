@@ -6,6 +6,7 @@ import sys
 from typing import Any, Optional
 
 from pysidctx import environment
+from pysidctx.cli.check.address import refuse_invalid
 from pysidctx.cli.doctor import gunicorn_settings
 from pysidctx.cli.doctor.findings import Diagnosis, has_fault
 from pysidctx.cli.doctor.listener import Listener, listener
@@ -21,6 +22,12 @@ UNFINISHED = 3  # the exit code if no fault was found, but the audit of the port
 
 def run(arguments: argparse.Namespace) -> int:
     """Returns 1 for a fault, 2 for invalid arguments, 3 if the audit of the port ended early, otherwise 0."""
+    try:
+        if arguments.host is not None:
+            refuse_invalid(arguments.host)
+    except ValueError as error:
+        print(f"pysidctx doctor: {error}", file=sys.stderr)
+        return 2
     server = None if arguments.host is None else listener(arguments.host)
     try:
         asked = gunicorn_settings.command(arguments.config, arguments.gunicorn,
@@ -46,15 +53,18 @@ def diagnosed(arguments: argparse.Namespace, asked: gunicorn_settings.Command, s
     unknown = settings.get("unknown") or [name for name in asked.environment if environment.is_unknown(name)]
     folder = settings.get("folder") or asked.folder
     path = variables.get(environment.SECRET_FILE)
-    spawns = server is not None and server.is_judged and server.spawns and not server.is_served
-    secret = list(secret_findings(os.path.join(folder, path) if path else path, spawns=spawns))
+    judged = server if server is not None and server.is_judged else None
+    secret = list(secret_findings(os.path.join(folder, path) if path else path,
+                                  spawns=judged is not None and judged.spawns and judged.loads_pysidctx,
+                                  is_served=judged is not None and judged.is_served,
+                                  started=None if judged is None or not judged.loads_pysidctx else judged.started))
     others = {name: value for name, value in asked.environment.items() if name not in environment.VARIABLES}
     rehearsed = rehearse(None, {**others, **variables}, folder)
     around = surroundings(variables, unknown, rehearsed, has_fault(secret))
     if settings:  # what is told of the environment needs not be told twice
         settings["warnings"] = [said for said in settings.get("warnings", ()) if said not in rehearsed["warnings"]]
     gunicorn = gunicorn_settings.settings(settings, asked) if settings else gunicorn_settings.without_settings(asked)
-    found = [*process_findings(arguments.host, server), *around, *secret, *gunicorn]
+    found = [*process_findings(arguments.host, server, settings.get("bind", ())), *around, *secret, *gunicorn]
     port = (without_port(settings.get("bind", [])) if arguments.host is None
             else checked(arguments, settings.get("files", {}).get("certfile")))
     return Diagnosis(arguments.host, [*found, *port.findings], port.report, port.finished)

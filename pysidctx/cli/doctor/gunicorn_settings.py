@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Optional
 
 from pysidctx import environment
 from pysidctx.cli.check.verdicts import FAULT, INFO, NOTE, OK
+from pysidctx.cli.doctor.certificate_files import certificates
 from pysidctx.cli.doctor.findings import GUNICORN, Finding
 from pysidctx.cli.doctor.listener import Listener, is_another_python
 from pysidctx.cli.doctor.words import parted
@@ -30,7 +31,8 @@ class Command(NamedTuple):
     folder: str
     is_running: bool = False     # whether the process that listens is known
     is_another: bool = False     # whether that is another server
-    is_served: bool = False      # whether `pysidctx serve gunicorn` has started it
+    is_served: bool = False      # whether `pysidctx serve` has started it
+    is_plain: bool = False       # whether it is a server that `pysidctx serve` could start
 
 
 def command(config: Optional[str], arguments: Optional[str], server: Optional[Listener]) -> Command:
@@ -47,7 +49,8 @@ def command(config: Optional[str], arguments: Optional[str], server: Optional[Li
     found = Command([*(told or ()), *named], told is not None, is_in_use, variables, folder)
     if server is None:
         return found
-    return found._replace(is_running=True, is_another=not server.is_gunicorn, is_served=server.is_served)
+    return found._replace(is_running=True, is_another=not server.is_gunicorn, is_served=server.is_served,
+                          is_plain=server.plain_server is not None)
 
 
 def is_installed() -> bool:
@@ -56,10 +59,13 @@ def is_installed() -> bool:
 
 def without_settings(asked: Command) -> Iterator[Finding]:
     """What there is to say if no configuration was loaded."""
-    if asked.is_another and not asked.is_in_use:
+    if asked.is_another and not asked.is_in_use and asked.is_served:
         yield Finding(GUNICORN, "gunicorn", INFO, "the process that listens is not gunicorn, so there is no "
-                      "configuration to look at", "see which servers call the hook, and which need resumable(): "
-                      "docs/servers.md")
+                      "configuration to look at; `pysidctx serve` sets the hook")
+    elif asked.is_another and not asked.is_in_use:
+        yield Finding(GUNICORN, "gunicorn", INFO, "the process that listens is not gunicorn, so there is no "
+                      "configuration to look at", "" if asked.is_plain else
+                      "see which servers call the hook, and which need resumable(): docs/servers.md")
     elif not is_installed():
         yield Finding(GUNICORN, "gunicorn", FAULT if asked.is_in_use else INFO,
                       f"gunicorn is not installed for {sys.executable}, so its configuration was not loaded",
@@ -88,26 +94,9 @@ def settings(found: dict[str, Any], asked: Command) -> Iterator[Finding]:
                   f"workers = {found['workers']}, threads = {found['threads']}, "
                   f"preload_app = {found['preload_app']}, keepalive = {found['keepalive']}, "
                   f"bind = {', '.join(found['bind'])}" + ("" if asked.are_told else UNTOLD))
-    yield from certificates(found, asked)
+    yield from certificates(found, asked.are_told)
     yield from hook(found, asked)
     yield from worker_class(found, asked)
-
-
-def certificates(found: dict[str, Any], asked: Command) -> Iterator[Finding]:
-    unreadable = {name: path for name, path in found["files"].items() if not os.access(path, os.R_OK)}
-    for name, path in unreadable.items():
-        yield Finding(GUNICORN, "certificate", FAULT, f"{name} is {path!r}, which does not exist or cannot be read",
-                      f"correct {name}, or run doctor as the user of the server")
-    if found["tls"]:
-        if not unreadable:
-            yield Finding(GUNICORN, "certificate", OK, ", ".join(
-                f"{name} is {path!r}" for name, path in found["files"].items()))
-    elif asked.are_told:
-        yield Finding(GUNICORN, "certificate", FAULT, "certfile is not set, so gunicorn does not speak TLS, and calls "
-                      "no hook", "set certfile and keyfile; if a proxy in front of it speaks TLS, that is what resumes")
-    else:
-        yield Finding(GUNICORN, "certificate", INFO, "certfile is not set, unless your command line does so",
-                      "pass the arguments with which you start gunicorn with --gunicorn")
 
 
 def hook(found: dict[str, Any], asked: Command) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ import os
 import shlex
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,7 @@ class Listener(NamedTuple):
     loads_pysidctx: bool        # whether it, or another process that listens there, has loaded pysidctx
     spawns: bool = False        # whether others that listen there were started anew instead of forked
     is_contained: bool = False  # whether it has another root directory, as in a container
+    started: Optional[float] = None  # when, in seconds since the epoch
 
     @property
     def is_python(self) -> bool:
@@ -48,6 +50,8 @@ class Listener(NamedTuple):
             if argument == "-c" or before == "-m" or not argument.startswith("-") and before not in ("-W", "-X"):
                 end = place
                 break
+        if os.path.basename(self.arguments[end - 1]) == "pysidctx" and self.is_served:
+            end += 2  # serve SERVER
         return shlex.join(self.arguments[:end]) + (" ..." if end < len(self.arguments) else "")
 
     @property
@@ -58,9 +62,13 @@ class Listener(NamedTuple):
                 return self.arguments[place + 1:]
         return None
 
-    def runs(self, server: str) -> bool:
-        """Whether it was started by the command line of that server."""
-        return any(os.path.basename(argument) == server for argument in self.arguments[1:4])
+    @property
+    def plain_server(self) -> Optional[str]:
+        """Return the server, if it was started by the command line of one that has no option for the hook."""
+        for name in ("uvicorn", "hypercorn"):
+            if not self.is_served and any(os.path.basename(argument) == name for argument in self.arguments[1:4]):
+                return name
+        return None
 
     @property
     def is_gunicorn(self) -> bool:
@@ -150,6 +158,12 @@ def parent(process: int) -> int:
     return int((PROC / str(process) / "stat").read_text().rpartition(")")[2].split()[1])
 
 
+def started(process: int) -> float:
+    """Return when a process was started, in seconds since the epoch, from its field `starttime`: proc_pid_stat(5)."""
+    ticks = int((PROC / str(process) / "stat").read_text().rpartition(")")[2].split()[19])
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+
+
 def read(process: int, all_of_them: list[int]) -> Listener:
     folder = PROC / str(process)
     return Listener(
@@ -157,7 +171,7 @@ def read(process: int, all_of_them: list[int]) -> Listener:
         [os.fsdecode(each) for each in (folder / "cmdline").read_bytes().rstrip(b"\0 ").split(b"\0")],
         os.readlink(folder / "cwd"), environment_in((folder / "environ").read_bytes()),
         any(map(has_pysidctx, all_of_them)), any(map(is_spawned, all_of_them)),
-        not os.path.samefile(folder / "root", "/"))
+        not os.path.samefile(folder / "root", "/"), started(process))
 
 
 def environment_in(data: bytes) -> Optional[dict[str, str]]:

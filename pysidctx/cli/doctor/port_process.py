@@ -1,7 +1,7 @@
 """What the process that listens on the port tells: is it Python, and has it loaded pysidctx?"""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Optional
 
 from pysidctx.cli.check.verdicts import INFO, NOTE, OK
@@ -9,13 +9,16 @@ from pysidctx.cli.doctor.findings import PROCESS, Finding
 from pysidctx.cli.doctor.listener import Listener, is_another_python
 
 
-def process_findings(target: Optional[str], found: Optional[Listener]) -> Iterator[Finding]:
+def process_findings(target: Optional[str], found: Optional[Listener], bind: Sequence[str] = ()) -> Iterator[Finding]:
+    """`bind` are the addresses of the configuration, if one was loaded."""
     if target is None:
         return
     if found is None:
         yield Finding(PROCESS, "process", INFO, f"no process of this user, on this machine, is known to listen on "
                       f"{target}: what is told below of the environment and of gunicorn is that of doctor itself",
-                      "run doctor where the server runs, and as its user")
+                      "run doctor where the server runs, and as its user" + (
+                          f", or pass the address that the configuration binds: {', '.join(bind)}"
+                          if bind and target not in bind else ""))
         return
     named = f"process {found.number}, which listens there,"
     if not found.is_python:
@@ -45,9 +48,9 @@ def process_findings(target: Optional[str], found: Optional[Listener]) -> Iterat
     if found.loads_pysidctx:
         yield Finding(PROCESS, "loaded", OK, "it has loaded pysidctx")
     else:
-        server = next((name for name in ("uvicorn", "hypercorn") if found.runs(name)), None)
+        server = found.plain_server
         yield Finding(PROCESS, "loaded", NOTE, "it has not loaded pysidctx, which therefore has no effect on it",
-                      f"start it with `python -m pysidctx serve {server}` and its arguments" if server else
+                      f"restart it with its arguments as `python -m pysidctx serve {server} ARGUMENTS`" if server else
                       "if the hook is set, restart the server; if not, set it, or call pysidctx.resumable() where it "
                       "makes its SSLContext")
     python = found.arguments[0]

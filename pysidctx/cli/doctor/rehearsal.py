@@ -11,6 +11,7 @@ import os
 import signal
 import stat
 import sys
+import sysconfig
 import tempfile
 import traceback
 import warnings
@@ -154,6 +155,7 @@ def gunicorn_facts(arguments: list[str], begun: Callable[[str], None]) -> Facts:
     return {
         "version": __version__, "folder": os.getcwd(), "variables": variables, "unknown": unknown, "imported": imported,
         "hook": hook_facts(cfg), "worker": worker_facts(cfg), "tls": bool(cfg.is_ssl),
+        "cert_reqs": int(cfg.cert_reqs),
         "workers": cfg.workers, "threads": cfg.threads, "files": {
             name: os.path.abspath(getattr(cfg, name)) for name in ("certfile", "keyfile", "ca_certs")
             if getattr(cfg, name)},
@@ -220,14 +222,29 @@ def has_old_uvicorn(kind: type) -> bool:
 
 
 def in_words(error: BaseException, file: Optional[str]) -> str:
-    """Tell an error in one line, with the line of the configuration file that has raised it."""
+    """Tell an error in one line, with the line of the user's code that has raised it.
+
+    `file` is the configuration file, which is not named again; None: there is none.
+    """
     if isinstance(error, SystemExit):
         if error.__context__ is None:  # else gunicorn has caught an error, and would end
             return f"it ends the program, with exit code {error.code}"
         error = error.__context__
     told = traceback.format_exception_only(type(error), error)[-1].strip()
-    lines = [number for frame, number in traceback.walk_tb(error.__traceback__)
-             if file is not None and os.path.abspath(frame.f_code.co_filename) == file]
-    if isinstance(error, SyntaxError) and error.lineno is not None and os.path.abspath(error.filename or "") == file:
-        lines.append(error.lineno)
-    return f"{told} (line {lines[-1]})" if lines else told
+    places = [(os.path.abspath(frame.f_code.co_filename), number)
+              for frame, number in traceback.walk_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError) and error.lineno is not None:
+        places.append((os.path.abspath(error.filename or ""), error.lineno))
+    for path, number in reversed(places):
+        if path == file:
+            return f"{told} (line {number})"
+        if file is not None and is_of_user(path):
+            return f"{told} ({path}, line {number})"
+    return told
+
+
+def is_of_user(path: str) -> bool:
+    """Whether a file of code is neither Python's, nor that of a package that is installed, nor of pysidctx."""
+    libraries = sysconfig.get_path("stdlib"), os.path.dirname(environment.__file__)
+    return os.path.isfile(path) and not path.startswith(tuple(f"{folder}{os.sep}" for folder in libraries)) and not (
+        {"site-packages", "dist-packages"} & {*path.split(os.sep)})

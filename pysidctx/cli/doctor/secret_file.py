@@ -9,18 +9,30 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Optional
 
-from pysidctx import environment, secret_files
+from pysidctx import environment, private_files, secret_files
 from pysidctx.cli.check.verdicts import FAULT, INFO, NOTE, OK
 from pysidctx.cli.doctor.findings import SECRET, Finding
 from pysidctx.cli.doctor.words import parted
 from pysidctx.tickets.ticket_keys import TicketKeys
 
+ACCURACY = 1.0  # seconds, of the time at which a process was started
 WRITE = "`pysidctx secret {}` writes one"
 
 
-def secret_findings(path: Optional[str], *, spawns: bool = False) -> Iterator[Finding]:
-    """`path` is the value of the environment variable, or None; `spawns`: whether the server spawns its workers."""
+def secret_findings(path: Optional[str], *, spawns: bool = False, is_served: bool = False,
+                    started: Optional[float] = None) -> Iterator[Finding]:
+    """`path` is the value of the environment variable, or None; `spawns`: whether the server spawns its workers.
+
+    `is_served`: whether `pysidctx serve` has started it, which lets workers share a random secret.
+    `started` is when the server was started, in seconds since the epoch; None: it is not known to run.
+    """
     name = environment.SECRET_FILE
+    if path is None and is_served:
+        yield Finding(SECRET, "secret", INFO, f"{name} is not set, so the secret is random: all workers that `pysidctx "
+                      "serve` has started share it, and it ends with the server",
+                      "write a secret with `pysidctx secret PATH`, and set the variable to that path, if sessions are "
+                      "to survive restarts, or if there are several machines")
+        return
     if path is None and spawns:
         yield Finding(SECRET, "secret", NOTE, f"{name} is not set, and the server starts its workers anew instead of "
                       "forking them, so each has ticket keys of its own, unless the program reads a secret itself",
@@ -31,8 +43,8 @@ def secret_findings(path: Optional[str], *, spawns: bool = False) -> Iterator[Fi
         yield Finding(SECRET, "secret", INFO, f"{name} is not set, so ticket keys are random: they end with the "
                       "server, and only workers that are forked share them",
                       "write a secret with `pysidctx secret PATH`, and set the variable to that path, if uvicorn or "
-                      "hypercorn starts the workers, if sessions are to survive restarts, or if there are several "
-                      "machines")
+                      "hypercorn starts the workers without `pysidctx serve`, if sessions are to survive restarts, or "
+                      "if there are several machines")
         return
     if not path:
         yield Finding(SECRET, "secret", FAULT, f"the environment variable {name} is empty",
@@ -43,9 +55,17 @@ def secret_findings(path: Optional[str], *, spawns: bool = False) -> Iterator[Fi
         with secret_files.read(path) as (_, content):
             yield Finding(SECRET, "secret", OK, f"{name} names {path!r}: {len(content)} bytes, {described(path)}"
                           f"{fingerprint(content)}")
+            yield from changed(path, started)
             yield from encoding(content, path)
     except (OSError, ValueError) as error:
         yield refused(path, error)
+
+
+def changed(path: str, started: Optional[float]) -> Iterator[Finding]:
+    """A server reads the file once. The time of a status change also tells of a file that was moved to this path."""
+    if started is not None and os.stat(path).st_ctime > started + ACCURACY:
+        yield Finding(SECRET, "secret-changed", NOTE, f"{path!r} was changed or replaced after the server was started, "
+                      "and the server still has the secret that it read then", "restart the server")
 
 
 def refused(path: str, error: Exception) -> Finding:
@@ -59,14 +79,12 @@ def refused(path: str, error: Exception) -> Finding:
                        "mode 0600")
     if isinstance(error, OSError):
         return Finding(SECRET, "secret", FAULT, f"{named} cannot be read: {error.strerror}", WRITE.format("PATH"))
-    quoted = shlex.quote(path)
     with suppress(OSError):  # it may be gone meanwhile
         status = os.stat(path)
         if stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
             return Finding(SECRET, "secret", FAULT, f"pysidctx refuses {named} because other users may have read or "
                            f"replaced it: {described(path)}",
-                           f"deny them access: `chmod 600 {quoted}`; if others may have read it, remove it, and "
-                           f"`pysidctx secret {quoted}` writes a new one")
+                           f"deny them access: {private_files.way_out(path)}{secret_files.CONTENT.source}")
     seen, do = parted(str(error))
     return Finding(SECRET, "secret", FAULT, seen, do or WRITE.format("PATH"))
 

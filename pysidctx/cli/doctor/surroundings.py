@@ -20,10 +20,9 @@ def surroundings(variables: dict[str, str], unknown: list[str], rehearsed: dict[
     """`variables` are the known ones as the server has them, `rehearsed` is what an import of pysidctx.servers said."""
     yield from libraries()
     for name in sorted(unknown):
-        known = environment.nearest(name)
         yield Finding(ENVIRONMENT, "variable", FAULT, f"the environment variable {name} is not known, and has no "
                       "effect",
-                      f"rename it, or remove it: did you mean {known}?")
+                      f"rename it, or remove it: {environment.suggested(environment.nearest(name))}")
     messages = list(rehearsed.get("warnings", ()))
     error = rehearsed.get("error")
     if error and not (secret_is_refused and names_secret(error, variables)):
