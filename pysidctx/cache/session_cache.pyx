@@ -2,7 +2,6 @@
 
 cimport cython
 
-import fcntl
 import hashlib
 import os
 import time
@@ -11,6 +10,7 @@ from contextlib import suppress
 
 from pysidctx import arguments, secret_files
 from pysidctx.cache import memory as shared_memory
+from pysidctx.cache.leader import LeaderLock
 from pysidctx.cache.replication import Replication
 from pysidctx.cache.stats import CacheStats
 
@@ -50,7 +50,6 @@ LIFETIME = arguments.LIFETIME
 PEERS = 4096
 MOST_PEERS = 1 << 24
 ANNOUNCED_WITHIN = 1   # second
-LEADER_BYTE = 1        # of the memory: whoever has locked it replicates; forget() locks byte 0
 
 WHEN = ("client-certificates", "always")
 
@@ -106,6 +105,7 @@ cdef class SessionCache:
     cdef object path           # of the memory, absolute; None if it is anonymous
     cdef object secret_path    # the absolute path that from_secret_file() has read; otherwise None
     cdef object peers
+    cdef object leader         # the LeaderLock; None until it is needed
     cdef readonly object _made_in  # the id of the process that created random keys; otherwise None
     cdef object __weakref__
 
@@ -325,12 +325,14 @@ cdef class SessionCache:
 
     def _lead(self):
         """Become, or stay, the process of this machine that replicates. Returns False if another one does."""
-        try:
-            # A child does not inherit it, and the kernel frees it when the process ends.
-            fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, LEADER_BYTE)
-        except (BlockingIOError, PermissionError):
-            return False
-        return True
+        if self.leader is None:
+            self.leader = LeaderLock(self.file)
+        return self.leader.take()
+
+    def _follow(self):
+        """Let another process replicate."""
+        if self.leader is not None:
+            self.leader.release()
 
     def _keep_active(self, uint64_t seconds):
         outbox_set(&self.cache.outgoing.numbers.active, unix_time() + seconds if seconds else 0)

@@ -296,6 +296,42 @@ def test_one_of_a_machine_does_the_work(make_server_ctx, tmp_path, channel):
         other.communicate()
 
 
+LOCKED = """
+import sys
+from pysidctx import SessionCache
+print(SessionCache.from_secret(bytes(range(32)), memory=sys.argv[1], size=1 << 20)._lead())
+"""
+
+
+def test_forgetting_does_not_give_the_lead_away(tmp_path):
+    """It closes a descriptor of the memory. A child that is forked does not keep the lock."""
+    memory = tmp_path / "memory"
+    cache = SessionCache.from_secret(bytes(range(32)), memory=memory, size=1 << 20)
+
+    def another_leads():
+        said = subprocess.run([sys.executable, "-c", LOCKED, memory], capture_output=True, text=True, check=True)
+        return said.stdout == "True\n"
+
+    assert cache._lead()
+    cache.forget_all()
+    assert not another_leads()
+    leave, wait = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(wait)
+        os.read(leave, 1)
+        os._exit(0)
+    os.close(leave)
+    try:
+        cache._follow()
+        assert another_leads()
+        assert cache._lead()
+        assert not another_leads()
+    finally:
+        os.close(wait)
+        os.waitpid(child, 0)
+
+
 def test_what_cannot_replicate(channel):
     with pytest.raises(TypeError, match="random keys"):
         SessionCache(size=1 << 20).replicate(channel)
