@@ -161,6 +161,8 @@ def test_what_pysidctx_serve_sets_is_not_missed(tmp_path):
         found = {each.check: each for each in settings(rehearsed, asked)}
         assert found["hook"].grade == found["worker-class"].grade == grade
     assert command(None, None, server).is_served
+    restarted = server._replace(arguments=[sys.executable, "/v/pysidctx/__main__.py", "serve", "gunicorn", "app"])
+    assert command(None, None, restarted).is_served
 
 
 @pytest.fixture
@@ -183,6 +185,17 @@ def test_the_environment_of_the_process_is_judged(doctor, tmp_path):
     assert any("PYSIDCTX_TYPO is not known" in each["seen"] for each in found.found("environment", "variable"))
     assert found.grades("process", "loaded") == ["note"]
     assert "sent nothing in 0.5 s" in found.found("port", "port")[0]["seen"]
+
+
+def test_the_folder_of_the_process_was_removed(doctor, tmp_path):
+    """As of a release that another one has replaced."""
+    folder = tmp_path / "release"
+    folder.mkdir()
+    with another_process(folder) as (_, port):
+        folder.rmdir()
+        found = doctor(f"127.0.0.1:{port}", "--timeout", "0.5")
+    assert found.code == 1
+    assert any("release (deleted), does not exist any more" in each["seen"] for each in found.graded("fault"))
 
 
 def test_the_wrong_port(doctor):

@@ -78,7 +78,8 @@ class Listener(NamedTuple):
     @property
     def is_served(self) -> bool:
         """Whether `pysidctx serve` has started it, which sets the hook, and a secret that all workers share."""
-        return "pysidctx serve " in " ".join(self.arguments[:8])
+        command = " ".join(self.arguments[:8])
+        return any(f"pysidctx{way} serve " in command for way in ("", "/__main__.py"))  # the latter after SIGUSR2
 
     @property
     def first_folder(self) -> str:
