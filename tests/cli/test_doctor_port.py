@@ -191,7 +191,7 @@ def test_the_folder_of_the_process_was_removed(doctor, tmp_path):
     """As of a release that another one has replaced."""
     folder = tmp_path / "release"
     folder.mkdir()
-    with another_process(folder) as (_, port):
+    with another_process(folder, PYSIDCTX_PERIOD="100") as (_, port):
         folder.rmdir()
         found = doctor(f"127.0.0.1:{port}", "--timeout", "0.5")
     assert found.code == 1
