@@ -27,7 +27,7 @@ def rehearse(arguments: Optional[list[str]], environment: dict[str, str], folder
     asked = {"path": sys.path, "arguments": arguments, "result": result}
     try:
         if not os.path.isdir(folder):
-            return {"error": f"the server's folder, {folder}, does not exist any more: start it again in one that "
+            return {"error": f"the server's folder, {folder}, does not exist any more; start it again in one that "
                              "does", "warnings": []}
         # A group of its own, which ends as a whole: the configuration may have started programs.
         process = subprocess.Popen([sys.executable, "-c", START, json.dumps(asked)], stdin=subprocess.DEVNULL,
