@@ -76,7 +76,7 @@ def serve(tmp_path, request):
 def test_replaced_workers_have_the_same_secret(start, returning, name):
     """It lives as long as the server, without a file."""
     if name == "serve hypercorn" and "SIGHUP" not in inspect.getsource(module("hypercorn.run", "hypercorn")):
-        lack("this hypercorn does not replace its workers: install 0.18 or later")
+        lack("this hypercorn does not replace its workers: install 0.18 or later", since=(3, 10))
     client = returning[TLS13]
     with start(name, files=OWN_MODULES, two_workers=True) as server:
         _, before = visits(client, [server.port])
