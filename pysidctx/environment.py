@@ -130,20 +130,38 @@ def word(name: str, words: Sequence[str]) -> Optional[str]:
     return found
 
 
-def warn_of_unused(lifetime: int, period: Optional[int], is_named: bool) -> None:
-    """Emit a RuntimeWarning for the variables that a context disregards, because its keys or the program say otherwise.
+def warn_of_unused(id_contexts: tuple[Optional[bytes], Optional[bytes]], keys: tuple[int, Optional[int]],
+                   cache: Optional[tuple[int, int]]) -> None:
+    """Emit a RuntimeWarning for the variables that a context disregards, because the program says otherwise.
 
-    `is_named`: whether the program has passed an id context.
+    `id_contexts`: the id_context and the exact_id_context that were passed. `keys`, `cache`: the lifetime and the
+    period of each, in seconds; keys from files have no period.
     """
-    unused = [f"{name}={os.environ[name]} has no effect: the keys have a {argument} of {in_force} seconds"
-              for name, argument, in_force in ((LIFETIME, "lifetime", lifetime), (PERIOD, "period", period))
-              if name in os.environ and not is_number(os.environ[name], in_force)]
-    if ID_CONTEXT in os.environ and not is_named:
-        unused.append(f"{ID_CONTEXT} has no effect: no id_context was passed")
+    unused = [*unused_times("the keys, which have", *keys),
+              *([] if cache is None else unused_times("the cache, which has", *cache)),
+              *unused_id_context(*id_contexts)]
     if unused:
         warnings.warn(f"pysidctx: {'; '.join(unused)}. pysidctx.servers.ssl_context_factory reads these variables; in "
                       "a program of your own, pass the arguments that they stand for, or remove them",
                       RuntimeWarning, stacklevel=2)
+
+
+def unused_times(of_what: str, lifetime: int, period: Optional[int]) -> list[str]:
+    unused = []
+    for name, argument, in_force in (LIFETIME, "lifetime", lifetime), (PERIOD, "period", period):
+        if name in os.environ and not is_number(os.environ[name], in_force):
+            having = ("the keys, which come from files and have no period" if in_force is None
+                      else f"{of_what} a {argument} of {in_force} seconds")
+            unused.append(f"{name}={os.environ[name]} has no effect on {having}")
+    return unused
+
+
+def unused_id_context(id_context: Optional[bytes], exact_id_context: Optional[bytes]) -> list[str]:
+    if ID_CONTEXT not in os.environ or os.fsencode(os.environ[ID_CONTEXT]) in (id_context, exact_id_context):
+        return []
+    if exact_id_context is not None:
+        return [f"{ID_CONTEXT} has no effect: an exact_id_context was passed"]
+    return [f"{ID_CONTEXT} has no effect: {'no' if id_context is None else 'another'} id_context was passed"]
 
 
 def is_number(text: str, number: Optional[int]) -> bool:

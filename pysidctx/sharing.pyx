@@ -66,7 +66,8 @@ def resumable(ctx, keys, *, cache=None, cache_when=None, id_context=None, exact_
     cache. Then nothing is changed. Raises `pysidctx.Error` or MemoryError if OpenSSL fails; then no sessions are
     shared that were not shared before. Emits a RuntimeWarning if the context has no certificate or issues no tickets,
     or if only sessions with a client certificate are stored in the cache and none is requested; and if the environment
-    variable PYSIDCTX_ID_CONTEXT, PYSIDCTX_LIFETIME or PYSIDCTX_PERIOD is set, but `id_context` or `keys` differ.
+    variable PYSIDCTX_ID_CONTEXT, PYSIDCTX_LIFETIME or PYSIDCTX_PERIOD is set, but the id context that is passed, or
+    the lifetime or the period of `keys` or of `cache`, is another.
 
     See `TicketKeys.install()`, `SessionCache.install()` and `set_session_id_context()` for details.
     """
@@ -82,7 +83,8 @@ def resumable(ctx, keys, *, cache=None, cache_when=None, id_context=None, exact_
                         "TicketKeys.from_secret_file(path)")
     name, exact = checked_id_contexts(id_context, exact_id_context)
     check_cache_when(cache, cache_when)
-    environment.warn_of_unused(keys.lifetime, keys.period, name is not None or exact is not None)
+    environment.warn_of_unused((name, exact), (keys.lifetime, keys.period),
+                               None if cache is None else (cache.lifetime, cache.period))
     sid_ctx = derived_id_context(used, name) if exact is None else exact
     if used in contexts_serving(used):
         warn_without_certificate(used, target, "so all handshakes with it will fail: call load_cert_chain() before "

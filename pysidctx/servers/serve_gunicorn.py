@@ -1,6 +1,7 @@
 """gunicorn's command line with the hook `ssl_context`, for which it has no option."""
 
 import sys
+from typing import Any
 
 from gunicorn.app.wsgiapp import WSGIApplication
 
@@ -29,6 +30,13 @@ class ResumingApplication(WSGIApplication):  # type: ignore[misc]
         ours = in_place_of(self.cfg.worker_class)
         if ours is not None:
             self.cfg.set("worker_class", ours)
+        then = self.cfg.pre_exec
+
+        def pre_exec(server: Any) -> None:
+            start_as_before(server.START_CTX)
+            then(server)
+
+        self.cfg.set("pre_exec", pre_exec)
 
     def run(self) -> None:
         if not self.cfg.is_ssl:
@@ -36,6 +44,17 @@ class ResumingApplication(WSGIApplication):  # type: ignore[misc]
         if self.cfg.ssl_context is ssl_context_factory:
             warn_without_authorities(self.cfg.cert_reqs, self.cfg.ca_certs, "--ca-certs")
         super().run()
+
+
+def start_as_before(context: dict[Any, Any]) -> None:
+    """Change the command of the master that SIGUSR2 starts, if `python -m pysidctx` has started this one.
+
+    Started by the path of __main__.py, as gunicorn would, it would import modules of pysidctx as top-level ones.
+    """
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is not None and spec.name == "pysidctx.__main__":
+        program, _, *arguments = context["args"]
+        context["args"] = [program, "-m", "pysidctx", *arguments]
 
 
 def serve(prog: str, arguments: list[str]) -> int:

@@ -74,4 +74,4 @@ def hook_of_uvicorn():
 
 def needs_the_hook():
     if not hasattr(module("uvicorn", "uvicorn").Config(None, log_config=None), "ssl_context_factory"):
-        lack("this uvicorn has no ssl_context_factory: install 0.47 or later")
+        lack("this uvicorn has no ssl_context_factory: install 0.47 or later", since=(3, 10))

@@ -15,6 +15,7 @@ from pathlib import Path
 import libssl
 import pytest
 from machine import lack, module, program
+from readme import EXAMPLES
 from server_programs import SERVED, VISITS, PythonClient, of_serve, visits
 
 from pysidctx.environment import STATS
@@ -23,6 +24,9 @@ from pysidctx.servers.launch import NotServed, require_certificate, warn_without
 TLS13 = 1  # of the clients in `returning`, Python's with this version
 
 OPTIONS = re.compile(r"--[a-z][\w-]+")
+
+# An application with a module that has the name of one in pysidctx.
+OWN_MODULES = {"valkey.py": "is_mine = True\n", "app.py": f"from valkey import is_mine\n{EXAMPLES['app.py']}"}
 
 # Arguments with which a server ends at once, or does not start at all.
 ENDING = {
@@ -75,9 +79,9 @@ def serve(tmp_path, request):
 def test_replaced_workers_have_the_same_secret(start, returning, name):
     """It lives as long as the server, without a file."""
     if name == "serve hypercorn" and "SIGHUP" not in inspect.getsource(module("hypercorn.run", "hypercorn")):
-        lack("this hypercorn does not replace its workers: install 0.18 or later")
+        lack("this hypercorn does not replace its workers: install 0.18 or later", since=(3, 10))
     client = returning[TLS13]
-    with start(name, two_workers=True) as server:
+    with start(name, files=OWN_MODULES, two_workers=True) as server:
         _, before = visits(client, [server.port])
         server.processes[0].send_signal(signal.SIGHUP)
 
@@ -229,8 +233,9 @@ def test_stats_of_all_workers(start, returning, name, tmp_path):
     ("serve gunicorn", ("--ca-certs", "clients-ca.pem", "--cert-reqs", "2")),
 ])
 def test_with_client_certificates(start, pem_files, version, name, options):
-    program = SERVED[name]._replace(arguments=(*SERVED[name].arguments[:-1], *options, SERVED[name].arguments[-1]))
-    with start(name, found=program, two_workers=True, client_cas=pem_files[1].read_text(), tls=False) as server:
+    *arguments, app = SERVED[name].arguments
+    found = SERVED[name]._replace(arguments=(*arguments, *options, app))
+    with start(name, found=found, two_workers=True, client_cas=pem_files[1].read_text(), tls=False) as server:
         client = PythonClient(pem_files[1], version, pem_files[0])
         until(lambda: answers(client, server.port), "it does not answer")
         assert visits(client, [server.port], first=True)[0] == VISITS
@@ -289,10 +294,14 @@ def test_the_hook_of_a_configuration_is_used(start, returning):
         assert "my hook" in server.log.read_text()
 
 
-def test_gunicorn_starts_anew(start, returning, secret):
+@pytest.mark.parametrize("script", [False, True], ids=["python -m pysidctx", "pysidctx"])
+def test_gunicorn_starts_anew(start, returning, secret, script):
     """By SIGUSR2, with the same arguments, as another master."""
-    client = returning[TLS13]
-    with start("serve gunicorn", two_workers=True, secret=secret) as server:
+    client, found = returning[TLS13], SERVED["serve gunicorn"]
+    if script:
+        assert found.arguments[:2] == ("-m", "pysidctx")
+        found = found._replace(arguments=(program("pysidctx", "pysidctx"), *found.arguments[2:]))
+    with start("serve gunicorn", found=found, files=OWN_MODULES, two_workers=True, secret=secret) as server:
         first = server.processes[0]
         _, before = visits(client, [server.port])
         first.send_signal(signal.SIGUSR2)

@@ -160,9 +160,9 @@ def test_an_import_of_the_hook_tells(environment):
 
 @pytest.mark.parametrize("name, value, message", [
     (ID_CONTEXT, "shop", "PYSIDCTX_ID_CONTEXT has no effect: no id_context was passed"),
-    (LIFETIME, "600", "PYSIDCTX_LIFETIME=600 has no effect: the keys have a lifetime of 86400 seconds"),
-    (PERIOD, "600", "PYSIDCTX_PERIOD=600 has no effect: the keys have a period of 3600 seconds"),
-    (PERIOD, "soon", "PYSIDCTX_PERIOD=soon has no effect: the keys have a period of 3600 seconds"),
+    (LIFETIME, "600", "PYSIDCTX_LIFETIME=600 has no effect on the keys, which have a lifetime of 86400 seconds"),
+    (PERIOD, "600", "PYSIDCTX_PERIOD=600 has no effect on the keys, which have a period of 3600 seconds"),
+    (PERIOD, "soon", "PYSIDCTX_PERIOD=soon has no effect on the keys, which have a period of 3600 seconds"),
 ])
 @pytest.mark.parametrize("own", [
     lambda config, build, **options: pysidctx.resumable(build(), TicketKeys(), **options),
@@ -173,10 +173,43 @@ def test_a_program_that_disregards_them_warns(environment, config, build, own, n
     with pytest.warns(RuntimeWarning, match=message) as warned:
         own(config, build)
     assert len(warned) == 1
-    if name == ID_CONTEXT:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            own(config, build, id_context=b"other")  # a choice of the program
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"id_context": b"other"}, "another id_context was passed"),
+    ({"exact_id_context": b"other"}, "an exact_id_context was passed"),
+    ({"id_context": b"shop"}, None), ({"exact_id_context": b"shop"}, None),
+])
+def test_an_id_context_that_is_not_the_variable_s(environment, build, options, message):
+    environment(**{ID_CONTEXT: "shop"})
+    told = warned_by(lambda: pysidctx.resumable(build(), TicketKeys(), **options))
+    assert [text.partition(". ")[0] for text in told] == (
+        [] if message is None else [f"pysidctx: PYSIDCTX_ID_CONTEXT has no effect: {message}"])
+
+
+def test_a_cache_with_other_times(environment, build):
+    environment(**{LIFETIME: 600, PERIOD: 60})
+    told, = warned_by(lambda: pysidctx.resumable(build(), TicketKeys(lifetime=600, period=60), cache=SessionCache()))
+    assert "PYSIDCTX_LIFETIME=600 has no effect on the cache, which has a lifetime of 86400 seconds" in told
+    assert "PYSIDCTX_PERIOD=60 has no effect on the cache, which has a period of 3600 seconds" in told
+    assert "the keys" not in told
+    cache = SessionCache(lifetime=600, period=60)
+    assert not warned_by(lambda: pysidctx.resumable(build(), TicketKeys(lifetime=600, period=60), cache=cache))
+
+
+def test_keys_from_files_have_no_period(environment, key_file, build):
+    environment(**{PERIOD: 600})
+    keys = TicketKeys.from_files([key_file("key", bytes(range(80)))])
+    told, = warned_by(lambda: pysidctx.resumable(build(), keys))
+    assert "PYSIDCTX_PERIOD=600 has no effect on the keys, which come from files and have no period. " in told
+
+
+def warned_by(call):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        call()
+    told = [str(warning.message) for warning in caught]
+    return [text for text in told if "pysidctx.servers.ssl_context_factory" in text]
 
 
 def test_the_hook_and_what_has_read_them_do_not_warn(process, config, build):

@@ -38,8 +38,13 @@ def compiler_without_openssl(folder: Path) -> str:
     return f"{COMPILER} -I{folder}"
 
 
-def lack(what: str) -> NoReturn:
-    """Skip the test with the name of the missing program. In CI, which should have it, fail the test."""
+def lack(what: str, *, since: tuple[int, int] = (3, 9)) -> NoReturn:
+    """Skip the test with the name of the missing program. In CI, which should have it, fail the test.
+
+    `since`: the oldest Python for which it exists. It is missing on older ones in CI, too.
+    """
+    if sys.version_info < since:
+        pytest.skip(f"{what}, which needs Python {since[0]}.{since[1]} or later")
     if os.environ.get("CI"):
         pytest.fail(what)
     pytest.skip(what)
