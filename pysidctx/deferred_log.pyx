@@ -35,7 +35,6 @@ MOST = 1000  # messages that wait
 
 cdef log_thread thread
 cdef list sources = []
-cdef object telling   # the thread that calls them, or None
 cdef object messages = deque(maxlen=MOST)
 
 
@@ -69,11 +68,8 @@ cdef void *run(void *unused) noexcept nogil:
 
 cdef void tell_in_thread() noexcept with gil:
     # To Python it is a thread of unknown origin, which would be logged as Dummy-1.
-    global telling
     threading.current_thread().name = "pysidctx log"
-    telling = threading.get_ident()
     tell_all()
-    telling = None
 
 
 cdef void tell_all() noexcept:
@@ -101,15 +97,12 @@ def _end():
 
 def _hold():
     """Before os.fork(), and what else runs Python's code in a child: wait until the thread is in no handler."""
-    if threading.get_ident() == telling:  # a handler forks itself
-        return
     with nogil:
         log_thread_hold(&thread)
 
 
 def _release():
-    if threading.get_ident() != telling:
-        log_thread_release(&thread)
+    log_thread_release(&thread)
 
 
 cdef void forked() noexcept nogil:
