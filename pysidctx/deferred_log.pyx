@@ -7,6 +7,7 @@ is in no handler.
 
 import atexit
 import os
+import sys
 import threading
 from collections import deque
 
@@ -70,6 +71,16 @@ cdef void tell_in_thread() noexcept with gil:
     # To Python it is a thread of unknown origin, which would be logged as Dummy-1.
     threading.current_thread().name = "pysidctx log"
     tell_all()
+    call(leave_gevent)
+
+
+def leave_gevent():
+    """Destroy the hub that gevent has made if a handler waited in this thread: nothing else would close its files."""
+    hub_of_thread = getattr(sys.modules.get("gevent._hub_local"), "get_hub_if_exists", None)
+    hub = hub_of_thread and hub_of_thread()
+    if hub is not None:
+        hub.destroy()
+        hub.throw()  # it may be suspended still, and would keep its thread in threading.enumerate()
 
 
 cdef void tell_all() noexcept:
@@ -78,7 +89,7 @@ cdef void tell_all() noexcept:
 
 
 cdef void call(object source) noexcept:
-    """Call a source. What it raises, such as the error of a filter, goes to `sys.unraisablehook`."""
+    """Call a function. What it raises, such as the error of a filter, goes to `sys.unraisablehook`."""
     try:
         source()
     except BaseException as error:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from machine import SUPPORT
+from machine import SUPPORT, module
 
 SECONDS = 60  # that a process has, on a busy machine
 
@@ -234,6 +234,34 @@ time.sleep(0.3)
 listener.reject(b"other.test")
 """)
     assert [name for *_, name in told] == ["b'evil.test'"]
+
+
+def test_a_handler_that_waits_with_gevent(pem_files):
+    """A thread that has waited leaves no file open, nor an entry among Python's threads."""
+    module("gevent", "gevent")
+    code = """
+from gevent import monkey
+monkey.patch_all()
+""" + BEGIN + """
+import gc
+time.sleep(0)  # two threads at once cannot make the first hubs of a process
+class Waiting(logging.Handler):
+    def emit(self, record):
+        time.sleep(0.01)
+logging.getLogger().addHandler(Waiting())
+def burst():
+    before = threads()
+    listener.reject(b"evil.test")
+    end = time.monotonic() + 20
+    while threads() > before and time.monotonic() < end:
+        time.sleep(0.05)
+    gc.collect()
+    return len(os.listdir("/proc/self/fd")), threading.active_count(), threads()
+assert burst() == burst() == burst(), burst()
+"""
+    ran = subprocess.run([sys.executable, "-c", code, pem_files[0]], capture_output=True, text=True, timeout=SECONDS)
+    assert ran.returncode == 0, ran.stderr
+    assert len(TOLD.findall(ran.stderr)) == len(ran.stderr.splitlines()) == 3, ran.stderr
 
 
 def test_a_filter_that_fails_stops_no_message_after_it(pem_files):
