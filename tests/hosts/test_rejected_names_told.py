@@ -223,7 +223,7 @@ time.sleep(float(sys.argv[2]))
 
 
 def test_a_handler_that_is_stuck_keeps_no_process(run):
-    """Except by its lock, for which `logging` waits when a process ends: this one does without."""
+    """Here one that is stuck without its lock. If it had that, `logging.shutdown()` would wait for it, and for ever."""
     _, told = run("""
 class Stuck(logging.Handler):
     def handle(self, record):
