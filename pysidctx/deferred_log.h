@@ -21,6 +21,10 @@ typedef struct {
     atomic_int ended;   /* the interpreter is about to end, and nobody may take the GIL any more */
 } log_thread;
 
+/* Of each thread, as the threads of two forks may overlap. */
+static _Thread_local int log_telling; /* it is in tell(), whose handlers may fork, too */
+static _Thread_local int log_holding; /* how often it holds the log thread: twice if it forks while it is about to fork */
+
 static inline void log_sleep(time_t seconds, long milliseconds)
 {
     struct timespec left = {seconds, milliseconds * 1000000};
@@ -62,7 +66,9 @@ static inline void log_thread_run(log_thread *thread, void (*tell)(void))
                     return;
                 log_sleep(0, 1);
             }
+            log_telling = 1;
             tell();
+            log_telling = 0;
             atomic_store(&thread->inside, 0);
             log_sleep(LOG_INTERVAL, 0);
         }
@@ -85,22 +91,30 @@ static inline int log_thread_wait(log_thread *thread)
 /* Before a fork: the child would never get a lock that the thread has meanwhile, such as that of a file. */
 static inline void log_thread_hold(log_thread *thread)
 {
+    if (log_telling)
+        return; /* it would wait for itself */
+    log_holding++;
     atomic_fetch_add(&thread->held, 1);
     log_thread_wait(thread);
 }
 
-/* In the parent after the fork. */
+/* In the parent after the fork, in the same thread.  Undoes nothing if that did not hold: a module that is imported while
+ * a thread is about to fork is called after the fork alone. */
 static inline void log_thread_release(log_thread *thread)
 {
+    if (log_holding == 0)
+        return;
+    log_holding--;
     atomic_fetch_sub(&thread->held, 1);
 }
 
-/* In a forked child, which does not have the thread. */
+/* In a forked child, which does not have the thread, unless a handler has forked: then it is all that the child has. */
 static inline void log_thread_forked(log_thread *thread)
 {
+    log_holding = 0;
     atomic_store(&thread->pending, 0);
-    atomic_store(&thread->running, 0);
-    atomic_store(&thread->inside, 0);
+    atomic_store(&thread->running, log_telling);
+    atomic_store(&thread->inside, log_telling);
     atomic_store(&thread->held, 0);
 }
 

@@ -7,6 +7,7 @@ is in no handler.
 
 import atexit
 import os
+import sys
 import threading
 from collections import deque
 
@@ -35,7 +36,6 @@ MOST = 1000  # messages that wait
 
 cdef log_thread thread
 cdef list sources = []
-cdef object telling   # the thread that calls them, or None
 cdef object messages = deque(maxlen=MOST)
 
 
@@ -69,11 +69,18 @@ cdef void *run(void *unused) noexcept nogil:
 
 cdef void tell_in_thread() noexcept with gil:
     # To Python it is a thread of unknown origin, which would be logged as Dummy-1.
-    global telling
     threading.current_thread().name = "pysidctx log"
-    telling = threading.get_ident()
     tell_all()
-    telling = None
+    call(leave_gevent)
+
+
+def leave_gevent():
+    """Destroy the hub that gevent has made if a handler waited in this thread: nothing else would close its files."""
+    hub_of_thread = getattr(sys.modules.get("gevent._hub_local"), "get_hub_if_exists", None)
+    hub = hub_of_thread and hub_of_thread()
+    if hub is not None:
+        hub.destroy()
+        hub.throw()  # it may be suspended still, and would keep its thread in threading.enumerate()
 
 
 cdef void tell_all() noexcept:
@@ -82,7 +89,7 @@ cdef void tell_all() noexcept:
 
 
 cdef void call(object source) noexcept:
-    """Call a source. What it raises, such as the error of a filter, goes to `sys.unraisablehook`."""
+    """Call a function. What it raises, such as the error of a filter, goes to `sys.unraisablehook`."""
     try:
         source()
     except BaseException as error:
@@ -101,15 +108,12 @@ def _end():
 
 def _hold():
     """Before os.fork(), and what else runs Python's code in a child: wait until the thread is in no handler."""
-    if threading.get_ident() == telling:  # a handler forks itself
-        return
     with nogil:
         log_thread_hold(&thread)
 
 
 def _release():
-    if threading.get_ident() != telling:
-        log_thread_release(&thread)
+    log_thread_release(&thread)
 
 
 cdef void forked() noexcept nogil:

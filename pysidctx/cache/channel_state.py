@@ -19,6 +19,7 @@ class ChannelState:
         self._changing = threading.Lock()
         self._errors: dict[str, str] = {}  # never changed, but replaced
         self._lost: Optional[float] = None  # since when
+        self._resting = True
 
     @property
     def error(self) -> Optional[str]:
@@ -28,6 +29,8 @@ class ChannelState:
     def fails(self, direction: str, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}"
         with self._changing:
+            if self._resting:  # the other thread has noticed that meanwhile
+                return
             self._errors = {**self._errors, direction: text}
             if self._lost is None:
                 self._lost = time.monotonic()
@@ -45,7 +48,16 @@ class ChannelState:
                 log_later(logging.INFO, "channel back: %s works again, after %.1f seconds", repr(self._channel),
                           seconds)
 
+    def lead(self) -> None:
+        """This process uses the channel now."""
+        if self._resting:
+            with self._changing:
+                self._resting = False
+
     def rest(self) -> None:
         """Another process of the machine uses the channel now, and tells of it."""
         with self._changing:
-            self._errors, self._lost = {}, None
+            if self._lost is not None:
+                log_later(logging.INFO, "channel left: another process of this machine uses %s now, and logs whether "
+                          "it works", repr(self._channel))
+            self._errors, self._lost, self._resting = {}, None, True

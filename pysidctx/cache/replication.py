@@ -112,6 +112,7 @@ class Replication:
                     continue
                 self._cache._keep_active(ACTIVE)
                 sender = self._sender = self._sender or Sender(self._cache, self._channel)
+                self._state.lead()
                 self._leading.set()
                 try:
                     sender.send()
@@ -145,8 +146,7 @@ class Replication:
                     since, pause = position, FIRST_PAUSE
                     self._state.works(RECEIVING)
             except Exception as error:
-                if self.leading:
-                    self._state.fails(RECEIVING, error)
+                self._state.fails(RECEIVING, error)
                 self._stopping.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
 

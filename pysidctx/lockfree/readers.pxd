@@ -12,6 +12,7 @@ cdef extern from "stdatomic.h" nogil:
     void atomic_thread_fence(memory_order order)
     int atomic_load(const atomic_int *object)
     int atomic_exchange(atomic_int *object, int desired)
+    size_t atomic_exchange_size "atomic_exchange"(atomic_size_t *object, size_t desired)
     size_t atomic_fetch_add(atomic_size_t *object, size_t operand)
     size_t atomic_fetch_sub(atomic_size_t *object, size_t operand)
     size_t atomic_fetch_add_explicit(atomic_size_t *object, size_t operand, memory_order order)

@@ -112,7 +112,7 @@ class CurrentContext:
                 self._carry(kept, handed_out)
             except Exception as error:
                 log.error("a setting that was changed on an earlier context cannot be copied to the current one: %s. "
-                          "Set it in the function that builds the context", error)
+                          "Set it in the function that builds the context", one_line(str(error)))
 
     def _carry(self, kept: ssl.SSLContext, handed_out: HandedOut) -> None:
         with self._carrying.here(), self._directly(kept, self._context):
@@ -124,7 +124,7 @@ class CurrentContext:
     def _why(self, changed: list[WatchedFile]) -> Optional[str]:
         """Return why the context is to be rebuilt, or None."""
         if changed:
-            return f"{', '.join(str(file.path) for file in changed)} changed"
+            return f"{', '.join(one_line(str(file.path)) for file in changed)} changed"
         if self._is_too_old():
             return f"the context is {self._max_age} seconds old (max_age)"
         # If the context now trusts or requires something else, it needs another id context.

@@ -14,9 +14,10 @@ cdef struct TicketKey:
     unsigned char aes[KEY_LENGTH]
     unsigned int length  # of hmac and of aes: 16 or 32 bytes
 
-# Immutable once it is published in a Keyring.
+# Immutable once it is published in a Keyring, but for `succeeds`.
 cdef struct KeySet:
     retired_node node
+    atomic_size_t succeeds  # whether it has replaced another one by the clock, and has not encrypted yet
     # For keys that derive from a secret: the number of the current period, and the Unix times in seconds
     # between which this set is used.
     uint64_t period, begin, end
@@ -38,7 +39,7 @@ cdef struct Keyring:
     unsigned char *secret
     size_t secret_length
     unsigned char fingerprint[FINGERPRINT_LENGTH]  # of the secret
-    atomic_int rotated        # whether its keys were rotated since take_rotation() returned it
+    atomic_size_t rotated     # the period whose key began to encrypt since take_rotation() returned it; 0 for none
     atomic_size_t counters[COUNTERS]
 
 # That a Keyring began to encrypt with the key of another period.

@@ -18,9 +18,9 @@ from pysidctx.libssl cimport (
 )
 from pysidctx.lockfree.counts cimport COUNT_TICKETS, count_for_all
 from pysidctx.lockfree.readers cimport (
-    atomic_exchange, atomic_fetch_add, atomic_fetch_add_explicit, atomic_fetch_sub, atomic_load_explicit, free_retired,
-    gate_enter, gate_init, gate_leave, gate_wait, memory_order_relaxed, reader_gate, retire, shared_exchange,
-    shared_load,
+    atomic_exchange_size, atomic_fetch_add, atomic_fetch_add_explicit, atomic_fetch_sub, atomic_load_explicit,
+    free_retired, gate_enter, gate_init, gate_leave, gate_wait, memory_order_relaxed, reader_gate, retire,
+    shared_exchange, shared_load,
 )
 from pysidctx.tickets.hkdf cimport derive_key
 from pysidctx.tickets.secret_fingerprint cimport FINGERPRINT_LENGTH, derive_fingerprint
@@ -182,7 +182,13 @@ cdef void wait_for_lookups() noexcept nogil:
 cdef const TicketKey *current_key(Keyring *ring, uint64_t now) noexcept nogil:
     """Return the key to encrypt with, or NULL if there is none."""
     cdef KeySet *keyset = set_at(ring, now)
-    return keyset.keys if keyset is not NULL else NULL
+    if keyset is NULL:
+        return NULL
+    # Here alone: set_at() also derives the keys of a Keyring with which no connection encrypts, to find one.
+    if atomic_load_explicit(&keyset.succeeds, memory_order_relaxed) and atomic_exchange_size(&keyset.succeeds, 0):
+        atomic_exchange_size(&ring.rotated, <size_t> keyset.period)
+        log_soon()
+    return keyset.keys
 
 
 cdef const TicketKey *find_key(Keyring *ring, const unsigned char *name, uint64_t now,
@@ -233,18 +239,14 @@ cdef const TicketKey *find_anywhere(const unsigned char *name, uint64_t now,
 cdef KeySet *set_at(Keyring *ring, uint64_t now) noexcept nogil:
     """Return the set for a Unix time in seconds; an older set, or NULL, if memory runs out."""
     cdef KeySet *keyset = <KeySet *> shared_load(&ring.keyset)
-    cdef KeySet *former
     if is_good(ring, keyset, now):
         return keyset
     pthread_mutex_lock(&changes)
-    former = keyset = <KeySet *> shared_load(&ring.keyset)
-    if not is_good(ring, former, now):
-        rotate(ring, former, now)
+    keyset = <KeySet *> shared_load(&ring.keyset)
+    if not is_good(ring, keyset, now):
+        rotate(ring, keyset, now)
         keyset = <KeySet *> shared_load(&ring.keyset)
     pthread_mutex_unlock(&changes)
-    if former is not NULL and keyset is not former:
-        atomic_exchange(&ring.rotated, 1)
-        log_soon()
     return keyset
 
 
@@ -274,6 +276,8 @@ cdef void rotate(Keyring *ring, const KeySet *former, uint64_t now) noexcept nog
         made.current = 2  # a renewal cannot give a newer key than that of the next period
         for i in range(made.count):
             derived = derived and take_key(ring, former, &made.keys[i], number_of(period, i))
+        if former is not NULL:
+            atomic_exchange_size(&made.succeeds, 1)
         if derived:
             replace_set(ring, made)
         else:
@@ -328,17 +332,13 @@ cdef bint take_rotation(Rotation *taken) noexcept nogil:
     """
     cdef atomic_size_t *inside = enter_lookup()
     cdef Keyring *ring = <Keyring *> shared_load(&keyrings)
-    cdef KeySet *keyset
-    cdef bint found = False
-    while ring is not NULL and not found:
-        if atomic_exchange(&ring.rotated, 0):
-            keyset = <KeySet *> shared_load(&ring.keyset)
-            taken.period = keyset.period
-            memcpy(taken.fingerprint, ring.fingerprint, FINGERPRINT_LENGTH)
-            found = True
+    taken.period = 0
+    while ring is not NULL and taken.period == 0:
+        taken.period = atomic_exchange_size(&ring.rotated, 0)
+        memcpy(taken.fingerprint, ring.fingerprint, FINGERPRINT_LENGTH)
         ring = <Keyring *> shared_load(&ring.next)
     gate_leave(inside)
-    return found
+    return taken.period != 0
 
 
 cdef void count_ticket(Keyring *ring, Counter counter) noexcept nogil:

@@ -35,7 +35,9 @@ def told(caplog):
 
 @pytest.fixture
 def state():
-    return ChannelState("the channel")
+    made = ChannelState("the channel")
+    made.lead()
+    return made
 
 
 def test_both_directions_are_lost_and_back_once(state, told):
@@ -61,14 +63,24 @@ def test_a_channel_that_works_is_not_told(state, told):
     assert told(0) == []
 
 
-def test_a_process_that_rests_forgets_it(state, told):
+def test_a_process_that_rests_tells_that_another_one_has_the_channel(state, told):
     state.fails(SENDING, ConnectionError())
-    state.rest()
-    assert state.error is None
+    for _ in range(3):
+        state.rest()
+    left = "INFO", "channel left: another process of this machine uses 'the channel' now, and logs whether it works"
+    assert state.error is None and told(2)[1] == left
+    state.fails(RECEIVING, ConnectionError())  # of a thread that does not know it yet
     state.works(SENDING)
-    assert told(1)
+    assert state.error is None and told(2)
+    state.lead()
     state.fails(SENDING, ConnectionError())
-    assert [level for level, _ in told(2)] == ["WARNING"] * 2
+    assert [level for level, _ in told(3)] == ["WARNING", "INFO", "WARNING"]
+
+
+def test_a_process_that_rests_without_a_failure_tells_nothing(state, told):
+    state.rest()
+    state.lead()
+    assert told(0) == []
 
 
 def test_what_a_server_sends_cannot_write_lines(state, told):

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from machine import SUPPORT
+from machine import SUPPORT, module
 
 SECONDS = 60  # that a process has, on a busy machine
 
@@ -138,6 +138,60 @@ print(os.getpid())
     assert set(children) == {"b'child'"}
 
 
+def test_a_module_that_is_imported_while_a_thread_is_about_to_fork(pem_files):
+    """Of its functions, the fork calls those alone that come after it."""
+    code = """
+import os, sys
+def early():
+    import pysidctx.deferred_log
+os.register_at_fork(before=early)
+def fork():
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+fork()
+""" + BEGIN + """
+listener.reject(b"evil.test")
+end = time.monotonic() + 20
+while threads() > 1 and time.monotonic() < end:
+    time.sleep(0.05)
+fork()
+listener.reject(b"other.test")
+time.sleep(0.5)
+os._exit(0)  # which tells no rest
+"""
+    ran = subprocess.run([sys.executable, "-c", code, pem_files[0]], capture_output=True, text=True, timeout=SECONDS)
+    assert (ran.returncode, [name for *_, name in TOLD.findall(ran.stderr)]) == (0, ["b'evil.test'", "b'other.test'"])
+
+
+def test_a_handler_that_forks(run):
+    """The log goes on in the process, and also in the handler's child, if that outlives the handler."""
+    printed, told = run("""
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+class Forking(logging.Handler):
+    child = None
+    def handle(self, record):  # without its lock, which `logging` replaces in a child
+        if self.child is None:
+            Forking.child = os.fork()
+            if self.child == 0:
+                listener.reject(b"child")
+logging.getLogger().addHandler(Forking())
+listener.reject(b"evil.test")
+end = time.monotonic() + 20
+while threads() > 1 and time.monotonic() < end:
+    time.sleep(0.05)
+assert os.waitpid(Forking.child, 0)[1] == 0
+listener.reject(b"other.test")
+time.sleep(0.5)
+print(Forking.child, flush=True)
+os._exit(0)
+""")
+    assert [(name, where == printed.strip()) for _, where, _, _, name in told] == [
+        ("b'evil.test'", False), ("b'child'", True), ("b'other.test'", False)]
+
+
 def test_a_process_that_ends_at_once_tells_the_rest(run):
     _, told = run("""
 for number in range(1000):
@@ -170,7 +224,7 @@ time.sleep(float(sys.argv[2]))
 
 
 def test_a_handler_that_is_stuck_keeps_no_process(run):
-    """Except by its lock, for which `logging` waits when a process ends: this one does without."""
+    """Here one that is stuck without its lock. If it had that, `logging.shutdown()` would wait for it, and for ever."""
     _, told = run("""
 class Stuck(logging.Handler):
     def handle(self, record):
@@ -181,6 +235,34 @@ time.sleep(0.3)
 listener.reject(b"other.test")
 """)
     assert [name for *_, name in told] == ["b'evil.test'"]
+
+
+def test_a_handler_that_waits_with_gevent(pem_files):
+    """A thread that has waited leaves no file open, nor an entry among Python's threads."""
+    module("gevent", "gevent")
+    code = """
+from gevent import monkey
+monkey.patch_all()
+""" + BEGIN + """
+import gc
+time.sleep(0)  # two threads at once cannot make the first hubs of a process
+class Waiting(logging.Handler):
+    def emit(self, record):
+        time.sleep(0.01)
+logging.getLogger().addHandler(Waiting())
+def burst():
+    before = threads()
+    listener.reject(b"evil.test")
+    end = time.monotonic() + 20
+    while threads() > before and time.monotonic() < end:
+        time.sleep(0.05)
+    gc.collect()
+    return len(os.listdir("/proc/self/fd")), threading.active_count(), threads()
+assert burst() == burst() == burst(), burst()
+"""
+    ran = subprocess.run([sys.executable, "-c", code, pem_files[0]], capture_output=True, text=True, timeout=SECONDS)
+    assert ran.returncode == 0, ran.stderr
+    assert len(TOLD.findall(ran.stderr)) == len(ran.stderr.splitlines()) == 3, ran.stderr
 
 
 def test_a_filter_that_fails_stops_no_message_after_it(pem_files):

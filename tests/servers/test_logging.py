@@ -47,6 +47,23 @@ def test_a_context_is_rebuilt(serve, config):
     assert serve() == []
 
 
+@pytest.fixture
+def odd(pem_files, config, tmp_path):
+    """Configure a certificate in a file whose name would end a line."""
+    odd = tmp_path / "a\nCRITICAL root: b\x1b[2J.pem"
+    odd.write_bytes(pem_files[0].read_bytes())
+    config.certfile = str(odd)
+    return odd
+
+
+def test_the_name_of_a_file_cannot_write_lines(odd, serve):
+    """Neither where the context is rebuilt nor where it cannot be."""
+    for change in (lambda: append(odd, b"\n"), lambda: odd.write_bytes(b"")):
+        change()
+        ((_, _, message),) = serve()
+        assert r"a\nCRITICAL root: b\x1b[2J.pem changed" in message and message.isprintable()
+
+
 def test_a_context_is_rebuilt_because_of_its_age(serve, monkeypatch):
     ((_, current),) = serve.factory._contexts
     current._since -= 2000

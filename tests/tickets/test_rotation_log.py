@@ -82,6 +82,26 @@ def test_keys_that_are_gone_meanwhile(make_server_ctx, make_client_ctx, told):
     assert all(ROTATED.fullmatch(text) for text in told())
 
 
+def test_keys_that_encrypt_nothing_are_not_told(make_server_ctx, make_client_ctx, told):
+    """A ticket of unknown keys makes a handshake derive all keys of the process, to find one that decrypts it."""
+    used, unused, other = (TicketKeys(period=1, lifetime=10) for _ in range(3))
+    ctx, unused_ctx, other_ctx = (make_server_ctx() for _ in range(3))
+    for keys, its_ctx in ((used, ctx), (unused, unused_ctx), (other, other_ctx)):
+        keys.install(its_ctx)
+    client_ctx = make_client_ctx()
+    connect(unused_ctx, client_ctx)
+    session = connect(other_ctx, client_ctx).client.session
+    del other, keys, other_ctx, its_ctx
+    connect(ctx, client_ctx)
+    sleep_into_period(1)
+    connect(ctx, client_ctx, session=session)
+    rotations.tell()
+    until(lambda: used.fingerprint in str(told()))
+    assert unused.fingerprint not in str(told())
+    connect(unused_ctx, client_ctx)
+    until(lambda: unused.fingerprint in str(told()))
+
+
 def test_by_new_files(key_file, told):
     one, other = (secrets.token_bytes(80) for _ in range(2))
     files = [key_file("first", one), key_file("second", other)]
