@@ -2,11 +2,8 @@
 
 from pysidctx.log import log
 
-from pysidctx.binding cimport bind_openssl
 from pysidctx.errors cimport check
 from pysidctx.tickets.hkdf cimport derive_key
-
-bind_openssl()
 
 cdef const char *SALT = b"pysidctx secret fingerprint 1"
 
