@@ -1,7 +1,6 @@
 """`pysidctx serve`: the servers' own command lines, with workers that resume each other's sessions."""
 
 import inspect
-import itertools
 import os
 import re
 import signal
@@ -82,17 +81,23 @@ def test_replaced_workers_have_the_same_secret(start, returning, name):
         lack("this hypercorn does not replace its workers: install 0.18 or later", since=(3, 10))
     client = returning[TLS13]
     with start(name, files=OWN_MODULES, two_workers=True) as server:
-        _, before = visits(client, [server.port])
+        before, after = set(), set()
+        until(lambda: seen(before, client, server.port, first=True) == 2, "there are no two workers")
         server.processes[0].send_signal(signal.SIGHUP)
-
-        def replaced():
-            with suppress(OSError):  # a worker that is just stopping
-                resumed, process = client.visit(server.port)
-                assert resumed
-                return process not in before
-
-        until(replaced, "the workers were not replaced")
+        # hypercorn ends if a client still sends its request to a worker that is stopping.
+        until(lambda: not any(map(running, before)), "the workers were not replaced")
+        until(lambda: seen(after, client, server.port) == 2, "there are no two new workers")
+        assert not after & before
         assert "Warning" not in server.log.read_text()
+
+
+def seen(processes, client, port, *, first=False):
+    """How many processes have been seen, after one more visit; only the `first` of all is not resumed."""
+    with suppress(OSError):  # a server that is just starting
+        resumed, process = client.visit(port)
+        assert resumed or first and not processes
+        processes.add(process)
+    return len(processes)
 
 
 @pytest.mark.parametrize("name", SERVED)
@@ -259,11 +264,12 @@ def test_with_reload(start, returning, name):
     with start(name, found=found) as server:
         resumed, before = visits(client, [server.port], 5)
         assert (resumed, len(before)) == (4, 1)
-        visit = itertools.count()
+        app = server.folder / "app.py"
+        app.touch()
 
         def replaced():
-            if next(visit) % 60 == 0:  # again after some seconds, if the file was not watched yet
-                (server.folder / "app.py").touch()
+            if time.time() - app.stat().st_mtime > 3:
+                app.touch()  # the reloader had not yet looked at the file before the first change
             with suppress(OSError):
                 resumed, process = client.visit(server.port)
                 assert resumed
