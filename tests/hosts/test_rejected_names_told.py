@@ -166,7 +166,10 @@ os._exit(0)  # which tells no rest
 
 
 def test_a_handler_that_forks(run):
-    """The log goes on in the process, and also in the handler's child, if that outlives the handler."""
+    """The log goes on in the process, and also in the handler's child, if that outlives the handler.
+
+    CPythons before 3.13 cannot make a thread state for the last thread of a child, which it has not started itself.
+    """
     printed, told = run("""
 import warnings
 warnings.simplefilter("ignore", DeprecationWarning)
@@ -176,6 +179,8 @@ class Forking(logging.Handler):
         if self.child is None:
             Forking.child = os.fork()
             if self.child == 0:
+                if sys.version_info < (3, 13):
+                    os._exit(0)
                 listener.reject(b"child")
 logging.getLogger().addHandler(Forking())
 listener.reject(b"evil.test")
@@ -189,7 +194,7 @@ print(Forking.child, flush=True)
 os._exit(0)
 """)
     assert [(name, where == printed.strip()) for _, where, _, _, name in told] == [
-        ("b'evil.test'", False), ("b'child'", True), ("b'other.test'", False)]
+        ("b'evil.test'", False), *[("b'child'", True)] * (sys.version_info >= (3, 13)), ("b'other.test'", False)]
 
 
 def test_a_process_that_ends_at_once_tells_the_rest(run):
