@@ -303,6 +303,7 @@ print(SessionCache.from_secret(bytes(range(32)), memory=sys.argv[1], size=1 << 2
 """
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_forgetting_does_not_give_the_lead_away(tmp_path):
     """It closes a descriptor of the memory. A child that is forked does not keep the lock."""
     memory = tmp_path / "memory"
