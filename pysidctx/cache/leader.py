@@ -4,25 +4,29 @@ import fcntl
 import os
 import struct
 from contextlib import suppress
-from typing import NamedTuple, Optional
+from typing import Optional
 
 BYTE = 1  # of the memory, which is locked; whoever forgets locks byte 0
 FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid
 
 
-class Descriptor(NamedTuple):
-    """One that was opened for the lock alone: the lock ends with it."""
+class Descriptor:
+    """One that was opened for the lock alone: the lock ends with it. A child may reuse its number."""
 
-    number: int
-    device: int
-    inode: int
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.file = identity(number)
 
     def close(self) -> None:
         """Unless other code has closed it, and the number is another file's by now."""
         with suppress(OSError):
-            found = os.fstat(self.number)
-            if (found.st_dev, found.st_ino) == (self.device, self.inode):
+            if identity(self.number) == self.file:
                 os.close(self.number)
+
+
+def identity(number: int) -> "tuple[int, int]":
+    status = os.fstat(number)
+    return status.st_dev, status.st_ino
 
 
 # A child shares the lock: it would outlive a parent that is killed.
@@ -56,8 +60,7 @@ class LeaderLock:
         except BaseException:
             os.close(number)
             raise
-        status = os.fstat(number)
-        self._own = Descriptor(number, status.st_dev, status.st_ino)
+        self._own = Descriptor(number)
         _open.add(self._own)
         return True
 
