@@ -27,24 +27,8 @@ def secret_findings(path: Optional[str], *, spawns: bool = False, is_served: boo
     `started` is when the server was started, in seconds since the epoch; None: it is not known to run.
     """
     name = environment.SECRET_FILE
-    if path is None and is_served:
-        yield Finding(SECRET, "secret", INFO, f"{name} is not set, so the secret is random: all workers that `pysidctx "
-                      "serve` has started share it, and it ends with the server",
-                      "write a secret with `pysidctx secret PATH`, and set the variable to that path, if sessions are "
-                      "to survive restarts, or if there are several machines")
-        return
-    if path is None and spawns:
-        yield Finding(SECRET, "secret", NOTE, f"{name} is not set, and the server starts its workers anew instead of "
-                      "forking them, so each has ticket keys of its own, unless the program reads a secret itself",
-                      "write a secret with `pysidctx secret PATH`, set the variable to that path, and restart the "
-                      "server")
-        return
     if path is None:
-        yield Finding(SECRET, "secret", INFO, f"{name} is not set, so ticket keys are random: they end with the "
-                      "server, and only workers that are forked share them",
-                      "write a secret with `pysidctx secret PATH`, and set the variable to that path, if uvicorn or "
-                      "hypercorn starts the workers without `pysidctx serve`, if sessions are to survive restarts, or "
-                      "if there are several machines")
+        yield unset(spawns, is_served)
         return
     if not path:
         yield Finding(SECRET, "secret", FAULT, f"the environment variable {name} is empty",
@@ -59,6 +43,25 @@ def secret_findings(path: Optional[str], *, spawns: bool = False, is_served: boo
             yield from encoding(content, path)
     except (OSError, ValueError) as error:
         yield refused(path, error)
+
+
+def unset(spawns: bool, is_served: bool) -> Finding:
+    """What follows if no secret is named."""
+    grade, write = INFO, "write a secret with `pysidctx secret PATH`, "
+    if is_served:
+        seen = ("so the secret is random: all workers that `pysidctx serve` has started share it, and it ends with the "
+                "server")
+        do = "and set the variable to that path, if sessions are to survive restarts, or if there are several machines"
+    elif spawns:
+        grade = NOTE
+        seen = ("and the server starts its workers anew instead of forking them, so each has ticket keys of its own, "
+                "unless the program reads a secret itself")
+        do = "set the variable to that path, and restart the server"
+    else:
+        seen = "so ticket keys are random: they end with the server, and only workers that are forked share them"
+        do = ("and set the variable to that path, if uvicorn or hypercorn starts the workers without `pysidctx serve`, "
+              "if sessions are to survive restarts, or if there are several machines")
+    return Finding(SECRET, "secret", grade, f"{environment.SECRET_FILE} is not set, {seen}", write + do)
 
 
 def changed(path: str, started: Optional[float]) -> Iterator[Finding]:
