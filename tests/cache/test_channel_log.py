@@ -4,6 +4,7 @@ import logging
 import secrets
 import threading
 
+import logs
 import pytest
 from channels import MemoryChannel
 from conditions import waiting
@@ -18,9 +19,7 @@ until = waiting(20)  # seconds
 @pytest.fixture
 def told(caplog):
     """Wait until so many messages are logged of channels, and return the level and the text of each."""
-    caplog.set_level(logging.INFO, "pysidctx")
-    deferred_log.tell()  # what earlier tests have left
-    caplog.clear()
+    logs.begin(caplog, deferred_log.tell)
 
     def records():
         deferred_log.tell()  # the thread may wait for its second to pass

@@ -2,6 +2,7 @@
 
 import logging
 
+import logs
 import pytest
 from client_hello import server_name
 from conditions import waiting
@@ -21,9 +22,7 @@ def listener(pem_files):
 @pytest.fixture
 def told(caplog):
     """Return the one message that is logged, without its beginning."""
-    rejections.tell()  # what other tests have left
-    caplog.set_level(logging.INFO, "pysidctx")
-    caplog.clear()
+    logs.begin(caplog, rejections.tell)
 
     def read():
         rejections.tell()  # the thread may wait for its second to pass

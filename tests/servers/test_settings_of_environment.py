@@ -1,7 +1,6 @@
 """The id context, the lifetime and the period that the environment sets: where they are in force, and errors."""
 
 import os
-import ssl
 import subprocess
 import sys
 import warnings
@@ -55,15 +54,6 @@ def process(monkeypatch, environment):
 @pytest.fixture
 def config(pem_files):
     return SimpleNamespace(certfile=str(pem_files[0]), workers=1)
-
-
-@pytest.fixture
-def build(config):
-    def building():
-        ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        ctx.load_cert_chain(config.certfile)
-        return ctx
-    return building
 
 
 @pytest.mark.parametrize("secret", [True, False], ids=["secret", "random keys"])

@@ -4,7 +4,6 @@ import gc
 import multiprocessing
 import os
 import pickle
-import ssl
 from types import SimpleNamespace
 
 import pytest
@@ -31,15 +30,6 @@ def process(monkeypatch):
 @pytest.fixture
 def config(pem_files):
     return SimpleNamespace(certfile=str(pem_files[0]), workers=4)
-
-
-@pytest.fixture
-def build(config):
-    def building():
-        ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        ctx.load_cert_chain(config.certfile)
-        return ctx
-    return building
 
 
 def spawned(hook):

@@ -29,15 +29,6 @@ def config(pem_files):
 
 
 @pytest.fixture
-def build(config):
-    def building():
-        ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        ctx.load_cert_chain(config.certfile)
-        return ctx
-    return building
-
-
-@pytest.fixture
 def memory(tmp_path):
     return tmp_path / "stats"
 

@@ -1,10 +1,10 @@
 """Ticket keys that are rotated are logged, whatever rotates them: the clock, or new files."""
 
-import logging
 import re
 import secrets
 import time
 
+import logs
 import pytest
 from conditions import waiting
 from handshakes import connect
@@ -21,9 +21,7 @@ ROTATED = re.compile(r"ticket keys rotated: the key of period (\d+) encrypts new
 @pytest.fixture
 def told(caplog):
     """What is logged of ticket keys."""
-    rotations.tell()  # what other tests have left
-    caplog.set_level(logging.INFO, "pysidctx")
-    caplog.clear()
+    logs.begin(caplog, rotations.tell)
 
     def read():
         return [record.getMessage() for record in caplog.records
