@@ -3,13 +3,12 @@
 import mmap
 import re
 import ssl
-import time
 
 import pytest
 import trustme
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tickets import visit
+from tickets import sleep_into_next_second, visit
 
 from pysidctx import SessionCache, set_session_id_context
 
@@ -20,10 +19,6 @@ LIST = (16 + 2 * COPY + 63) // 64 * 64  # bytes of both copies, after the header
 NUMBERS = 8 * (8 + 4096)  # bytes of the numbers at the end, with what goes to other machines
 OUTGOING = 8 + 8 + 32 + 16 + 32 + 1024  # bytes of one entry there
 MORE = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def sleep_into_next_second():
-    time.sleep(1.02 - time.time() % 1)
 
 
 class Shared:

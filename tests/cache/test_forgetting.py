@@ -12,17 +12,12 @@ import warnings
 import pytest
 from forks import forked, in_a_fork
 from handshakes import VERSIONS, connect
-from tickets import visit
+from tickets import sleep_into_next_second, visit
 
 from pysidctx import SessionCache, set_session_id_context
 
 SIZE = 1 << 20
 SECRET = bytes(range(32))
-
-
-def sleep_into_next_second():
-    """Sessions made in the second in which something is forgotten are forgotten, too."""
-    time.sleep(1.02 - time.time() % 1)
 
 
 class Workers:

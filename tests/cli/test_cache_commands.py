@@ -4,10 +4,9 @@ import json
 import ssl
 import subprocess
 import sys
-import time
 
 import pytest
-from tickets import visit
+from tickets import sleep_into_next_second, visit
 
 from pysidctx import SessionCache, set_session_id_context
 
@@ -34,14 +33,6 @@ def server_ctx(make_server_ctx, secret, memory):
     set_session_id_context(ctx, b"shop")
     SessionCache.from_secret_file(secret, memory=memory, size=2 << 20, period=1800).install(ctx)
     return ctx
-
-
-def wait_for_the_next_second():
-    """Sessions of the second in which something is forgotten are forgotten, too."""
-    begun = int(time.time())
-    while int(time.time()) == begun:
-        time.sleep(0.01)
-    time.sleep(0.02)  # time(2) may be a clock's tick behind
 
 
 def test_cache(server_ctx, make_client_ctx, memory):
@@ -77,7 +68,7 @@ def test_forget(server_ctx, make_client_ctx, client_certificate, certificate, tm
     asked = {"id context": ["--id-context", b"shop".hex()], "all": ["--all"]}.get(what, ["--peer", tmp_path / "peer"])
     ran = run("forget", "--cache", memory, "--secret-file", secret, *asked)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
-    wait_for_the_next_second()
+    sleep_into_next_second()
     resumed, session = visit(server_ctx, client_ctx, session)
     assert resumed == (what == "another peer")
     resumed, _ = visit(server_ctx, client_ctx, session)
@@ -102,5 +93,5 @@ def test_arguments_of_forget(server_ctx, make_client_ctx, tmp_path, secret, memo
         assert (ran.returncode, ran.stdout) == (2, ""), ran
         assert sentence in ran.stderr
     assert not (tmp_path / "none").exists()
-    wait_for_the_next_second()
+    sleep_into_next_second()
     assert visit(server_ctx, make_client_ctx(ssl.TLSVersion.TLSv1_2), session)[0]

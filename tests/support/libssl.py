@@ -154,6 +154,15 @@ ERR_get_error = _function("ERR_get_error", ctypes.c_ulong)
 _HEAD = object.__basicsize__
 
 
+_time = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_void_p)(_address_of(ctypes.CDLL(None).time))
+
+
+def now() -> int:
+    """The time in seconds by time(2), which OpenSSL asks. It may be a tick behind `time.time()`."""
+    seconds: int = _time(None)
+    return seconds
+
+
 def pointer(target: Union[ssl.SSLContext, Connection]) -> int:
     """The SSL_CTX* or SSL* of an ssl object."""
     if isinstance(target, ssl.SSLContext):

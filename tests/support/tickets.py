@@ -92,3 +92,10 @@ def sleep_into_period(period: float, part: float = 0.1) -> None:
     """Wait until this part of the next period has passed."""
     now = time.time()
     time.sleep((now // period + 1 + part) * period - now)
+
+
+def sleep_into_next_second() -> None:
+    """Sessions that are made in the second in which something is forgotten are forgotten, too."""
+    begun = libssl.now()
+    while libssl.now() == begun:
+        time.sleep(0.01)
