@@ -153,14 +153,17 @@ def websocket_url(server_ctx):
 
 def test_websockets_in_threads(ctx, websocket_url, seen, capsys):
     say = recipe("say")
+    failures = (TimeoutError, ssl.SSLError, module("websockets.exceptions", "websockets").WebSocketException)
+    broken = 0
     for _ in range(REQUESTS):
         try:
             say(ctx, websocket_url, "hello")
-        except TimeoutError:
+        except failures:
             # It reads and writes in two threads at once, which OpenSSL does not allow: one connection in thousands
-            # hangs after its handshake, with sessions or without.
+            # hangs after its handshake or fails with an internal error, with sessions or without.
+            broken += 1
             say(ctx, websocket_url, "hello")
-    assert seen.resumed == [False] + (len(seen.resumed) - 1) * [True]
+    assert not seen.resumed[0] and seen.resumed.count(False) <= 1 + broken
     assert len(seen.resumed) >= REQUESTS
     assert all(seen.no_delay)
     assert capsys.readouterr().out == REQUESTS * "HELLO\n"
