@@ -9,16 +9,24 @@ cdef extern from *:
     #define PYSIDCTX_ATTRIBUTES(context) ((PyObject **)NULL)
     #endif
 
+    /* Whether an object can have attributes, although that pointer is NULL: they lie in the object until somebody asks
+     * for them as a dict. CPython 3.12 says so by the pointer itself, later versions by the type. */
+    #ifdef Py_TPFLAGS_INLINE_VALUES
+    #define PYSIDCTX_HAS_INLINE_VALUES(context) (Py_TYPE(context)->tp_flags & Py_TPFLAGS_INLINE_VALUES)
+    #else
+    #define PYSIDCTX_HAS_INLINE_VALUES(context) 0
+    #endif
+
     /* Whether an instance of ssl.SSLContext has attributes of its own. */
     static inline int pysidctx_has_attributes(PyObject *context)
     {
         PyObject **kept = PYSIDCTX_ATTRIBUTES(context), *attributes;
         int found;
-        if (kept != NULL) {
-            if (*kept == NULL)
+        if (kept != NULL && *kept == NULL) {
+            if (!PYSIDCTX_HAS_INLINE_VALUES(context))
                 return 0;
-            if (!((Py_uintptr_t)*kept & 1)) /* CPython 3.12 sets the lowest bit if it is not a dict yet */
-                return PyDict_GET_SIZE(*kept) != 0;
+        } else if (kept != NULL && !((Py_uintptr_t)*kept & 1)) { /* CPython 3.12: the lowest bit, if it is no dict yet */
+            return PyDict_GET_SIZE(*kept) != 0;
         }
         attributes = PyObject_GenericGetDict(context, NULL);
         found = attributes == NULL || PyDict_Size(attributes) != 0;
@@ -29,7 +37,7 @@ cdef extern from *:
     }
     """
     PyObject **attributes_before "PYSIDCTX_ATTRIBUTES" (object context)
-    bint has_attributes "pysidctx_has_attributes" (object context)
+    bint has_attributes "pysidctx_has_attributes" (object context)  # which may create the dict
 
 # Python's own class ssl.SSLContext; NULL if it was modified, or stores its attributes elsewhere.
 cdef PyTypeObject *plain_type

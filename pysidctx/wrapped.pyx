@@ -154,13 +154,17 @@ cdef str kind_of(object context):
 
 
 cdef bint attributes_are_found() except -1:
-    """Whether has_attributes() finds the attributes of an SSLContext of Python's own class at the expected address."""
+    """Whether has_attributes() finds the attributes of an SSLContext of Python's own class, and where it expects them."""
     context = _ssl._SSLContext.__new__(<object> SSLContext_type, _ssl.PROTOCOL_TLS_SERVER)
     cdef PyObject **kept = attributes_before(context)
     if kept is NULL:
         return True  # has_attributes() calls Python instead of reading memory
     attributes = PyObject_GenericGetDict(context, NULL)
-    return kept[0] is <PyObject *> attributes
+    if kept[0] is not <PyObject *> attributes or has_attributes(context):
+        return False
+    context = _ssl._SSLContext.__new__(<object> SSLContext_type, _ssl.PROTOCOL_TLS_SERVER)
+    context.sslobject_class = None  # before anybody has asked for the dict
+    return has_attributes(context)
 
 
 if SSLContext_type is not NULL and attributes_are_found():

@@ -99,6 +99,42 @@ def test_a_class_of_connections_is_looked_at_too(make_server_ctx, client_ctx):
     assert id_context(connect(outside, client_ctx)) == b"shop"
 
 
+# In a process of its own: CPython stores the attributes of instances elsewhere once it has seen many of a class.
+ATTRIBUTES = """
+import ssl
+from pysidctx import set_session_id_context
+
+class Other(ssl.SSLObject):
+    @classmethod
+    def _create(cls, *arguments, context, **options):
+        return super()._create(*arguments, context=inside, **options)
+
+def refused(context):
+    try:
+        set_session_id_context(context, b"shop")
+    except ValueError as error:
+        assert "several SSLContexts" in str(error), error
+        return True
+    return False
+
+for called_before in False, True:
+    for name in "sslobject_class", "wrap_bio":
+        for more in 0, 1, 40:
+            outside, inside = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            assert not called_before or not refused(outside)
+            for number in range(more):
+                setattr(outside, f"attribute_{number}", None)
+            setattr(outside, name, Other if name == "sslobject_class" else inside.wrap_bio)
+            assert refused(outside), (called_before, name, more)
+            delattr(outside, name)
+            assert not refused(outside), (called_before, name, more)
+"""
+
+
+def test_an_attribute_is_seen_wherever_python_stores_it():
+    subprocess.run([sys.executable, "-c", ATTRIBUTES], check=True)
+
+
 def test_what_passes_on_to_super_is_its_own(passing, client_ctx):
     set_session_id_context(passing, b"shop")
     assert id_context(connect(passing, client_ctx)) == b"shop"
