@@ -14,7 +14,7 @@ WITHOUT_HOOK = {
 def test_worker_classes_that_do_not_call_the_hook(start, returning, name):
     """The log names the class that does."""
     files = {"gunicorn.conf.py": GUNICORN}
-    with start(name, files=files, arguments=PROGRAMS[name].plain_arguments) as server:
+    with start(name, files=files, arguments=PROGRAMS[name].with_workers(2).plain_arguments) as server:
         counts = [visits(client, [server.port], 10)[0] for client in returning]
         said = server.log.read_text()
     theirs, ours = WITHOUT_HOOK[name]
@@ -45,7 +45,7 @@ def test_ours_call_the_hook_of_the_configuration(start, returning, name, secret)
 
 @pytest.mark.parametrize("name", ["gunicorn", *WITHOUT_HOOK])
 def test_nothing_is_said_where_nothing_is_wrong(start, returning, name):
-    with start(name) as server:
+    with start(name, two_workers=True) as server:
         assert visits(returning[1], [server.port])[0] == VISITS - 1
         assert "Warning" not in server.log.read_text()
 
@@ -70,7 +70,7 @@ factory = None
 
 @pytest.mark.parametrize("configuration", [IN_A_FUNCTION, KEYS_IN_A_FUNCTION], ids=["import", "keys"])
 def test_keys_that_are_made_after_the_fork(start, returning, configuration):
-    with start("gunicorn", files={"gunicorn.conf.py": configuration}) as server:
+    with start("gunicorn", files={"gunicorn.conf.py": configuration}, two_workers=True) as server:
         counts = [visits(client, [server.port], 10)[0] for client in returning]
         said = server.log.read_text()
     assert "RuntimeWarning: pysidctx: this worker was forked before its ticket keys were created" in said
@@ -79,7 +79,7 @@ def test_keys_that_are_made_after_the_fork(start, returning, configuration):
 
 
 def test_an_import_in_a_function_is_right_with_a_secret(start, returning, secret):
-    with start("gunicorn", files={"gunicorn.conf.py": IN_A_FUNCTION}, secret=secret) as server:
+    with start("gunicorn", files={"gunicorn.conf.py": IN_A_FUNCTION}, secret=secret, two_workers=True) as server:
         assert visits(returning[1], [server.port])[0] == VISITS - 1
         assert "Warning" not in server.log.read_text()
 

@@ -232,21 +232,28 @@ def test_stats_of_all_workers(start, returning, name, tmp_path):
     assert re.search(rf"^resumed by ticket: +{resumed}$", ran.stdout, re.MULTILINE), ran.stdout
 
 
-@pytest.mark.parametrize("name, options", [
+@pytest.fixture(scope="module", ids=lambda param: param[0], params=[
     ("serve uvicorn", ("--ssl-ca-certs", "clients-ca.pem", "--ssl-cert-reqs", "2")),
     ("serve hypercorn", ("--ca-certs", "clients-ca.pem", "--verify-mode", "CERT_REQUIRED")),
     ("serve gunicorn", ("--ca-certs", "clients-ca.pem", "--cert-reqs", "2")),
 ])
-def test_with_client_certificates(start, pem_files, version, name, options):
+def verifying(start_lasting, ca, request):
+    """A server that demands client certificates."""
+    name, options = request.param
     *arguments, app = SERVED[name].arguments
     found = SERVED[name]._replace(arguments=(*arguments, *options, app))
-    with start(name, found=found, two_workers=True, client_cas=pem_files[1].read_text(), tls=False) as server:
-        client = PythonClient(pem_files[1], version, pem_files[0])
-        until(lambda: answers(client, server.port), "it does not answer")
-        assert visits(client, [server.port], first=True)[0] == VISITS
-        with pytest.raises(OSError):
-            PythonClient(pem_files[1], version).visit(server.port)
-        libssl.queued_reasons()  # Python's ssl may leave what happened to the client, such as EPIPE
+    with start_lasting(name, found=found, two_workers=True, client_cas=ca.cert_pem.bytes().decode(),
+                       tls=False) as server:
+        yield server
+
+
+def test_with_client_certificates(verifying, pem_files, version):
+    client = PythonClient(pem_files[1], version, pem_files[0])
+    until(lambda: answers(client, verifying.port), "it does not answer")
+    assert visits(client, [verifying.port], first=True)[0] == VISITS
+    with pytest.raises(OSError):
+        PythonClient(pem_files[1], version).visit(verifying.port)
+    libssl.queued_reasons()  # Python's ssl may leave what happened to the client, such as EPIPE
 
 
 def answers(client, port):
@@ -287,7 +294,7 @@ def test_a_single_process_of_uvicorn(start, returning):
 def test_a_worker_class_without_the_hook_is_replaced(start, returning, hook_of_uvicorn):
     found = SERVED["serve gunicorn"]
     found = found._replace(arguments=(*found.arguments[:-1], "-k", "uvicorn_worker.UvicornWorker", "app:asgi"))
-    with start("serve gunicorn", found=found) as server:
+    with start("serve gunicorn", found=found, two_workers=True) as server:
         assert visits(returning[TLS13], [server.port])[0] == VISITS - 1
         assert "Warning" not in server.log.read_text()
 
@@ -295,7 +302,7 @@ def test_a_worker_class_without_the_hook_is_replaced(start, returning, hook_of_u
 def test_the_hook_of_a_configuration_is_used(start, returning):
     files = {"gunicorn.conf.py": "def ssl_context(config, default_factory):\n"
                                  "    print('my hook', flush=True)\n    return default_factory()\n"}
-    with start("serve gunicorn", files=files) as server:
+    with start("serve gunicorn", files=files, two_workers=True) as server:
         assert visits(returning[TLS13], [server.port], 5)[0] == 0
         assert "my hook" in server.log.read_text()
 
