@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 import trustme
@@ -12,7 +13,7 @@ from cached_servers import WORKERS, Certified, counts_of_all, is_resumed_by_all,
 from checks import Checked
 from handshakes import VERSIONS
 from machine import program
-from other_clients import GoClient, NodeClient, resumed_by_gnutls
+from other_clients import GoClient, NodeClient, node_program, resumed_by_gnutls
 from pem_files import first_certificate
 from server_programs import CACHED_PROGRAMS, VISITS, ProgramClient, PythonClient
 
@@ -30,6 +31,17 @@ def programs(tmp_path_factory):
     return tmp_path_factory.mktemp("programs")
 
 
+@pytest.fixture(scope="module")
+def node(programs):
+    """The program of Node's clients, if there is Node."""
+    if not has("node", "nodejs"):
+        yield None
+        return
+    started = node_program(programs)
+    yield started
+    started.stop()
+
+
 @pytest.fixture
 def chain_of(ca, tmp_path):
     def issue(name):
@@ -42,7 +54,7 @@ def chain_of(ca, tmp_path):
 
 
 @pytest.fixture
-def clients(pem_files, chain_of, tmp_path, programs):
+def clients(pem_files, chain_of, tmp_path, programs, node):
     """Of each kind, for each version."""
     ca_file = pem_files[1]
     kinds = {
@@ -51,17 +63,16 @@ def clients(pem_files, chain_of, tmp_path, programs):
         "openssl": lambda version, chain: ProgramClient(ca_file, version, tmp_path, chain),
     }
     with ExitStack() as stack:
-        def closing(kind, closes):
-            def make(version, chain):
-                made = kind(ca_file, version, programs, chain, closes=closes)
-                stack.callback(made.stop)
-                return made
+        def of_go(version, chain, closes=True):
+            made = GoClient(programs, ca_file, version, chain, closes=closes)
+            stack.callback(made.program.stop)
+            return made
 
-            return make
-
-        for name, kind, package in ("node", NodeClient, "nodejs"), ("go", GoClient, "golang-go"):
-            if has(name, package):
-                kinds.update({name: closing(kind, True), f"hasty-{name}": closing(kind, False)})
+        if node is not None:
+            of_node = partial(NodeClient, node, ca_file)
+            kinds.update({"node": of_node, "hasty-node": partial(of_node, closes=False)})
+        if has("go", "golang-go"):
+            kinds.update({"go": of_go, "hasty-go": partial(of_go, closes=False)})
         yield [Certified(f"{name}.{version.name}@a.test", make(version, chain_of(f"{name}.{version.name}")), version)
                for name, make in kinds.items() for version in VERSIONS if (name, version) not in WITHOUT_IDS]
 
@@ -110,9 +121,9 @@ def test_every_client_is_resumed_by_all_workers(start_cached, clients, pem_files
 def test_a_client_that_knows_tickets_alone_gets_full_handshakes(start_cached, pem_files, chain_of, programs):
     """In TLS 1.2. It is served, with its certificate; where no cache is used, it is resumed."""
     version = ssl.TLSVersion.TLSv1_2
-    client = GoClient(pem_files[1], version, programs, chain_of("go"))
+    client = GoClient(programs, pem_files[1], version, chain_of("go"))
     with ExitStack() as stack:
-        stack.callback(client.stop)
+        stack.callback(client.program.stop)
         for cached in (True, False):
             server = stack.enter_context(start_cached("uvicorn", two_workers=True,
                                                       **({} if cached else {"environment": {}})))
