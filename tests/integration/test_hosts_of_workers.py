@@ -23,13 +23,14 @@ def client_file(tmp_path, client_certificate):
 def start_hosts(start_lasting, lasting_secret, request):
     """The example, and uvicorn with the same hook."""
     if request.param == "gunicorn":
-        return lambda: start_lasting("gunicorn hosts")
+        return lambda **options: start_lasting("gunicorn hosts", **options)
     (name, code), = PROGRAMS["uvicorn"].files.items()
     own = code.replace("from pysidctx.servers import ssl_context_factory", "from hook import ssl_context")
     own = own.replace("ssl_context_factory=ssl_context_factory", "ssl_context_factory=ssl_context")
     assert own.count("ssl_context_factory") == 1
-    return lambda: start_lasting("uvicorn", files={name: own, "hook.py": EXAMPLES["gunicorn_hosts.conf.py"]},
-                                 secret=lasting_secret)
+    files = {"hook.py": EXAMPLES["gunicorn_hosts.conf.py"], name: own}
+    return lambda **options: start_lasting("uvicorn", found=PROGRAMS["uvicorn"]._replace(files=files),
+                                           secret=lasting_secret, **options)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def test_a_renewed_certificate_of_a_host(start_hosts, pem_files, tmp_path):
     ca.cert_pem.write_to_path(tmp_path / "renewed.pem")
     former, renewed = (PythonClient(path, ssl.TLSVersion.TLSv1_3, name=SHOP)
                        for path in (pem_files[1], tmp_path / "renewed.pem"))
-    with start_hosts() as server:
+    with start_hosts(two_workers=True) as server:
         visits(former, [server.port], 20)
         ca.issue_cert(SHOP, key_type=trustme.KeyType.ECDSA).private_key_and_cert_chain_pem.write_to_path(
             server.folder / "shop.pem")

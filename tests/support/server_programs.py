@@ -212,8 +212,9 @@ class Running:
             self.processes[place] = self.started()
 
     def stop(self) -> None:
+        """End it: in order if it has workers, which it is to end, and at once if its processes have none."""
         for process in self.processes:
-            stop(process)
+            stop(process, at_once=self.found.processes > 1)
 
 
 def ask(port: int) -> bytes:
