@@ -38,9 +38,9 @@ def wait_until(visit: Callable[[], object], process: "subprocess.Popen[bytes]", 
     raise AssertionError(f"{process.args!r} does not answer:\n{(folder / 'log').read_text()}")
 
 
-def stop(process: "subprocess.Popen[bytes]") -> None:
-    """End the whole process group: first with SIGTERM, then with SIGKILL."""
-    for sent, timeout in ((signal.SIGTERM, 10), (signal.SIGKILL, None)):
+def stop(process: "subprocess.Popen[bytes]", *, at_once: bool = False) -> None:
+    """End the whole process group: first with SIGTERM, unless `at_once`, then with SIGKILL."""
+    for sent, timeout in ((signal.SIGTERM, 10), (signal.SIGKILL, None))[int(at_once):]:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, sent)
         with suppress(subprocess.TimeoutExpired):

@@ -6,7 +6,6 @@ import platform
 import ssl
 import sys
 import sysconfig
-from importlib import metadata
 
 import pysidctx
 from pysidctx import binding
@@ -54,6 +53,11 @@ def print_as_text(found: dict[str, object]) -> None:
 
 
 def gathered() -> dict[str, object]:
+    return {**libraries(), "other packages": {name: version_of(name) for name in (
+        "rich", "cryptography", "trustme", "gunicorn", "uvicorn", "hypercorn", "uvloop", "aiohttp", "pyOpenSSL")}}
+
+
+def libraries() -> dict[str, object]:
     return {
         "pysidctx": pysidctx.__version__,
         "pysidctx is in": str(pysidctx.__path__[0]),
@@ -69,13 +73,11 @@ def gathered() -> dict[str, object]:
         "one libssl": "proved: libcrypto saw ssl make a context, with a method of this libssl",
         "layout of ssl's objects": "proved: the pointers lie where libssl's own objects are",
         "this libssl has": {name: binding.has(name) for name in FUNCTIONS},
-        "other packages": {name: version_of(name) for name in (
-            "rich", "cryptography", "trustme", "gunicorn", "uvicorn", "hypercorn", "uvloop", "aiohttp",
-            "pyOpenSSL")},
     }
 
 
 def version_of(package: str) -> "str | None":
+    from importlib import metadata  # imported only here, because `doctor` can do without it
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

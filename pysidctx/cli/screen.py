@@ -16,9 +16,9 @@ class Screen(Console):
 
 
 @contextmanager
-def progress(console: Console, quiet: bool) -> Iterator[Callable[[str], None]]:
+def progress(console: Console) -> Iterator[Callable[[str], None]]:
     """Show a line with the progress if the output is a terminal."""
-    if quiet or not console.is_terminal:
+    if not console.is_terminal:
         yield lambda doing: None
     else:
         with console.status("connecting") as status:

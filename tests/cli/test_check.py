@@ -338,7 +338,7 @@ def test_names_in_odd_certificates(names, kept, monkeypatch):
         def get_extension_for_class(self, kind):
             return SimpleNamespace(value=SimpleNamespace(get_values_for_type=lambda kind: names))
 
-    monkeypatch.setattr(check.x509, "load_der_x509_certificate", lambda data: SimpleNamespace(extensions=Odd()))
+    monkeypatch.setattr("cryptography.x509.load_der_x509_certificate", lambda data: SimpleNamespace(extensions=Odd()))
     assert [*dict.fromkeys(check.names_in(b""))][:check.MOST_NAMES] == kept
 
 

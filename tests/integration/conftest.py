@@ -32,21 +32,36 @@ def secret(tmp_path):
     return new_secret(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def lasting_secret(tmp_path_factory):
+    return new_secret(tmp_path_factory.mktemp("secret"))
+
+
 @pytest.fixture
 def start(tmp_path, certificate, files_of_hosts):
     """A server by the name of its example, as a context manager; two workers are enough where others are beside it.
 
     `client_cas`, in PEM, are further CAs of its clients.
     """
+    return starter(tmp_path, certificate, files_of_hosts)
+
+
+@pytest.fixture(scope="module")
+def start_lasting(tmp_path_factory, certificate, files_of_hosts):
+    """The same for fixtures whose server serves several tests."""
+    return starter(tmp_path_factory.mktemp("lasting"), certificate, files_of_hosts)
+
+
+def starter(folder, of_server, files_of_hosts):
     numbers = count()
 
-    def starting(name, *, found=None, certificate=certificate, two_workers=False, client_cas="", **options):
+    def starting(name, *, found=None, certificate=of_server, two_workers=False, client_cas="", **options):
         if "uvicorn" in name:
             needs_the_hook()
         program = found or PROGRAMS[name]
         if two_workers:
-            program = program.with_two_workers()
-        return Running(program, tmp_path / f"{name} {next(numbers)}", certificate=certificate,
+            program = program.with_workers(2)
+        return Running(program, folder / f"{name} {next(numbers)}", certificate=certificate,
                        pem_files={**files_of_hosts, "clients-ca.pem": files_of_hosts["clients-ca.pem"] + client_cas},
                        **options)
 
@@ -55,11 +70,20 @@ def start(tmp_path, certificate, files_of_hosts):
 
 @pytest.fixture
 def start_cached(start, tmp_path, secret):
+    """The same, of those that store sessions."""
+    return cached_starter(start, tmp_path, secret)
+
+
+@pytest.fixture(scope="module")
+def start_lasting_cached(start_lasting, tmp_path_factory, lasting_secret):
+    return cached_starter(start_lasting, tmp_path_factory.mktemp("cache"), lasting_secret)
+
+
+def cached_starter(start, folder, secret):
     def starting(name, **options):
-        """The same, of those that store sessions."""
         found = CACHED_PROGRAMS[name]
         if found.needs_secret:
-            memory = {"PYSIDCTX_CACHE": str(tmp_path / "memory"), "PYSIDCTX_CACHE_SIZE": str(4 << 20)}
+            memory = {"PYSIDCTX_CACHE": str(folder / "memory"), "PYSIDCTX_CACHE_SIZE": str(4 << 20)}
             options = {"secret": secret, "environment": memory, **options}
         files = {**found.files, "app.py": Path(certified_app.__file__).read_text()}
         return start(name, found=found, files=files, **options)

@@ -1,11 +1,9 @@
 """`check` of servers that others wrote: its verdicts, and what `openssl s_client` says of the same."""
 
-import tempfile
-from pathlib import Path
-
 import pytest
 from checks import Checked
 from peers import A, B, Peer, haproxy, nginx, resumed_elsewhere, s_server
+from server_programs import VISITS, VISITS_OF_PROGRAMS
 
 from pysidctx.cli.demo import command as demo
 from pysidctx.cli.demo.server import BANK, SHOP
@@ -110,33 +108,37 @@ def test_a_version_that_is_not_offered(folder):
 
 
 def test_gunicorn_alone_and_with_the_hook(start, tmp_path):
-    with start("gunicorn", plain=True) as server:
+    with start("gunicorn", plain=True, two_workers=True) as server:
         alone = Checked(server.port, *BOTH)
         agrees_with_s_client(alone, tmp_path, server.port, (A, B), TICKETS)
-        assert not resumed_elsewhere(tmp_path, server.port, "TLS 1.3", A, A, 12)
+        assert not resumed_elsewhere(tmp_path, server.port, "TLS 1.3", A, A, VISITS_OF_PROGRAMS)
     with start("gunicorn") as server:
-        hooked = Checked(server.port, *BOTH, "--connections", "41")
+        hooked = Checked(server.port, *BOTH, "--connections", VISITS + 1)
         agrees_with_s_client(hooked, tmp_path, server.port, (A, B), TICKETS)
         assert resumed_elsewhere(tmp_path, server.port, "TLS 1.3", A, A, 1)
     for way in TICKETS:
         assert alone.count(way) == (0, 9)
         assert alone.grades("resumption")[way] == "note"
-        assert hooked.count(way) == (40, 40)
+        assert hooked.count(way) == (VISITS, VISITS)
         assert hooked.grades("resumption")[way] == "ok"
 
 
+@pytest.fixture(scope="module")
+def folder_of_demo(tmp_path_factory):
+    made = tmp_path_factory.mktemp("demo")
+    demo.write_certificates(made)
+    return made
+
+
 @pytest.mark.parametrize("kind", demo.KINDS.values())
-def test_the_servers_of_the_demo(kind):
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        demo.write_certificates(folder)
-        with demo.serving(kind, folder) as server:
-            # The demand is known, or is to be found out.
-            known = Checked(server.port, "--name", SHOP, "--demands", BANK, "--ca-file", folder / "ca.pem",
-                            "--client-cert", folder / "client.pem", "--connections", 41)
-            agrees_with_s_client(known, folder, server.port, (SHOP, BANK), TICKETS,
-                                 tries=12)
-    ours = kind != "plain"
+def test_the_servers_of_the_demo(kind, folder_of_demo):
+    folder, ours = folder_of_demo, kind != "plain"
+    with demo.serving(kind, folder) as server:
+        # The demand is known, or is to be found out.
+        known = Checked(server.port, "--name", SHOP, "--demands", BANK, "--ca-file", folder / "ca.pem",
+                        "--client-cert", folder / "client.pem", "--connections", VISITS + 1)
+        # A worker of the plain one resumes its own sessions alone.
+        agrees_with_s_client(known, folder, server.port, (SHOP, BANK), TICKETS, tries=4 if ours else 12)
     assert bool(known.said["faults"]) != ours
     certified = known.found("client-certificate")
     assert {finding["grade"] for finding in certified} == {"ok" if ours else "fault"}

@@ -36,29 +36,29 @@ def files(tmp_path_factory):
     return folder / "files"
 
 
-@pytest.fixture
-def replicas(start, services, files, certificate, tmp_path):
+@pytest.fixture(scope="module")
+def replicas(start_lasting, services, files, tmp_path_factory):
     """The two, and Valkey or Redis, each as the file says; Docker would give each its own address and /dev/shm."""
     for name in ("fastapi", "valkey"):
         module(name, name)
     for name in services["first"]["volumes"]:
         assert name == "./files:/run/fleet:ro"
     server = shutil.which("valkey-server") or program("redis-server", "redis-server")
-    port = free_port()
-    store = begin([server, *services["valkey"]["command"][1:], "--port", str(port), "--bind", "127.0.0.1"], tmp_path,
+    port, folder = free_port(), tmp_path_factory.mktemp("replicas")
+    store = begin([server, *services["valkey"]["command"][1:], "--port", str(port), "--bind", "127.0.0.1"], folder,
                   dict(os.environ))
     running = []
     try:
         for name in ("first", "second"):
             environment = dict(services[name]["environment"], BIND="127.0.0.1", FILES=str(files),
                                PYSIDCTX_SECRET_FILE=str(files / "tickets.secret"), PYSIDCTX_CACHE_SIZE=str(4 << 20),
-                               PYSIDCTX_CACHE=str(tmp_path / name), VALKEY_URL=f"valkey://127.0.0.1:{port}/0")
+                               PYSIDCTX_CACHE=str(folder / name), VALKEY_URL=f"valkey://127.0.0.1:{port}/0")
             assert environment.keys() - {"PYSIDCTX_CACHE_SIZE"} == services[name]["environment"].keys()
             del environment["PORT"]
             found = Program({"service.py": (FOLDER / "service.py").read_text(),
                              "serve_fastapi.py": EXAMPLES["serve_fastapi.py"]},
                             tuple(services[name]["command"][1:]), {})
-            replica = start("uvicorn fleet", found=found, environment=environment, name_to_greet=WWW)
+            replica = start_lasting("uvicorn fleet", found=found, environment=environment, name_to_greet=WWW)
             running.append(replica)
             replica.__enter__()
         yield running

@@ -19,38 +19,45 @@ def client_file(tmp_path, client_certificate):
     return path
 
 
-@pytest.fixture(params=["gunicorn", "uvicorn"])
-def start_hosts(start, secret, request):
+@pytest.fixture(scope="module", params=["gunicorn", "uvicorn"])
+def start_hosts(start_lasting, lasting_secret, request):
     """The example, and uvicorn with the same hook."""
     if request.param == "gunicorn":
-        return lambda: start("gunicorn hosts")
+        return lambda **options: start_lasting("gunicorn hosts", **options)
     (name, code), = PROGRAMS["uvicorn"].files.items()
     own = code.replace("from pysidctx.servers import ssl_context_factory", "from hook import ssl_context")
     own = own.replace("ssl_context_factory=ssl_context_factory", "ssl_context_factory=ssl_context")
     assert own.count("ssl_context_factory") == 1
-    return lambda: start("uvicorn", files={name: own, "hook.py": EXAMPLES["gunicorn_hosts.conf.py"]}, secret=secret)
+    files = {"hook.py": EXAMPLES["gunicorn_hosts.conf.py"], name: own}
+    return lambda **options: start_lasting("uvicorn", found=PROGRAMS["uvicorn"]._replace(files=files),
+                                           secret=lasting_secret, **options)
+
+
+@pytest.fixture(scope="module")
+def hosts(start_hosts):
+    with start_hosts() as server:
+        yield server
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
-def test_sessions_stay_with_their_host_on_all_workers(start_hosts, pem_files, client_file, version):
-    with start_hosts() as server:
-        known = {name: PythonClient(pem_files[1], version, client_file, name=name) for name in (SHOP, BANK, "a.test")}
-        for client in known.values():
-            resumed, processes = visits(client, [server.port])
-            assert resumed == VISITS - 1
-            assert len(processes) > 1 or is_resumed_by_another(client, server.port, processes)
-        for client in known.values():
-            session = client.session
-            for name in known.keys() - {client.name}:
-                other = PythonClient(pem_files[1], version, client_file, name=name)
-                other.context, other.session = client.context, session
-                assert not other.visit(server.port)[0]
-        stranger = PythonClient(pem_files[1], version, name=SHOP)
-        stranger.visit(server.port)
-        stranger.name = BANK
-        with pytest.raises(OSError):  # asyncio, and so uvicorn, discards the alert
-            stranger.visit(server.port)
-        assert known[BANK].visit(server.port)[0]
+def test_sessions_stay_with_their_host_on_all_workers(hosts, pem_files, client_file, version):
+    known = {name: PythonClient(pem_files[1], version, client_file, name=name) for name in (SHOP, BANK, "a.test")}
+    for client in known.values():
+        resumed, processes = visits(client, [hosts.port])
+        assert resumed == VISITS - 1
+        assert len(processes) > 1 or is_resumed_by_another(client, hosts.port, processes)
+    for client in known.values():
+        session = client.session
+        for name in known.keys() - {client.name}:
+            other = PythonClient(pem_files[1], version, client_file, name=name)
+            other.context, other.session = client.context, session
+            assert not other.visit(hosts.port)[0]
+    stranger = PythonClient(pem_files[1], version, name=SHOP)
+    stranger.visit(hosts.port)
+    stranger.name = BANK
+    with pytest.raises(OSError):  # asyncio, and so uvicorn, discards the alert
+        stranger.visit(hosts.port)
+    assert known[BANK].visit(hosts.port)[0]
 
 
 def test_a_renewed_certificate_of_a_host(start_hosts, pem_files, tmp_path):
@@ -59,7 +66,7 @@ def test_a_renewed_certificate_of_a_host(start_hosts, pem_files, tmp_path):
     ca.cert_pem.write_to_path(tmp_path / "renewed.pem")
     former, renewed = (PythonClient(path, ssl.TLSVersion.TLSv1_3, name=SHOP)
                        for path in (pem_files[1], tmp_path / "renewed.pem"))
-    with start_hosts() as server:
+    with start_hosts(two_workers=True) as server:
         visits(former, [server.port], 20)
         ca.issue_cert(SHOP, key_type=trustme.KeyType.ECDSA).private_key_and_cert_chain_pem.write_to_path(
             server.folder / "shop.pem")

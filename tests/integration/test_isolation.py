@@ -130,15 +130,27 @@ def free_places(name):
     return "free.test", *(other for other in SERVED_BY if is_unmatched(other) != is_unmatched(name))
 
 
-@pytest.fixture
-def make_client(make_client_ctx, version):
-    def make(**options):
-        client_ctx = make_client_ctx(version, check_hostname=False, **options)
+@pytest.fixture(scope="module")
+def client_contexts(ca, client_certificate):
+    """One for each version, with a certificate or without. It keeps no session: each visit says which it offers."""
+    @lru_cache(None)
+    def make(version, certificate):
+        client_ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        client_ctx.check_hostname = False
+        ca.configure_trust(client_ctx)
+        if certificate:
+            client_certificate.configure_cert(client_ctx)
+        client_ctx.minimum_version = client_ctx.maximum_version = version
         # CPython 3.9 sets it where OpenSSL 3 has it.
         client_ctx.options &= ~IGNORE_UNEXPECTED_EOF
         return client_ctx
 
     return make
+
+
+@pytest.fixture
+def make_client(client_contexts, version):
+    return lambda *, certificate=True: client_contexts(version, certificate)
 
 
 def is_refusal(error, way, version):
@@ -199,18 +211,28 @@ def test_an_optional_client_certificate_may_be_missing(serve, make_client, name)
     assert first.client_names == again.client_names == []
 
 
+@pytest.fixture(scope="module")
+def start_switching(make_contexts):
+    """Starts servers whose hosts Python's sni_callback switches to: plain ssl, without a HostMap."""
+    with ExitStack() as running:
+        @lru_cache(None)
+        def start(way, tickets):
+            contexts = make_contexts(tickets, **{LISTENER: ssl.CERT_NONE, "a.test": ssl.CERT_NONE,
+                                                 "b.test": ssl.CERT_REQUIRED, "*.w.test": ssl.CERT_NONE})
+
+            def switch(connection, name, ctx):
+                connection.context = contexts[SERVED_BY[name]]
+
+            contexts[LISTENER].sni_callback = switch
+            return running.enter_context(WAYS[way](contexts[LISTENER], contexts))
+
+        yield start
+
+
 @pytest.fixture
-def switching(make_contexts, way, tickets):
-    """The visits to hosts that Python's sni_callback switches to: plain ssl, without a HostMap."""
-    contexts = make_contexts(tickets, **{LISTENER: ssl.CERT_NONE, "a.test": ssl.CERT_NONE,
-                                         "b.test": ssl.CERT_REQUIRED, "*.w.test": ssl.CERT_NONE})
-
-    def switch(connection, name, ctx):
-        connection.context = contexts[SERVED_BY[name]]
-
-    contexts[LISTENER].sni_callback = switch
-    with WAYS[way](contexts[LISTENER], contexts) as visit:
-        yield visit
+def switching(start_switching, way, tickets):
+    """The visits to such a server."""
+    return start_switching(way, tickets)
 
 
 @without_cache

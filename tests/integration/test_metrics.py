@@ -1,4 +1,4 @@
-"""Real servers with four workers, whose counts any of them shows: scraped, sent to StatsD, and read from outside."""
+"""Real servers with several workers, whose counts any of them shows: scraped, sent to StatsD, and read from outside."""
 
 import os
 import re
@@ -100,7 +100,7 @@ def test_a_file_is_read_from_outside(start, pem_files, secret, tmp_path, name):
     """Of workers that are forked and of those that are spawned."""
     memory = tmp_path / "stats"
     options = {"secret": secret} if PROGRAMS[name].needs_secret else {}
-    with start(name, environment={"PYSIDCTX_STATS": str(memory)}, **options) as server:
+    with start(name, two_workers=True, environment={"PYSIDCTX_STATS": str(memory)}, **options) as server:
         before = counts.read_totals(memory)
         processes, made, resumed = set(), 0, 0
         for client in [PythonClient(pem_files[1], version) for version in VERSIONS]:

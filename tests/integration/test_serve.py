@@ -1,6 +1,7 @@
 """`pysidctx serve`: the servers' own command lines, with workers that resume each other's sessions."""
 
 import inspect
+import json
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import libssl
 import pytest
@@ -17,7 +19,9 @@ from machine import lack, module, program
 from readme import EXAMPLES
 from server_programs import SERVED, VISITS, PythonClient, of_serve, visits
 
+from pysidctx.__main__ import main
 from pysidctx.environment import STATS
+from pysidctx.lockfree.counts import read_totals
 from pysidctx.servers.launch import NotServed, require_certificate, warn_without_authorities
 
 TLS13 = 1  # of the clients in `returning`, Python's with this version
@@ -61,16 +65,59 @@ def running(process):
     return False
 
 
+# A process that has imported the servers forks one for each command, which has yet to import pysidctx, and ends as a
+# process of Python's does.
+STARTER = """
+import gc, json, os, runpy, sys
+from contextlib import suppress
+for server in "gunicorn.app.wsgiapp", "hypercorn.__main__", "uvicorn.main":
+    with suppress(ImportError):
+        __import__(server)
+gc.freeze()  # or each child would look at all of it as it ends
+for line in sys.stdin:
+    folder, environment, code, arguments = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        for number, name in enumerate(("/dev/null", folder + "/stdout", folder + "/stderr")):
+            os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(environment)
+        exec(code)
+        sys.argv[1:] = arguments[1:]
+        runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+        break
+    print(os.WEXITSTATUS(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+class Ran(NamedTuple):
+    """What came of a command."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture(scope="module")
+def starter():
+    with subprocess.Popen([sys.executable, "-c", STARTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                          cwd="/") as process:
+        yield process
+    assert process.returncode == 0
+
+
 @pytest.fixture
-def serve(tmp_path, request):
-    """Runs the command until it ends, or `python -m` with the same arguments."""
-    def running_it(*arguments, plain=False, **options):
-        if arguments[0] == "uvicorn":
+def serve(tmp_path, request, starter):
+    """Runs the command until it ends, or `python -m` with the same arguments; `code` is run before."""
+    def running_it(*arguments, plain=False, env=os.environ, code=""):
+        if arguments[0] == "uvicorn" and not code:
             request.getfixturevalue("hook_of_uvicorn")
         (tmp_path / "app.py").write_text("async def asgi(scope, receive, send): pass\n")
-        command = ("-m", *arguments) if plain else ("-m", "pysidctx", "serve", *arguments)
-        return subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, timeout=60,
-                              **options)
+        command = arguments if plain else ("pysidctx", "serve", *arguments)
+        print(json.dumps([str(tmp_path), dict(env), code, command]), file=starter.stdin, flush=True)
+        code = int(starter.stdout.readline())
+        return Ran(code, *((tmp_path / name).read_text() for name in ("stdout", "stderr")))
     return running_it
 
 
@@ -195,58 +242,72 @@ SPOILT = {
 @pytest.mark.parametrize("server, kind", [
     *((server, "not installed") for server in ("gunicorn", "hypercorn", "uvicorn")), ("uvicorn", "an old uvicorn"),
     ("uvicorn", "another uvicorn"), ("hypercorn", "another hypercorn")])
-def test_a_server_that_cannot_be_hooked_into(server, kind, request):
+def test_a_server_that_cannot_be_hooked_into(serve, server, kind, request):
     if kind == "another uvicorn":
         request.getfixturevalue("hook_of_uvicorn")
     code, message = (text.format(name=server) for text in SPOILT[kind])
-    ran = subprocess.run([sys.executable, "-c", f"import sys; {code}\nfrom pysidctx.__main__ import main\n"
-                          f"sys.exit(main(['serve', {server!r}, 'app:asgi']))"], capture_output=True, text=True)
+    ran = serve(server, "app:asgi", code=code)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "pysidctx serve: " in ran.stderr and message in ran.stderr
 
 
-@pytest.mark.parametrize("name", ["serve uvicorn", "serve hypercorn"])
-def test_the_secret_goes_through_no_environment_and_no_argument(start, returning, name):
+@pytest.fixture(scope="module")
+def counting(start_lasting, request, tmp_path_factory):
+    """A server that counts."""
+    memory = tmp_path_factory.mktemp("stats") / "counts"
+    with start_lasting(request.param, two_workers=True, environment={STATS: str(memory)}) as server:
+        yield server
+
+
+@pytest.mark.parametrize("counting", ["serve uvicorn", "serve hypercorn"], indirect=True)
+def test_the_secret_goes_through_no_environment_and_no_argument(counting, returning):
     if not os.path.exists("/proc/self/environ"):
         pytest.skip("this system has no /proc")
-    with start(name, two_workers=True) as server:
-        visits(returning[TLS13], [server.port])
-        parent = server.processes[0].pid
-        told = {child: [Path(f"/proc/{child}/{file}").read_bytes() for file in ("environ", "cmdline")]
-                for child in children(parent)}
-        environment = Path(f"/proc/{parent}/environ").read_bytes()
-        assert len(told) >= 2
-        for of_worker, arguments in told.values():
-            assert {*of_worker.split(b"\0")} <= {*environment.split(b"\0")}
-            assert re.sub(rb"\d+", b"", arguments) in {re.sub(rb"\d+", b"", other) for _, other in told.values()}
-        assert [name for name in server.folder.iterdir() if "secret" in name.name] == []
+    visits(returning[TLS13], [counting.port])
+    parent = counting.processes[0].pid
+    told = {child: [Path(f"/proc/{child}/{file}").read_bytes() for file in ("environ", "cmdline")]
+            for child in children(parent)}
+    environment = Path(f"/proc/{parent}/environ").read_bytes()
+    assert len(told) >= 2
+    for of_worker, arguments in told.values():
+        assert {*of_worker.split(b"\0")} <= {*environment.split(b"\0")}
+        assert re.sub(rb"\d+", b"", arguments) in {re.sub(rb"\d+", b"", other) for _, other in told.values()}
+    assert [name for name in counting.folder.iterdir() if "secret" in name.name] == []
 
 
-@pytest.mark.parametrize("name", SERVED)
-def test_stats_of_all_workers(start, returning, name, tmp_path):
-    memory = tmp_path / "counts"
-    with start(name, two_workers=True, environment={STATS: str(memory)}) as server:
-        resumed, _ = visits(returning[TLS13], [server.port])
-        ran = subprocess.run([sys.executable, "-m", "pysidctx", "stats", memory], capture_output=True, text=True)
-    assert ran.returncode == 0
-    assert re.search(rf"^resumed by ticket: +{resumed}$", ran.stdout, re.MULTILINE), ran.stdout
+@pytest.mark.parametrize("counting", SERVED, indirect=True)
+def test_stats_of_all_workers(counting, returning, capsys):
+    memory = counting.environment[STATS]
+    before = read_totals(memory).resumed_by_ticket
+    resumed, _ = visits(returning[TLS13], [counting.port])
+    capsys.readouterr()  # what was printed before
+    assert main(["stats", memory]) == 0
+    said = capsys.readouterr().out
+    assert re.search(rf"^resumed by ticket: +{before + resumed}$", said, re.MULTILINE), said
 
 
-@pytest.mark.parametrize("name, options", [
+@pytest.fixture(scope="module", ids=lambda param: param[0], params=[
     ("serve uvicorn", ("--ssl-ca-certs", "clients-ca.pem", "--ssl-cert-reqs", "2")),
     ("serve hypercorn", ("--ca-certs", "clients-ca.pem", "--verify-mode", "CERT_REQUIRED")),
     ("serve gunicorn", ("--ca-certs", "clients-ca.pem", "--cert-reqs", "2")),
 ])
-def test_with_client_certificates(start, pem_files, version, name, options):
+def verifying(start_lasting, ca, request):
+    """A server that demands client certificates."""
+    name, options = request.param
     *arguments, app = SERVED[name].arguments
     found = SERVED[name]._replace(arguments=(*arguments, *options, app))
-    with start(name, found=found, two_workers=True, client_cas=pem_files[1].read_text(), tls=False) as server:
-        client = PythonClient(pem_files[1], version, pem_files[0])
-        until(lambda: answers(client, server.port), "it does not answer")
-        assert visits(client, [server.port], first=True)[0] == VISITS
-        with pytest.raises(OSError):
-            PythonClient(pem_files[1], version).visit(server.port)
-        libssl.queued_reasons()  # Python's ssl may leave what happened to the client, such as EPIPE
+    with start_lasting(name, found=found, two_workers=True, client_cas=ca.cert_pem.bytes().decode(),
+                       tls=False) as server:
+        yield server
+
+
+def test_with_client_certificates(verifying, pem_files, version):
+    client = PythonClient(pem_files[1], version, pem_files[0])
+    until(lambda: answers(client, verifying.port), "it does not answer")
+    assert visits(client, [verifying.port], first=True)[0] == VISITS
+    with pytest.raises(OSError):
+        PythonClient(pem_files[1], version).visit(verifying.port)
+    libssl.queued_reasons()  # Python's ssl may leave what happened to the client, such as EPIPE
 
 
 def answers(client, port):
@@ -287,7 +348,7 @@ def test_a_single_process_of_uvicorn(start, returning):
 def test_a_worker_class_without_the_hook_is_replaced(start, returning, hook_of_uvicorn):
     found = SERVED["serve gunicorn"]
     found = found._replace(arguments=(*found.arguments[:-1], "-k", "uvicorn_worker.UvicornWorker", "app:asgi"))
-    with start("serve gunicorn", found=found) as server:
+    with start("serve gunicorn", found=found, two_workers=True) as server:
         assert visits(returning[TLS13], [server.port])[0] == VISITS - 1
         assert "Warning" not in server.log.read_text()
 
@@ -295,7 +356,7 @@ def test_a_worker_class_without_the_hook_is_replaced(start, returning, hook_of_u
 def test_the_hook_of_a_configuration_is_used(start, returning):
     files = {"gunicorn.conf.py": "def ssl_context(config, default_factory):\n"
                                  "    print('my hook', flush=True)\n    return default_factory()\n"}
-    with start("serve gunicorn", files=files) as server:
+    with start("serve gunicorn", files=files, two_workers=True) as server:
         assert visits(returning[TLS13], [server.port], 5)[0] == 0
         assert "my hook" in server.log.read_text()
 

@@ -17,26 +17,33 @@ def test_never_across_certificates(start, returning, secret, ca):
             assert visits(client, [one.port, other.port], 6)[0] == 0
 
 
-def test_never_across_client_verification(
-    start, pem_files, secret, client_certificate, version, tmp_path
-):
+@pytest.fixture(scope="module")
+def ports(start_lasting, lasting_secret, ca, tmp_path_factory):
+    """Of servers that ask for no client certificate, ask for one, and demand one."""
+    authorities = tmp_path_factory.mktemp("ca") / "ca.pem"
+    ca.cert_pem.write_to_path(authorities)
+    plain = PROGRAMS["gunicorn"].with_workers(2).arguments
+    verifying = (*plain, "--ca-certs", str(authorities), "--cert-reqs")
+    with start_lasting("gunicorn", secret=lasting_secret, arguments=plain) as one, start_lasting(
+        "gunicorn", secret=lasting_secret, arguments=(*verifying, str(int(ssl.CERT_OPTIONAL)))
+    ) as other, start_lasting(
+        "gunicorn", secret=lasting_secret, arguments=(*verifying, str(int(ssl.CERT_REQUIRED)))
+    ) as strict:
+        yield one.port, other.port, strict.port
+
+
+def test_never_across_client_verification(ports, pem_files, client_certificate, version, tmp_path):
     chain = tmp_path / "client.pem"
     client_certificate.private_key_and_cert_chain_pem.write_to_path(chain)
-    plain = PROGRAMS["gunicorn"].with_two_workers().arguments
-    verifying = (*plain, "--ca-certs", str(pem_files[1]), "--cert-reqs")
-    with start("gunicorn", secret=secret, two_workers=True) as one, start(
-        "gunicorn", secret=secret, arguments=(*verifying, str(int(ssl.CERT_OPTIONAL)))
-    ) as other, start(
-        "gunicorn", secret=secret, arguments=(*verifying, str(int(ssl.CERT_REQUIRED)))
-    ) as strict:
-        client = PythonClient(pem_files[1], version, chain)
-        for pair in combinations((one.port, other.port, strict.port), 2):
-            assert visits(client, pair, 6)[0] == 0
-        assert visits(client, [strict.port], 4)[0] == 3
+    client = PythonClient(pem_files[1], version, chain)
+    for pair in combinations(ports, 2):
+        assert visits(client, pair, 6)[0] == 0
+    strict = ports[-1]
+    assert visits(client, [strict], 4)[0] == 3
 
 
 def test_a_spawned_worker_says_that_its_keys_are_its_own(start, returning):
-    with start("uvicorn") as server:
+    with start("uvicorn", two_workers=True) as server:
         returning[0].visit(server.port)
     said = server.log.read_text()
     assert "RuntimeWarning: pysidctx: this worker was not forked but spawned" in said
@@ -46,7 +53,7 @@ def test_a_spawned_worker_says_that_its_keys_are_its_own(start, returning):
 @pytest.mark.parametrize("name", ["gunicorn", "uvicorn"])
 def test_a_rewritten_certificate_counts_without_a_restart(start, returning, name, secret, ca):
     client = returning[1]
-    with start(name, secret=secret) as server:
+    with start(name, secret=secret, two_workers=True) as server:
         assert visits(client, [server.port], 10)[0] == 9
         ca.issue_cert("a.test").private_key_and_cert_chain_pem.write_to_path(
             server.folder / "server.pem")

@@ -17,7 +17,8 @@ def test_every_client_is_resumed(start, returning, name, secret):
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_how_many_are_resumed_without_pysidctx(start, returning, name, secret, record_property):
-    with start(name, plain=True, secret=secret if PROGRAMS[name].needs_secret else None) as server:
+    """By two workers, for comparison."""
+    with start(name, plain=True, two_workers=True, secret=secret if PROGRAMS[name].needs_secret else None) as server:
         counts = [visits(client, [server.port])[0] for client in returning]
     record_property("resumed", counts)
     of = [client.visits - 1 for client in returning]
@@ -26,7 +27,7 @@ def test_how_many_are_resumed_without_pysidctx(start, returning, name, secret, r
 
 def test_a_factory_of_one_s_own_is_passed_to_spawned_workers(start, returning, secret):
     """It is pickled on its way to them."""
-    (name, code), = PROGRAMS["uvicorn"].files.items()
+    (name, code), = PROGRAMS["uvicorn"].with_workers(2).files.items()
     own = code.replace("import ssl_context_factory", "import SSLContextFactory").replace(
         "ssl_context_factory=ssl_context_factory",
         "ssl_context_factory=SSLContextFactory(pysidctx.TicketKeys.from_secret_file(), id_context=b'shop')")

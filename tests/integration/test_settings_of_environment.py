@@ -1,7 +1,7 @@
 """Real servers whose id context, lifetime and period are set by the environment: their workers inherit it."""
 
 import pytest
-from server_programs import is_resumed_by_another, visits
+from server_programs import PROGRAMS, is_resumed_by_another, visits
 from servers import TIMEOUT
 
 from pysidctx.environment import ID_CONTEXT, LIFETIME, PERIOD
@@ -12,11 +12,11 @@ SHOP = {ID_CONTEXT: "shop", LIFETIME: "601", PERIOD: "60"}
 @pytest.mark.parametrize("name", ["gunicorn", "uvicorn"])
 def test_two_machines_share_sessions_only_with_the_same_settings(start, returning, name, secret):
     """The servers of the test stand for the machines: they have the secret in common, and the certificate."""
-    def starting(**changed):
-        return start(name, secret=secret, two_workers=True, environment={**SHOP, **changed})
+    def starting(workers=1, **changed):
+        return start(name, found=PROGRAMS[name].with_workers(workers), secret=secret, environment={**SHOP, **changed})
 
     client = returning[1]  # TLS 1.3
-    with starting() as one, starting() as same, starting(**{ID_CONTEXT: "bank"}) as another:
+    with starting(2) as one, starting(2) as same, starting(**{ID_CONTEXT: "bank"}) as another:
         resumed, processes = visits(client, [one.port])
         assert resumed == client.visits - 1
         assert 601 - TIMEOUT < client.session.ticket_lifetime_hint <= 601  # less as time goes by

@@ -1,4 +1,4 @@
-"""uvicorn with four workers and truststore in the place of ssl.SSLContext: every client is resumed."""
+"""uvicorn with two workers and truststore in the place of ssl.SSLContext: every client is resumed."""
 
 import inspect
 
@@ -33,7 +33,7 @@ def hook(config, default_factory):
 
 
 if __name__ == "__main__":
-    uvicorn.run("app:asgi", port=int(os.environ["PORT"]), workers=4, ssl_certfile="server.pem",
+    uvicorn.run("app:asgi", port=int(os.environ["PORT"]), workers=2, ssl_certfile="server.pem",
                 ssl_context_factory=hook)
 """
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,17 @@ class Diagnosed:
 
 
 def validate(said: dict[str, Any]) -> None:
-    schema = json.loads((ROOT / "docs" / "doctor-report.schema.json").read_text())
-    jsonschema = module("jsonschema", "jsonschema")
-    jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.Draft202012Validator(schema).validate(said)
+    validator("doctor-report").validate(said)
     if said["port"] is not None:
-        of_check = json.loads((ROOT / "docs" / "check-report.schema.json").read_text())
-        jsonschema.Draft202012Validator(of_check).validate(said["port"])
+        validator("check-report").validate(said["port"])
+
+
+@lru_cache(None)
+def validator(name: str) -> Any:
+    schema = json.loads((ROOT / "docs" / f"{name}.schema.json").read_text())
+    kind = module("jsonschema", "jsonschema").Draft202012Validator
+    kind.check_schema(schema)
+    return kind(schema)
 
 
 def follow(advice: str) -> None:

@@ -5,7 +5,6 @@ import os
 import ssl
 import subprocess
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Union
 
@@ -13,24 +12,22 @@ from machine import ROOT, SUPPORT, program
 from server_programs import REQUEST, process_in
 from servers import TIMEOUT
 
-# Connects once for each line, which is a port, and prints a line of what came of it.
+# Connects once for each line, which is a client's arguments and a port, and prints a line of what came of it.
 NODE = """
-const fs = require("fs"), tls = require("tls");
-const [ca, chain, version, closes, request] = process.argv.slice(2);
-const pem = fs.readFileSync(chain), options = {
-    host: "127.0.0.1", servername: "a.test", ca: fs.readFileSync(ca), cert: pem, key: pem,
-    minVersion: version, maxVersion: version};
-let session;
+const fs = require("fs"), tls = require("tls"), sessions = {};
 
-function visit(port) {
+function visit(ca, chain, version, closes, request, port) {
+    const pem = fs.readFileSync(chain), options = {
+        host: "127.0.0.1", servername: "a.test", ca: fs.readFileSync(ca), cert: pem, key: pem,
+        minVersion: version, maxVersion: version, session: sessions[chain]};
     let said = "", resumed = false, told = false;
-    const socket = tls.connect({...options, port, session});
+    const socket = tls.connect({...options, port});
     const tell = (error) => {
         if (!told)
             console.log(JSON.stringify({resumed, said, error: String(error || "")}));
         told = true;
     };
-    socket.on("session", (made) => { session = made; });
+    socket.on("session", (made) => { sessions[chain] = made; });
     socket.once("secureConnect", () => { resumed = socket.isSessionReused(); socket.write(request); });
     socket.on("data", (data) => {
         said += data;
@@ -41,7 +38,7 @@ function visit(port) {
     socket.on("close", () => tell());
 }
 
-require("readline").createInterface({input: process.stdin}).on("line", (line) => visit(Number(line)));
+require("readline").createInterface({input: process.stdin}).on("line", (line) => visit(...JSON.parse(line)));
 """
 
 VERSION_NAMES = {ssl.TLSVersion.TLSv1_2: "TLSv1.2", ssl.TLSVersion.TLSv1_3: "TLSv1.3"}
@@ -49,49 +46,71 @@ PRIORITIES = {ssl.TLSVersion.TLSv1_2: "NORMAL:-VERS-ALL:+VERS-TLS1.2",
               ssl.TLSVersion.TLSv1_3: "NORMAL:-VERS-ALL:+VERS-TLS1.3"}
 
 
-class LineClient:
-    """A program that returns with the last session that it received. Call stop() in the end.
+class LineProgram:
+    """A program that answers each line of its input with a line: an object in JSON. Call stop() in the end."""
 
-    It is told a port in each line of its input, and answers with a line: an object in JSON.
-    """
-
-    def __init__(self, command: Sequence[Union[Path, str]], ca_file: Path, version: ssl.TLSVersion, chain: Path,
-                 closes: bool) -> None:
-        """`closes`: whether it sends a close_notify."""
-        self.said = b""
+    def __init__(self, *command: Union[Path, str]) -> None:
         self.process: "subprocess.Popen[str]" = subprocess.Popen(
-            [*command, ca_file, chain, VERSION_NAMES[version], str(int(closes)), REQUEST.decode()],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def visit(self, port: int) -> tuple[bool, int]:
+    def ask(self, line: str) -> dict[str, Any]:
         assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.stdin.write(f"{port}\n")
+        self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
-        seen: dict[str, Any] = json.loads(self.process.stdout.readline())
-        self.said = seen["said"].encode()
-        if not self.said:
-            raise ConnectionError(seen["error"])
-        return seen["resumed"], process_in(self.said)
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
 
     def stop(self) -> None:
         self.process.kill()
         self.process.communicate()
 
 
+class LineClient:
+    """A client that returns with the last session that it received, in a program that is told of each visit."""
+
+    program: LineProgram
+
+    def __init__(self, ca_file: Path, version: ssl.TLSVersion, chain: Path, closes: bool) -> None:
+        """`closes`: whether it sends a close_notify."""
+        self.said = b""
+        self.arguments = [str(ca_file), str(chain), VERSION_NAMES[version], str(int(closes)), REQUEST.decode()]
+
+    def visit(self, port: int) -> tuple[bool, int]:
+        seen = self.program.ask(self.line(port))
+        self.said = seen["said"].encode()
+        if not self.said:
+            raise ConnectionError(seen["error"])
+        return seen["resumed"], process_in(self.said)
+
+    def line(self, port: int) -> str:
+        return str(port)
+
+
 class NodeClient(LineClient):
-    def __init__(self, ca_file: Path, version: ssl.TLSVersion, folder: Path, chain: Path, *,
+    """One of several in a program, node_program(), which tells them apart by the file with their certificate."""
+
+    def __init__(self, node: LineProgram, ca_file: Path, version: ssl.TLSVersion, chain: Path, *,
                  closes: bool = True) -> None:
-        script = folder / "client.js"
-        script.write_text(NODE)
-        super().__init__([program("node", "nodejs"), script], ca_file, version, chain, closes)
+        super().__init__(ca_file, version, chain, closes)
+        self.program = node
+
+    def line(self, port: int) -> str:
+        return json.dumps([*self.arguments, port])
 
 
 class GoClient(LineClient):
-    """One that in TLS 1.2 knows tickets alone, as all of Go's do."""
+    """One that in TLS 1.2 knows tickets alone, as all of Go's do. It has a program: call stop() of that in the end."""
 
-    def __init__(self, ca_file: Path, version: ssl.TLSVersion, folder: Path, chain: Path, *,
+    def __init__(self, folder: Path, ca_file: Path, version: ssl.TLSVersion, chain: Path, *,
                  closes: bool = True) -> None:
-        super().__init__([go_program(folder)], ca_file, version, chain, closes)
+        super().__init__(ca_file, version, chain, closes)
+        self.program = LineProgram(go_program(folder), *self.arguments)
+
+
+def node_program(folder: Path) -> LineProgram:
+    script = folder / "client.js"
+    script.write_text(NODE)
+    return LineProgram(program("node", "nodejs"), script)
 
 
 def go_program(folder: Path) -> Path:

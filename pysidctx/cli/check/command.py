@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Optional
 
-from cryptography import x509
+import cryptography  # noqa: F401, whose absence is told before anything is audited
 
 from pysidctx.cli.check.address import NAME, host_name, is_address, split
 from pysidctx.cli.check.arguments import MOST_NAMES
@@ -16,11 +16,10 @@ from pysidctx.cli.check.audit import Audit, Evidence, Options
 from pysidctx.cli.check.client import ALPN, Client, load_authorities, load_certificate, unlimited
 from pysidctx.cli.check.connection import TIMEOUTS, Seen, Target, visit
 from pysidctx.cli.check.least_share import held_to
-from pysidctx.cli.check.output import Output, Unreachable
+from pysidctx.cli.check.output import Output, Unreachable, progress
 from pysidctx.cli.check.report import Report
 from pysidctx.cli.check.starttls import PROTOCOLS, Refused, shown, wanted_by
 from pysidctx.cli.check.verdicts import Finding, findings
-from pysidctx.cli.screen import progress
 
 UNFINISHED = 3  # the exit code if no fault was found, but the audit ended early
 
@@ -32,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     report: Optional[Report] = None
     with output.reporting_failures():
         output.prepare()
-        with progress(output.console, arguments.json) as tell:
+        with progress(arguments.json) as tell:
             report = audited(arguments, tell, begun)
         output.write(report)
     if report is not None:
@@ -208,6 +207,7 @@ def instead_of_tls(first: bytes) -> str:
 
 def names_in(certificate: bytes) -> list[str]:
     """Return the DNS names of a certificate, without wildcards and invalid names."""
+    from cryptography import x509  # imported only here, because that takes a quarter of the time until the audit begins
     try:
         extensions = x509.load_der_x509_certificate(certificate).extensions
         found = extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -6,17 +6,17 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from types import ModuleType
 from typing import Optional
+
+import rich  # noqa: F401, whose absence is told before anything is audited
 
 from pysidctx.cli import EXTRA
 from pysidctx.cli.check import whole_file
 from pysidctx.cli.check.report import Report
-from pysidctx.cli.check.report_text import show
 from pysidctx.cli.check.summary import summary
-from pysidctx.cli.screen import Screen
 
 # The options that name files, and the modules that write them, which may need packages that are not there.
 # Metrics come first, because they tell a monitoring system that an audit has failed.
@@ -32,7 +32,6 @@ class Output:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
-        self.console = Screen(highlight=False)
         self.files = {name: getattr(arguments, name) for name in FORMATS if getattr(arguments, name) is not None}
         self.formats: dict[str, ModuleType] = {}
         self.failure = ""  # why there is no report
@@ -112,7 +111,17 @@ class Output:
         if self.arguments.json:
             print(json.dumps({**report.as_json(), "summary": summary(report)}, indent=1))
         else:
-            show(self.console, report)
+            from pysidctx.cli.check.report_text import show
+            from pysidctx.cli.screen import Screen
+            show(Screen(highlight=False), report)
+
+
+def progress(as_json: bool) -> AbstractContextManager[Callable[[str], None]]:
+    """Shows the progress on the screen, but not if JSON is to be printed there."""
+    if as_json:
+        return nullcontext(lambda doing: None)
+    from pysidctx.cli.screen import Screen, progress  # imported only here: rich takes long, and JSON does without it
+    return progress(Screen(highlight=False))
 
 
 @contextmanager

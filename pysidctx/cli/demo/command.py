@@ -183,7 +183,7 @@ def audited(console: Console, name: str, port: int, folder: Path) -> Report:
     target = Target("127.0.0.1", port, "127.0.0.1")
     options = Options(names=(SHOP, BANK), demanding=frozenset([BANK]), ca_file=str(folder / "ca.pem"),
                       client_cert=str(folder / "client.pem"), most_seconds=20, verified=(SHOP, BANK))
-    with progress(console, False) as tell:
+    with progress(console) as tell:
         evidence = Audit(target, options, lambda doing: tell(f"{name}: {doing}")).run()
     report = Report(target, options, evidence, findings(evidence, options))
     console.print(f"pysidctx check, of the server with {name}:", style="bold")

@@ -31,9 +31,8 @@ def checked(arguments: argparse.Namespace, certfile: Optional[str]) -> Checked:
     """Audit the server as `check` does."""
     try:
         from pysidctx.cli.check.command import audited
-        from pysidctx.cli.check.output import Unreachable
+        from pysidctx.cli.check.output import Unreachable, progress
         from pysidctx.cli.check.summary import summary
-        from pysidctx.cli.screen import Screen, progress
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("pysidctx"):
             raise
@@ -42,7 +41,7 @@ def checked(arguments: argparse.Namespace, certfile: Optional[str]) -> Checked:
                                 f"{error.name}",
                                 EXTRA)])
     try:
-        with progress(Screen(highlight=False), arguments.json) as tell:
+        with progress(arguments.json) as tell:
             report = audited(as_check_takes_them(arguments), tell, time.monotonic())
     except Unreachable as error:
         return Checked([Finding(PORT, "port", FAULT, str(error), "correct that, and run doctor again")])

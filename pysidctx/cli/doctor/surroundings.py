@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from pysidctx import environment
+from pysidctx.cli import info
 from pysidctx.cli.check.verdicts import FAULT, INFO, OK
 from pysidctx.cli.doctor.findings import ENVIRONMENT, Finding
 from pysidctx.cli.doctor.words import parted
-from pysidctx.cli.info import gathered
 
 # Variables that servers do not read.
 OF_OTHERS = ("setup.py", "the tests")
@@ -41,7 +41,7 @@ def surroundings(variables: dict[str, str], unknown: list[str], rehearsed: dict[
 
 
 def libraries() -> Iterator[Finding]:
-    found = gathered()
+    found = info.libraries()
     if found["libssl says that it is"] != found["OpenSSL"]:
         yield Finding(ENVIRONMENT, "libssl", FAULT, f"Python's ssl says that it uses {found['OpenSSL']}, but the "
                       f"libssl that pysidctx calls says that it is {found['libssl says that it is']}",
