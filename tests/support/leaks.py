@@ -48,9 +48,9 @@ mallinfo.restype = Figures
 
 SEEDED = 48  # bytes a round: about what pysidctx keeps on a connection
 # As many as show one block of malloc's a round, which takes 32 bytes and more. With more rounds no more is allowed.
-FEW = 600
+FEW = 300
 ROUNDS = int(os.environ.get("ROUNDS", FEW))
-ALLOWED = Memory(24 * FEW + 4096, FEW // 2)
+ALLOWED = Memory(16 * FEW + 4096, FEW // 2)
 
 
 def main(case: str, certificate: str, ca: str, *flags: str) -> bool:
@@ -142,7 +142,7 @@ def main(case: str, certificate: str, ca: str, *flags: str) -> bool:
         **ticket_leaks.cases(server_ctx, client_ctx, certificate, ca),
     }
     work = cases[case]
-    for number in range(FEW // 4):  # until caches and allocators have their size
+    for number in range(FEW // 2):  # until caches and allocators have their size
         work(number)
     # A leak grows each time; what an allocator takes once, it has the next time.
     return all(grows(case, work) for _ in range(3))
