@@ -13,6 +13,7 @@ from pathlib import Path
 
 import libssl
 import pytest
+from commands import in_process
 from handshakes import VERSIONS, connect, pair, shake
 
 import pysidctx
@@ -30,7 +31,7 @@ def run(*arguments, **options):
 
 @pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS)], ids=lambda words: " ".join(words))
 def test_help(arguments):
-    ran = run(*arguments, "--help")
+    ran = in_process(*arguments, "--help")
     assert (ran.returncode, ran.stderr) == (0, "")
     assert f"usage: pysidctx {' '.join(arguments)}".strip() in ran.stdout
     if arguments:
@@ -41,7 +42,7 @@ def test_help(arguments):
 
 @pytest.mark.parametrize("arguments", [[], ["nothing"], ["check"], ["session"], ["secret"], ["info", "x"]])
 def test_a_wrong_command_ends_in_2(arguments):
-    ran = run(*arguments)
+    ran = in_process(*arguments)
     assert ran.returncode == 2
     assert "usage:" in ran.stderr and "Traceback" not in ran.stderr
 

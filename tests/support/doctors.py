@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,19 @@ class Diagnosed:
         return finding
 
 
+@cache
+def validator(schema: str) -> Any:
+    """What tells whether something holds to a schema of the documentation."""
+    of_draft = module("jsonschema", "jsonschema").Draft202012Validator
+    made = json.loads((ROOT / "docs" / schema).read_text())
+    of_draft.check_schema(made)
+    return of_draft(made)
+
+
 def validate(said: dict[str, Any]) -> None:
-    schema = json.loads((ROOT / "docs" / "doctor-report.schema.json").read_text())
-    jsonschema = module("jsonschema", "jsonschema")
-    jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.Draft202012Validator(schema).validate(said)
+    validator("doctor-report.schema.json").validate(said)
     if said["port"] is not None:
-        of_check = json.loads((ROOT / "docs" / "check-report.schema.json").read_text())
-        jsonschema.Draft202012Validator(of_check).validate(said["port"])
+        validator("check-report.schema.json").validate(said["port"])
 
 
 def follow(advice: str) -> None:
