@@ -13,13 +13,15 @@ import pytest
 
 from pysidctx.cli.demo import command as demo
 
-SHORT = """
-import shutil, sys
+WORKERS = 2  # of each server
+SHORT = f"""
+import functools, shutil, sys
 from pysidctx.__main__ import main
 from pysidctx.cli.demo import clients, command as demo
 demo.KINDS[demo.OURS], demo.SECONDS, certificates = sys.argv[1], float(sys.argv[2]), sys.argv[3]
 demo.ROUNDS, clients.CLIENTS = 2, 4
 if certificates:
+    demo.WORKERS, demo.Options = {WORKERS}, functools.partial(demo.Options, connections=3)
     demo.write_certificates = lambda folder: shutil.copytree(certificates, folder, dirs_exist_ok=True)
 sys.exit(main(["demo", *sys.argv[4:]]))
 """
@@ -28,7 +30,7 @@ sys.exit(main(["demo", *sys.argv[4:]]))
 def short(*arguments, kind="pysidctx", seconds=0, certificates=""):
     """A command that runs the demo with few and short turns, and with a server of this kind as the second one.
 
-    Without a folder of certificates, it makes some, which are RSA's and take long.
+    With a folder of certificates, it makes none, which takes long for RSA, and has fewer workers and shorter audits.
     """
     return [sys.executable, "-c", SHORT, kind, str(seconds), str(certificates), *map(str, arguments)]
 
@@ -154,7 +156,7 @@ def test_its_servers_end_with_it(tmp_path, certificates, when):
                                text=True, env=dict(os.environ, TMPDIR=str(tmp_path)))
     wait_until(lambda: servers(tmp_path))
     if when == "when they serve":
-        wait_until(lambda: len(servers(tmp_path)) == len(demo.KINDS) * (1 + demo.WORKERS))
+        wait_until(lambda: len(servers(tmp_path)) == len(demo.KINDS) * (1 + WORKERS))
     process.kill()
     process.communicate()
     wait_until(lambda: not servers(tmp_path))
@@ -166,7 +168,7 @@ def test_it_is_stopped_without_a_trace(tmp_path, certificates, number):
                                text=True, env=dict(os.environ, TMPDIR=str(tmp_path)),
                                # What was started in the background of a shell ignores it.
                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-    wait_until(lambda: len(servers(tmp_path)) == len(demo.KINDS) * (1 + demo.WORKERS))
+    wait_until(lambda: len(servers(tmp_path)) == len(demo.KINDS) * (1 + WORKERS))
     process.send_signal(number)
     said = process.communicate(timeout=200)
     assert process.returncode == 128 + number
