@@ -31,8 +31,9 @@ def python(code, **environment):
 # Python imports the package before any module of it. So one process does that, and for each name that it reads it forks
 # a child, which imports that module and ends as a process of Python's does.
 IMPORTER = """
-import os, sys
+import gc, os, sys
 import pysidctx
+gc.freeze()  # what was imported already needs not be looked at by each child
 for module in sys.stdin:
     module, errors = module.split()
     child = os.fork()
