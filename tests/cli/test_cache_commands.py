@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from commands import in_process
 from tickets import sleep_into_next_second, visit
 
 from pysidctx import SessionCache, set_session_id_context
@@ -18,7 +19,7 @@ def run(*arguments):
 
 @pytest.fixture
 def secret(tmp_path):
-    assert run("secret", tmp_path / "secret").returncode == 0
+    assert in_process("secret", tmp_path / "secret").returncode == 0
     return tmp_path / "secret"
 
 
@@ -51,7 +52,7 @@ def test_cache_of_something_else(tmp_path, content):
     (tmp_path / "other").write_bytes(content)
     for path, sentence in ((tmp_path / "other", "is not the memory of a SessionCache"),
                            (tmp_path, "is not a regular file")):
-        ran = run("cache", path)
+        ran = in_process("cache", path)
         assert (ran.returncode, ran.stdout) == (2, "")
         assert sentence in ran.stderr
 
@@ -89,7 +90,7 @@ def test_arguments_of_forget(server_ctx, make_client_ctx, tmp_path, secret, memo
         (["--cache", tmp_path / "none", "--secret-file", secret, "--all"], "No such file"),
         (["--cache", memory, "--secret-file", secret], "one of the arguments"),
     ):
-        ran = run("forget", *options)
+        ran = in_process("forget", *options)
         assert (ran.returncode, ran.stdout) == (2, ""), ran
         assert sentence in ran.stderr
     assert not (tmp_path / "none").exists()

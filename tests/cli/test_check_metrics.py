@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from audited import COMMAND, SESSION_ID, TICKET, TLS13, crossing, plain_ssl, ran, report, resumption, serving
+from audited import COMMAND, SESSION_ID, TICKET, TLS13, crossing, plain_ssl, ran, ran_here, report, resumption, serving
 from peers import A, B
 from prometheus_client.parser import text_string_to_metric_families
 from servers import accepting
@@ -51,7 +51,7 @@ def test_what_a_real_audit_leaves(make_server_ctx, path):
     """The same numbers as in its JSON."""
     begun = time.time()
     with serving(plain_ssl(make_server_ctx)) as port:
-        done = ran(port, *BOTH, "--demands", B, "--metrics", path, "--json")
+        done = ran_here(port, *BOTH, "--demands", B, "--metrics", path, "--json")
     assert (done.returncode, done.stderr) == (1, "")
     said, found = json.loads(done.stdout), samples(path.read_text())
     assert found["success",] == 1
@@ -105,7 +105,7 @@ def left_by_yesterday(path):
 
 def test_an_audit_that_fails_leaves_no_success_standing(path):
     left_by_yesterday(path)
-    done = ran(1, "--metrics", path)
+    done = ran_here(1, "--metrics", path)
     assert done.returncode == 2 and "cannot be reached" in done.stderr
     found = samples(path.read_text())
     assert found.pop(("timestamp_seconds",)) > 0
@@ -114,7 +114,7 @@ def test_an_audit_that_fails_leaves_no_success_standing(path):
 
 def test_an_audit_that_ends_early_is_no_success(make_server_ctx, path):
     with serving(make_server_ctx()) as port:
-        assert ran(port, "--metrics", path, "--most-connections", "7").returncode == 3
+        assert ran_here(port, "--metrics", path, "--most-connections", "7").returncode == 3
     assert samples(path.read_text())["success",] == 0
 
 
@@ -192,7 +192,7 @@ def test_a_file_that_cannot_be_written(make_server_ctx, tmp_path, name, option):
     """The error comes before the first connection."""
     made = []
     with accepting(made.append) as (_, port):
-        done = ran(port, option, tmp_path / name if name else "")
+        done = ran_here(port, option, tmp_path / name if name else "")
     assert done.returncode == 2 and not made
     assert f"{option}: " in done.stderr and "cannot be written" in done.stderr and done.stderr.count("\n") == 1
 
@@ -202,7 +202,7 @@ def test_a_file_that_cannot_be_written(make_server_ctx, tmp_path, name, option):
 def test_a_page_that_cannot_be_written_is_no_success(make_server_ctx, path, page, options):
     left_by_yesterday(path)
     with serving(make_server_ctx()) as port:
-        done = ran(port, "--name", A, "--html", page, "--metrics", path, *options)
+        done = ran_here(port, "--name", A, "--html", page, "--metrics", path, *options)
     assert done.returncode == 2 and samples(path.read_text())["success",] == 0
     assert page in done.stderr or page in done.stdout
     if options:
@@ -214,8 +214,8 @@ def test_a_page_that_cannot_be_written_is_no_success(make_server_ctx, path, page
 
 def test_metrics_that_cannot_be_written_hide_no_report(make_server_ctx, tmp_path):
     with serving(make_server_ctx()) as port:
-        done = ran(port, "--name", A, "--html", tmp_path / "page.html", "--metrics", "/dev/full", "--json")
-        failed = ran(1, "--html", tmp_path / "failed.html", "--metrics", "/dev/full", "--json")
+        done = ran_here(port, "--name", A, "--html", tmp_path / "page.html", "--metrics", "/dev/full", "--json")
+        failed = ran_here(1, "--html", tmp_path / "failed.html", "--metrics", "/dev/full", "--json")
     assert done.returncode == 2 and json.loads(done.stdout)["finished"]
     assert failed.returncode == 2 and "cannot be reached" in json.loads(failed.stdout)["error"]
     for each in (done, failed):
@@ -232,7 +232,7 @@ def test_without_prometheus_client(tmp_path):
 
 def test_a_least_share_that_is_not_met_is_a_fault_of_its_name(make_server_ctx, path):
     with serving(make_server_ctx(verify=ssl.CERT_REQUIRED)) as port:
-        ran(port, "--name", A, "--least-share", "0.9", "--metrics", path)
+        ran_here(port, "--name", A, "--least-share", "0.9", "--metrics", path)
     found = samples(path.read_text())
     assert found["faults", A, "TLS 1.2"] == found["faults", A, "TLS 1.3"] == 1
     assert not any(key[0] == "resumed_ratio" for key in found)

@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import time
 
+import doctors
 import pytest
 from audited import (
     COMMAND,
@@ -20,11 +21,11 @@ from audited import (
     on_a_terminal,
     plain_ssl,
     ran,
+    ran_here,
     report,
     resumption,
     serving,
 )
-from machine import ROOT, module
 from peers import A, B
 from rich.console import Console
 from servers import accepting
@@ -45,10 +46,7 @@ REFUSED = SEEN._replace(admitted=False, asked=True, refusal="alert certificate_r
 
 @pytest.fixture(scope="module")
 def validator():
-    jsonschema = module("jsonschema", "jsonschema")
-    schema = json.loads((ROOT / "docs" / "check-report.schema.json").read_text())
-    jsonschema.Draft202012Validator.check_schema(schema)
-    return jsonschema.Draft202012Validator(schema)
+    return doctors.validator("check-report.schema.json")
 
 
 @pytest.fixture
@@ -167,8 +165,8 @@ def test_a_share_that_is_too_small_is_a_fault(found, make_server_ctx):
 
 def test_a_share_that_is_not_known_is_a_fault(make_server_ctx, client_pem, ca_pem):
     with serving(make_server_ctx(verify=ssl.CERT_REQUIRED)) as port:
-        unknown = ran(port, "--name", A, "--least-share", "0.9")
-        known = ran(port, "--name", A, "--least-share", "0.9", "--client-cert", client_pem, "--ca-file", ca_pem)
+        unknown = ran_here(port, "--name", A, "--least-share", "0.9")
+        known = ran_here(port, "--name", A, "--least-share", "0.9", "--client-cert", client_pem, "--ca-file", ca_pem)
     assert (unknown.returncode, known.returncode) == (1, 0)
     assert "fault  TLS 1.2; TLS 1.3: no session could be had; asked for is a share of 0.9" in unknown.stdout
     assert "--client-cert" in unknown.stdout
@@ -202,7 +200,7 @@ def test_a_share_of_what_was_not_looked_at_is_no_fault():
 
 @pytest.mark.parametrize("text", ["0", "1.1", "-1", "nan", "x"])
 def test_shares_that_cannot_be(text):
-    done = ran(9, "--least-share", text)
+    done = ran_here(9, "--least-share", text)
     assert done.returncode == 2 and "--least-share" in done.stderr
 
 
@@ -212,8 +210,8 @@ def test_shares_that_cannot_be(text):
 def test_notes_about_the_audit_alone_fail_nobody(make_server_ctx, ca_pem, arguments, code):
     """With one name there is nothing to compare; an audit that ended early has its own exit code."""
     with serving(make_server_ctx()) as port:
-        done = ran(port, "--name", A, "--ca-file", ca_pem, *arguments)
-        distrusted = ran(port, "--name", A, *arguments)
+        done = ran_here(port, "--name", A, "--ca-file", ca_pem, *arguments)
+        distrusted = ran_here(port, "--name", A, *arguments)
     assert done.returncode == code
     assert "only one name is known" in done.stdout or code == 3
     assert distrusted.returncode == (1 if "note" in arguments else 0)
@@ -288,7 +286,7 @@ def test_one_line_says_it_all(made, expected):
 ])
 def test_the_last_line_of_real_audits(make_server_ctx, servers_contexts, ca_pem, kind, arguments, expected):
     with serving(*servers_contexts(make_server_ctx, kind)) as port:
-        done = ran(port, *arguments, "--ca-file", ca_pem)
+        done = ran_here(port, *arguments, "--ca-file", ca_pem)
     last = done.stdout.splitlines()[-1]
     assert last.startswith(expected) if "early" in expected else last == expected
 
@@ -321,7 +319,7 @@ def test_words_wrap_between_words_with_a_hanging_indent(make_server_ctx, columns
     with serving(plain_ssl(make_server_ctx)) as port:
         arguments = *BOTH, "--demands", B
         code, said = on_a_terminal(port, *arguments, columns=columns)
-        wide = ran(port, *arguments).stdout
+        wide = ran_here(port, *arguments).stdout
     lines = plain(said)
     assert code == 1
     assert max(map(len, lines)) <= columns

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import libssl
 import pytest
+from commands import in_process
 from handshakes import VERSIONS, connect, pair, shake
 
 import pysidctx
@@ -30,7 +31,7 @@ def run(*arguments, **options):
 
 @pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS)], ids=lambda words: " ".join(words))
 def test_help(arguments):
-    ran = run(*arguments, "--help")
+    ran = in_process(*arguments, "--help")
     assert (ran.returncode, ran.stderr) == (0, "")
     assert f"usage: pysidctx {' '.join(arguments)}".strip() in ran.stdout
     if arguments:
@@ -41,7 +42,7 @@ def test_help(arguments):
 
 @pytest.mark.parametrize("arguments", [[], ["nothing"], ["check"], ["session"], ["secret"], ["info", "x"]])
 def test_a_wrong_command_ends_in_2(arguments):
-    ran = run(*arguments)
+    ran = in_process(*arguments)
     assert ran.returncode == 2
     assert "usage:" in ran.stderr and "Traceback" not in ran.stderr
 
@@ -151,7 +152,7 @@ def session_file(session, tmp_path):
 
 
 def test_session(session, session_file):
-    ran = run("session", session_file)
+    ran = in_process("session", session_file)
     assert (ran.returncode, ran.stderr) == (0, "")
     lines = dict(re.split(r": +", line, maxsplit=1) for line in ran.stdout.splitlines())
     assert lines["protocol"] == "TLSv1.3" and lines["cipher"] == session.cipher
@@ -162,7 +163,7 @@ def test_session(session, session_file):
     assert datetime.fromisoformat(lines["ends"]) - datetime.fromisoformat(lines["made"]) == session.timeout
     assert lines["valid"] == lines["resumable"] == lines["ticket"] == "yes"
     assert "file" not in lines
-    found = json.loads(run("session", session_file, "--json").stdout)
+    found = json.loads(in_process("session", session_file, "--json").stdout)
     assert found["ticket lifetime hint"] == session.ticket_lifetime_hint
 
 
@@ -170,13 +171,13 @@ def test_no_secret_of_a_session_is_shown(session, session_file):
     key = libssl.master_key(session.to_der())
     ticket = libssl.ticket(session.to_der())
     for options in ([], ["--json"]):
-        said = run("session", session_file, *options).stdout
+        said = in_process("session", session_file, *options).stdout
         assert key.hex() not in said.lower() and ticket.hex()[:32] not in said.lower()
 
 
 def test_a_session_that_others_can_read(session_file):
     session_file.chmod(0o644)
-    ran = run("session", session_file)
+    ran = in_process("session", session_file)
     assert ran.returncode == 0
     assert "other users have access to this file" in ran.stdout
 
@@ -212,7 +213,7 @@ def test_what_is_no_session(tmp_path, content, said):
     if content is not None:
         path.touch(0o600)
         path.write_bytes(content)
-    ran = run("session", path)
+    ran = in_process("session", path)
     assert ran.returncode == 2
     assert ran.stderr.startswith("pysidctx session: ") and ran.stderr.count("\n") == 1
     assert said in ran.stderr and str(path) in ran.stderr

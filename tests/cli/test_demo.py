@@ -13,12 +13,37 @@ import pytest
 
 from pysidctx.cli.demo import command as demo
 
-COMMAND = [sys.executable, "-m", "pysidctx", "demo"]
+WORKERS = 2  # of each server
+SHORT = f"""
+import functools, shutil, sys
+from pysidctx.__main__ import main
+from pysidctx.cli.demo import clients, command as demo
+demo.KINDS[demo.OURS], demo.SECONDS, certificates = sys.argv[1], float(sys.argv[2]), sys.argv[3]
+demo.ROUNDS, clients.CLIENTS = 2, 4
+if certificates:
+    demo.WORKERS, demo.Options = {WORKERS}, functools.partial(demo.Options, connections=3)
+    demo.write_certificates = lambda folder: shutil.copytree(certificates, folder, dirs_exist_ok=True)
+sys.exit(main(["demo", *sys.argv[4:]]))
+"""
 
 
-def run(*arguments, code=None, **options):
-    command = [sys.executable, "-c", code] if code else COMMAND
-    return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=250, **options)
+def short(*arguments, kind="pysidctx", seconds=0, certificates=""):
+    """A command that runs the demo with few and short turns, and with a server of this kind as the second one.
+
+    With a folder of certificates, it makes none, which takes long for RSA, and has fewer workers and shorter audits.
+    """
+    return [sys.executable, "-c", SHORT, kind, str(seconds), str(certificates), *map(str, arguments)]
+
+
+def run(command, **options):
+    return subprocess.run(command, capture_output=True, text=True, timeout=250, **options)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("certificates")
+    demo.write_certificates(folder)
+    return folder
 
 
 def servers(folder):
@@ -37,7 +62,7 @@ def servers(folder):
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
-    ran = run("--plot", folder / "picture.png", code=shortened(seconds=0.5), env=dict(os.environ, TMPDIR=str(folder)))
+    ran = run(short("--plot", folder / "picture.png", seconds=0.1), env=dict(os.environ, TMPDIR=str(folder)))
     print(ran.stdout)  # what a failure shows of it
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout, folder
@@ -97,20 +122,14 @@ def test_it_leaves_the_picture_alone_behind(shown):
     assert (folder / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
-def shortened(kind="pysidctx", seconds=0.3):
-    """Return code that runs the demo with short turns, and with a server of this kind as the second one."""
-    return ("import sys; from pysidctx.__main__ import main; from pysidctx.cli.demo import command as demo; "
-            f"demo.KINDS[demo.OURS] = {kind!r}; demo.SECONDS = {seconds}; sys.exit(main(['demo', *sys.argv[1:]]))")
-
-
-def test_it_prints_json():
-    ran = run("--json", code=shortened())
+def test_it_prints_json(certificates):
+    ran = run(short("--json", certificates=certificates))
     assert (ran.returncode, ran.stderr) == (0, "")
     sides = json.loads(ran.stdout)
     assert list(sides) == ["plain ssl", "pysidctx", "session cache"]
     assert sides["plain ssl"]["faults"] and not sides["pysidctx"]["faults"] and not sides["session cache"]["faults"]
     for name, side in sides.items():
-        of_all = demo.ROUNDS * (name != "session cache"), demo.ROUNDS * (name != "plain ssl")
+        of_all = 2 * (name != "session cache"), 2 * (name != "plain ssl")
         assert (len(side["turns"]), len(side["turns with client certificates"])) == of_all
         if side["turns"]:
             assert set(side["shares"]) == {"resumed, on the same host", "resumed, on the wrong host",
@@ -118,9 +137,9 @@ def test_it_prints_json():
         assert {finding["grade"] for finding in side["findings"]} <= {"ok", "info", "note", "fault"}
 
 
-def test_a_fault_with_pysidctx_ends_in_1():
+def test_a_fault_with_pysidctx_ends_in_1(certificates):
     """The second server is made a plain one for this."""
-    ran = run(code=shortened("plain"))
+    ran = run(short(kind="plain", certificates=certificates))
     assert ran.returncode == 1
     assert "FAULT with pysidctx: " in ran.stdout and "FAULT with session cache" not in ran.stdout
     assert ran.stdout.splitlines()[-1].startswith(
@@ -131,25 +150,25 @@ def test_a_fault_with_pysidctx_ends_in_1():
 
 
 @pytest.mark.parametrize("when", ["at once", "when they serve"])
-def test_its_servers_end_with_it(tmp_path, when):
+def test_its_servers_end_with_it(tmp_path, certificates, when):
     """Even if the demo is killed. Its folder is left behind then, inside this test's own."""
-    process = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                               env=dict(os.environ, TMPDIR=str(tmp_path)))
+    process = subprocess.Popen(short(certificates=certificates), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                               text=True, env=dict(os.environ, TMPDIR=str(tmp_path)))
     wait_until(lambda: servers(tmp_path))
     if when == "when they serve":
-        wait_until(lambda: len(servers(tmp_path)) == len(demo.KINDS) * (1 + demo.WORKERS))
+        wait_until(lambda: len(servers(tmp_path)) == len(demo.KINDS) * (1 + WORKERS))
     process.kill()
     process.communicate()
     wait_until(lambda: not servers(tmp_path))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_it_is_stopped_without_a_trace(tmp_path, number):
-    process = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               env=dict(os.environ, TMPDIR=str(tmp_path)),
+def test_it_is_stopped_without_a_trace(tmp_path, certificates, number):
+    process = subprocess.Popen(short(certificates=certificates), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True, env=dict(os.environ, TMPDIR=str(tmp_path)),
                                # What was started in the background of a shell ignores it.
                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-    wait_until(lambda: len(servers(tmp_path)) == len(demo.KINDS) * (1 + demo.WORKERS))
+    wait_until(lambda: len(servers(tmp_path)) == len(demo.KINDS) * (1 + WORKERS))
     process.send_signal(number)
     said = process.communicate(timeout=200)
     assert process.returncode == 128 + number
@@ -162,12 +181,12 @@ def wait_until(done):
     deadline = time.monotonic() + 200
     while not done():
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
-def test_a_narrow_terminal_keeps_the_figures():
+def test_a_narrow_terminal_keeps_the_figures(certificates):
     """There are figures even if the turns are too short to measure anything."""
-    ran = run(code=shortened(seconds=0), env=dict(os.environ, COLUMNS="40"))
+    ran = run(short(certificates=certificates), env=dict(os.environ, COLUMNS="40"))
     assert ran.returncode == 0
     assert "let in without certificate" in ran.stdout and "ratio, by turns" in ran.stdout
 
@@ -176,12 +195,12 @@ def test_a_picture_that_cannot_be_drawn(tmp_path):
     names = "missing/picture.png", "picture.xyz", "picture", ""
     each = ("import sys; from pysidctx.__main__ import main; "
             "print(*(main(['demo', '--plot', path]) for path in sys.argv[1:]))")
-    ran = run(*(f"{tmp_path}/{name}" for name in names), code=each)
+    ran = run([sys.executable, "-c", each, *(f"{tmp_path}/{name}" for name in names)])
     assert ran.stdout.split() == ["2"] * len(names)
     missing, *others = ran.stderr.splitlines()
     assert "is not a writable folder" in missing
     assert len(others) == 3 and all("does not have the extension of an image format: " in line for line in others)
     (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError('no', name='matplotlib')")
-    ran = run("--plot", tmp_path / "picture.png", cwd=tmp_path)
+    ran = run([sys.executable, "-m", "pysidctx", "demo", "--plot", tmp_path / "picture.png"], cwd=tmp_path)
     assert ran.returncode == 2
     assert "pysidctx[plot]" in ran.stderr

@@ -1,6 +1,7 @@
 """`doctor`: faults of the environment, of the secret and of gunicorn's configuration, each of which is really there."""
 
 import base64
+import copy
 import inspect
 import os
 import secrets
@@ -31,6 +32,23 @@ def folder(tmp_path, monkeypatch):
     made.mkdir()
     monkeypatch.chdir(made)
     return made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plain_environment_is_rehearsed_once():
+    """What pysidctx.servers makes of an environment that names nothing of it is the same each time, for a process."""
+    real, known = command.rehearse, []
+
+    def rehearse(arguments, environment, folder):
+        if arguments is not None or any(name.upper().startswith("PYSIDCTX_") for name in environment):
+            return real(arguments, environment, folder)
+        if not known:
+            known.append(real(arguments, environment, folder))
+        return copy.deepcopy(known[0])
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(command, "rehearse", rehearse)
+        yield
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import in_process
 from machine import ROOT
 from tickets import visit
 
@@ -60,7 +61,7 @@ def test_never_over_what_exists(tmp_path, kind):
         path.symlink_to(other)
         if kind == "link":
             other.write_bytes(b"theirs")
-    ran = run(path)
+    ran = in_process("secret", path)
     assert ran.returncode == 1
     assert "secret' already exists: remove it first" in ran.stderr
     assert [found.read_bytes() for found in tmp_path.iterdir() if found.is_file()] in (
@@ -68,7 +69,7 @@ def test_never_over_what_exists(tmp_path, kind):
 
 
 def test_where_nothing_can_be_written(tmp_path):
-    ran = run(tmp_path / "missing" / "secret")
+    ran = in_process("secret", tmp_path / "missing" / "secret")
     assert ran.returncode == 1
     assert "no secret was written" in ran.stderr and "Traceback" not in ran.stderr
 
@@ -165,11 +166,18 @@ def test_no_other_variable_is_taken_for_it(variable, kind):
     ("PYSIDCTX_LIFETME", environment.LIFETIME), ("PYSIDCTX_IDCONTEXT", environment.ID_CONTEXT),
     ("PYSIDCTX_PERIODS", environment.PERIOD), ("PYSIDCTX_STAT", environment.STATS),
 ])
-def test_a_misspelt_variable(name, meant):
+def test_a_misspelt_variable(monkeypatch, name, meant):
+    monkeypatch.setenv(name, "x")
+    with pytest.warns(RuntimeWarning, match=f"unknown environment variable {name}: did you mean {meant}\\?"):
+        environment.warn_of_unknown()
+
+
+def test_a_misspelt_variable_is_told_by_the_import():
+    name = "PYSIDCTX_SECRET_FLIE"
     ran = subprocess.run([sys.executable, "-c", "import pysidctx"], env={**os.environ, name: "x"},
                          capture_output=True, text=True)
     assert ran.returncode == 0
-    assert f"RuntimeWarning: unknown environment variable {name}: did you mean {meant}?" in ran.stderr
+    assert f"RuntimeWarning: unknown environment variable {name}: did you mean {SECRET_FILE}?" in ran.stderr
 
 
 def test_warnings_are_logged_on_request(tmp_path):

@@ -13,7 +13,7 @@ from handshakes import connect, id_context
 
 from pysidctx import Host, HostMap
 
-CHANGES = int(os.environ.get("CHANGES", 100_000))
+CHANGES = int(os.environ.get("CHANGES", 30_000))
 HANDSHAKES = 1_000
 STEADY = "steady.s.test"  # served by its own entry or by the wildcard, always by one of them
 
@@ -93,7 +93,7 @@ class Changing:
                 del self.hosts[STEADY]
 
 
-def test_a_map_changed_a_hundred_thousand_times(make_server_ctx, make_client_ctx, rng):
+def test_a_map_changed_tens_of_thousands_of_times(make_server_ctx, make_client_ctx, rng):
     changing = Changing(make_server_ctx, rng)
 
     def shake_hands(stopping):

@@ -11,7 +11,7 @@ SCRIPT = SUPPORT / "fork_soak.py"
 
 # In these a child does not get to a lock of OpenSSL's, which may be locked for ever.
 CASES = [("serve", "keys"), ("change", "contexts")]
-FORKS = 600
+FORKS = 300
 TIMEOUT = 300
 if "FORKS" in os.environ:
     CASES += [("serve", "contexts"), ("plain", "plain")]

@@ -1,6 +1,7 @@
 """`.ci/wheels`: which wheels it refuses, and what it says. The wheels are small and false; none is built with zig."""
 
 import platform
+import runpy
 import subprocess
 import sys
 import zipfile
@@ -26,43 +27,64 @@ def wheels(*arguments):
     return subprocess.run([sys.executable, ROOT / ".ci" / "wheels", *arguments], capture_output=True, text=True)
 
 
+@pytest.fixture(scope="module")
+def check():
+    """Checks a wheel as the program does, in this process; returns its error, if any."""
+    module("elftools", "auditwheel from PyPI, in pysidctx[test]")
+    accept = runpy.run_path(str(ROOT / ".ci" / "wheels"))["accept"]
+
+    def check(wheel):
+        try:
+            accept(wheel)
+        except SystemExit as error:
+            return error.code
+        return None
+
+    return check
+
+
+def compiled(path, source, *flags):
+    """A shared library."""
+    path.with_suffix(".c").write_text(source + "\n")
+    subprocess.run([program("cc", "gcc"), "-shared", "-fPIC", "-o", path, path.with_suffix(".c"), *flags], check=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def harmless(tmp_path_factory):
+    """Libraries that need nothing, one of them not even libc, by whether they need that."""
+    folder = tmp_path_factory.mktemp("harmless")
+    return {True: compiled(folder / "libc.so", HARMLESS), False: compiled(folder / "none.so", HARMLESS, "-nostdlib")}
+
+
 @pytest.fixture
 def library(tmp_path):
     """Compiles a shared library; its path."""
-
-    def library(name, source, *flags):
-        path = tmp_path / name
-        (tmp_path / "source.c").write_text(source + "\n")
-        subprocess.run([program("cc", "gcc"), "-shared", "-fPIC", "-o", path, tmp_path / "source.c", *flags],
-                       check=True)
-        return path
-
-    return library
+    return lambda name, source, *flags: compiled(tmp_path / name, source, *flags)
 
 
 @pytest.fixture
-def refused(tmp_path, library):
+def refused(tmp_path, library, harmless, check, capsys):
     """Checks a wheel with one module compiled from another source, or without a file; returns the error, if any."""
 
     def refused(source=HARMLESS, *flags, without=None, name=WHEEL, padding=0, suffix=SUFFIX):
-        harmless = library("harmless.so", HARMLESS, *(["-nostdlib"] if name == MUSL_WHEEL else []))
         # By this function auditwheel knows an extension module.
         odd = library("odd.so", f"{source}\nvoid *PyInit_{Path(MODULES[0]).name}(void) {{ return 0; }}", *flags)
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
             for path in set(FILES) - {without}:
                 archive.writestr(path, "")
             for path in set(MODULES) - {without}:
-                archive.write(odd if path == MODULES[0] else harmless, f"{path}{suffix}")
+                archive.write(odd if path == MODULES[0] else harmless[name != MUSL_WHEEL], f"{path}{suffix}")
             archive.writestr("pysidctx-0.1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: cp313-cp313-linux_x86_64\n")
             archive.writestr("padding", "x" * padding)
             record = "".join(f"{packed},,\n" for packed in archive.namelist())
             archive.writestr("pysidctx-0.1.0.dist-info/RECORD", record)
-        ran = wheels("--check", tmp_path / name)
-        if not ran.returncode:
-            assert ran.stdout.startswith(f"{name}: ") and ("untried" in ran.stdout) == (name == MUSL_WHEEL)
+        said = check(tmp_path / name)
+        if said is None:
+            told = capsys.readouterr().out
+            assert told.startswith(f"{name}: ") and ("untried" in told) == (name == MUSL_WHEEL)
             return None
-        (said,) = ran.stderr.splitlines()
-        assert ran.returncode == 1 and said.startswith(f"{name}: ")
+        assert said.startswith(f"{name}: ") and "\n" not in said
         return said
 
     return refused
@@ -157,6 +179,15 @@ def test_a_wheel_for_glibc_that_needs_musl(refused, library):
     musl = library("libc.musl.so", "int f(void) { return 1; }", "-nostdlib", "-Wl,-soname,libc.musl-x86_64.so.1")
     assert "needs the library libc.musl-x86_64.so.1, which is not libc's on manylinux_2_17" in refused(
         HARMLESS, "-Wl,--no-as-needed", musl)
+
+
+def test_the_program_ends_in_1_for_a_wheel_that_it_refuses(tmp_path):
+    with zipfile.ZipFile(tmp_path / WHEEL, "w"):
+        pass
+    ran = wheels("--check", tmp_path / WHEEL)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    (said,) = ran.stderr.splitlines()
+    assert said.startswith(f"{WHEEL}: it lacks ")
 
 
 def test_no_wheel_for_musl_is_made_unasked():

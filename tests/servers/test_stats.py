@@ -243,7 +243,15 @@ def test_more_processes_than_slots(process):
     assert stats().all_workers.handshakes - before == 100
 
 
-def test_a_fork_while_threads_count(process):
+@pytest.fixture
+def switch_often():
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-4)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def test_a_fork_while_threads_count(process, switch_often):
     """Nothing hangs, and nothing is counted twice or lost."""
     process(None)
     before = stats().all_workers.handshakes

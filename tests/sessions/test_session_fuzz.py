@@ -11,7 +11,7 @@ from session_fields import fields
 
 from pysidctx import Session, SessionError, WrongContextError
 
-few = settings(max_examples=300,
+few = settings(max_examples=150,
                suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 

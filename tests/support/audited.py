@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Optional
 
+from commands import in_process
 from peers import A, B
 from servers import TIMEOUT, accepting
 
@@ -29,6 +30,11 @@ def ran(port: int, *arguments: object, **options: Any) -> "subprocess.CompletedP
     """Run the command in its own process."""
     command = [*COMMAND, f"127.0.0.1:{port}", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+def ran_here(port: int, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    """Run the command in this process."""
+    return in_process("check", f"127.0.0.1:{port}", *arguments)
 
 
 def on_a_terminal(port: int, *arguments: object, columns: int = 80, lines: int = 24, **environment: str

@@ -2,25 +2,21 @@
 
 import json
 import re
-from contextlib import redirect_stderr, redirect_stdout
-from io import StringIO
 from typing import Any, Optional
 
-from pysidctx.__main__ import main
+from commands import in_process
 
 
 class Checked:
     """What `check --json` said."""
 
     def __init__(self, port: int, *arguments: object, most: int = 1) -> None:
-        said, errors = StringIO(), StringIO()
-        with redirect_stdout(said), redirect_stderr(errors):
-            code = main(["check", f"127.0.0.1:{port}", "--json", *map(str, arguments)])
-        assert code in range(most + 1), errors.getvalue()
-        assert errors.getvalue() == ""
-        self.said: dict[str, Any] = json.loads(said.getvalue())
+        ran = in_process("check", f"127.0.0.1:{port}", "--json", *arguments)
+        assert ran.returncode in range(most + 1), ran.stderr
+        assert ran.stderr == ""
+        self.said: dict[str, Any] = json.loads(ran.stdout)
         assert self.said["finished"]
-        assert code == bool(self.said["faults"])
+        assert ran.returncode == bool(self.said["faults"])
         self.findings: list[dict[str, Any]] = self.said["findings"]
 
     def found(self, check: str, where: Optional[str] = None) -> list[dict[str, Any]]:

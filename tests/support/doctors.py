@@ -2,7 +2,7 @@
 
 import json
 import re
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +33,19 @@ class Diagnosed:
         return finding
 
 
+@cache
+def validator(schema: str) -> Any:
+    """What tells whether something holds to a schema of the documentation."""
+    of_draft = module("jsonschema", "jsonschema").Draft202012Validator
+    made = json.loads((ROOT / "docs" / schema).read_text())
+    of_draft.check_schema(made)
+    return of_draft(made)
+
+
 def validate(said: dict[str, Any]) -> None:
-    validator("doctor-report").validate(said)
+    validator("doctor-report.schema.json").validate(said)
     if said["port"] is not None:
-        validator("check-report").validate(said["port"])
-
-
-@lru_cache(None)
-def validator(name: str) -> Any:
-    schema = json.loads((ROOT / "docs" / f"{name}.schema.json").read_text())
-    kind = module("jsonschema", "jsonschema").Draft202012Validator
-    kind.check_schema(schema)
-    return kind(schema)
+        validator("check-report.schema.json").validate(said["port"])
 
 
 def follow(advice: str) -> None:

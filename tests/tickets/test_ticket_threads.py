@@ -5,7 +5,7 @@ import threading
 import time
 
 from forks import in_a_fork
-from tickets import visit
+from tickets import sleep_into_period, visit
 
 from pysidctx import TicketKeys
 
@@ -16,7 +16,8 @@ def test_threads_while_keys_change(two, client_ctx, key_file):
     filed = TicketKeys.from_files(paths)
     rotating.install(two[0])
     filed.install(two[1])
-    end = time.monotonic() + 1.5  # in which its keys rotate
+    sleep_into_period(1, 0.8)
+    end = time.monotonic() + 0.5  # in which its keys rotate
     failed = []
 
     def client(ctx):
