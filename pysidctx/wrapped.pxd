@@ -25,7 +25,7 @@ cdef extern from *:
         if (kept != NULL && *kept == NULL) {
             if (!PYSIDCTX_HAS_INLINE_VALUES(context))
                 return 0;
-        } else if (kept != NULL && !((Py_uintptr_t)*kept & 1)) { /* CPython 3.12: the lowest bit, if it is no dict yet */
+        } else if (kept != NULL && !((Py_uintptr_t)*kept & 1)) { /* CPython 3.12: lowest bit, if it is no dict yet */
             return PyDict_GET_SIZE(*kept) != 0;
         }
         attributes = PyObject_GenericGetDict(context, NULL);

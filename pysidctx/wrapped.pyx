@@ -154,7 +154,7 @@ cdef str kind_of(object context):
 
 
 cdef bint attributes_are_found() except -1:
-    """Whether has_attributes() finds the attributes of an SSLContext of Python's own class, and where it expects them."""
+    """Whether has_attributes() finds the attributes of an SSLContext of Python's own class where it expects them."""
     context = _ssl._SSLContext.__new__(<object> SSLContext_type, _ssl.PROTOCOL_TLS_SERVER)
     cdef PyObject **kept = attributes_before(context)
     if kept is NULL:
