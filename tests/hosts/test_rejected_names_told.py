@@ -117,6 +117,7 @@ other = Rejecting(sys.argv[1])  # newer CPythons lock an SSLContext, and a child
 def work():
     while not stopping.is_set():
         other.reject(b"parent")
+        time.sleep(0.001)  # else it is in OpenSSL at each fork, of whose locks a child may not get one, either
 thread = threading.Thread(target=work)
 thread.start()
 for number in range(15):
