@@ -5,7 +5,6 @@ import re
 import runpy
 import shutil
 import ssl
-import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -13,21 +12,10 @@ from pathlib import Path
 import Cython.Build
 import pytest
 import setuptools
-from builds import keep_modules
-from machine import ROOT, UNOPTIMIZED, compiler_without_openssl
+from builds import keep_modules, output, setup
+from machine import ROOT, UNOPTIMIZED
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.source]  # whole builds
-
-
-def setup(*arguments, **options):
-    return subprocess.run([sys.executable, "setup.py", *arguments], capture_output=True, text=True,
-                          **options)
-
-
-def output(*command, **options):
-    ran = subprocess.run(command, capture_output=True, text=True, **options)
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
 
 
 def openssl(folder, *libraries):
@@ -41,13 +29,6 @@ def openssl(folder, *libraries):
 def flags(folder, library="lib"):
     """What setup.py is to find in such a folder."""
     return [str(folder / "include")], [str(folder / library)], [str(folder / library)]
-
-
-def binding_in(tree):
-    """The package that was built there: its folder, how it found libssl, and what it was built with."""
-    code = ("import pysidctx; from pysidctx import binding;"
-            "print(pysidctx.__path__[0], binding.binding(), binding.built_with(), sep='\\n')")
-    return output(sys.executable, "-c", code, cwd=tree).splitlines()
 
 
 @pytest.fixture
@@ -223,42 +204,6 @@ def test_headers_that_declare_something_else_are_told_from_those_of_another_vers
     said, named = built_with(header, pattern, replacement)
     assert said.startswith(f"pysidctx cannot be built with these headers of OpenSSL in {named}: they {what}")
     assert "Please report it." in said and "PYSIDCTX_BINDING=late" in said and "remove PYSIDCTX_OPENSSL_DIR" in said
-
-
-@pytest.fixture(scope="module")
-def late(copy_source, tmp_path_factory):
-    """A late build of all modules, with a compiler that finds no header of OpenSSL: its tree, and how it ran."""
-    folder = tmp_path_factory.mktemp("late")
-    tree = copy_source(folder / "tree")
-    without = dict(UNOPTIMIZED, CC=compiler_without_openssl(folder / "without"), PKG_CONFIG="false")
-    ran = setup("build_ext", cwd=tree, env=without)
-    assert ran.returncode == 1 and "without OpenSSL's header openssl/ssl.h" in ran.stderr.splitlines()[-1]
-    return tree, setup("build_ext", "--inplace", cwd=tree, env=dict(without, PYSIDCTX_BINDING="late"))
-
-
-def test_a_late_build_needs_no_openssl(late):
-    tree, ran = late
-    assert ran.returncode == 0, ran.stderr
-    assert "built without OpenSSL (PYSIDCTX_BINDING=late): it finds the interpreter's when it is imported" in ran.stderr
-    assert not re.search(r" -l(ssl|crypto)\b", ran.stdout)
-    path, way, built_with = binding_in(tree)
-    assert (path, built_with) == (str(tree / "pysidctx"), "None")
-    assert way in ("dlsym", "global scope", "symbol table")
-    info = output(sys.executable, "-m", "pysidctx", "info", cwd=tree).splitlines()
-    assert "OpenSSL when pysidctx was built: none: it serves every version" in info
-    assert [line for line in info if line.startswith(f"libssl was found by: {way}: ")]
-
-
-def test_another_binding_is_built_where_one_was_built_before(late, tmp_path):
-    """First the late one, in the tree that this is a copy of. The other modules are the same in both."""
-    tree = shutil.copytree(late[0], tmp_path / "tree", symlinks=True)
-    keep_modules(tree, "binding")
-    assert binding_in(tree)[2] == "None"
-    for binding in ("linked", "late"):
-        ran = setup("build_ext", "--inplace", cwd=tree, env=dict(UNOPTIMIZED, PYSIDCTX_BINDING=binding))
-        assert ran.returncode == 0, ran.stderr
-        path, _, built_with = binding_in(tree)
-        assert (path, built_with != "None") == (str(tree / "pysidctx"), binding == "linked")
 
 
 def test_a_named_folder_is_built_against(copy_source, tmp_path):
