@@ -1,10 +1,12 @@
 """`setup.py`: which OpenSSL it builds against, or none, and what it says where something is missing."""
 
+import json
 import os
 import re
 import runpy
 import shutil
 import ssl
+import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -16,6 +18,50 @@ from builds import keep_modules, output, setup
 from machine import ROOT, UNOPTIMIZED
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.source]  # whole builds
+
+
+# Each build runs in a fork of a process that has imported what takes long.
+BUILDS = """
+import json, os, runpy, sys
+import Cython.Build, setuptools.command.build_ext
+for line in sys.stdin:
+    tree, environment, said = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        os.chdir(tree)
+        os.environ.clear()
+        os.environ.update(environment)
+        for number in 1, 2:
+            os.dup2(os.open(said[number - 1], os.O_WRONLY | os.O_CREAT), number)
+        sys.argv = ["setup.py", "build_ext"]
+        runpy.run_path("setup.py", run_name="__main__")
+        sys.exit()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def builds():
+    with subprocess.Popen([sys.executable, "-c", BUILDS], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          text=True) as process:
+        yield process
+        process.stdin.close()
+
+
+@pytest.fixture
+def refused(builds, tmp_path):
+    """What setup.py says as it refuses to build a tree in an environment."""
+
+    def refused(tree, **environment):
+        said = [str(tmp_path / name) for name in ("stdout", "stderr")]
+        builds.stdin.write(json.dumps([str(tree), {**os.environ, **environment}, said]) + "\n")
+        builds.stdin.flush()
+        code = builds.stdout.readline()
+        errors = Path(said[1]).read_text()
+        assert code == "1\n" and "Traceback" not in errors, errors
+        return errors
+
+    return refused
 
 
 def openssl(folder, *libraries):
@@ -136,13 +182,10 @@ exec gcc "$@"
     ("openssl/ssl.h", "without OpenSSL's header openssl/ssl.h: install it (libssl-dev on Debian"),
     ("SSL_new", "without OpenSSL's library libssl: install it (libssl-dev on Debian"),
 ])
-def test_what_is_missing_is_named_in_one_sentence(compiler, copy_source, tmp_path, word, sentence):
-    tree = copy_source(tmp_path / "tree")
-    ran = setup("build_ext", cwd=tree, env=dict(os.environ, CC=compiler(word)))
-    assert ran.returncode == 1
-    assert sentence in ran.stderr.splitlines()[-1]
-    assert ("PYSIDCTX_BINDING=late" in ran.stderr) == ("OpenSSL" in sentence)
-    assert "Traceback" not in ran.stderr
+def test_what_is_missing_is_named_in_one_sentence(refused, compiler, copy_source, tmp_path, word, sentence):
+    said = refused(copy_source(tmp_path / "tree"), CC=compiler(word))
+    assert sentence in said.splitlines()[-1]
+    assert ("PYSIDCTX_BINDING=late" in said) == ("OpenSSL" in sentence)
 
 
 FOLDER = "library libssl: install it"
@@ -153,7 +196,7 @@ SHORT_LONG = "#undef __SIZEOF_LONG__\n#define __SIZEOF_LONG__ 4\n"
 
 
 @pytest.fixture
-def built_with(copy_source, tmp_path):
+def built_with(refused, copy_source, tmp_path):
     """The last line of setup.py's errors when one of the system's headers is changed, and no library can be linked."""
 
     def built_with(header, pattern="$", replacement="", *, also=""):
@@ -167,9 +210,7 @@ def built_with(copy_source, tmp_path):
         changed, count = re.subn(pattern, replacement, path.read_text(), flags=re.MULTILINE)
         assert count
         path.write_text(f"{changed}\n{also}\n")
-        ran = setup("build_ext", cwd=tree, env=dict(os.environ, PYSIDCTX_OPENSSL_DIR=str(named)))
-        assert ran.returncode == 1 and "Traceback" not in ran.stderr
-        return ran.stderr.splitlines()[-1], named
+        return refused(tree, PYSIDCTX_OPENSSL_DIR=str(named)).splitlines()[-1], named
 
     return built_with
 
