@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -13,8 +14,8 @@ COUNTS = Path("/usr/include/valgrind/callgrind.h").exists()
 
 def folder(flags: str) -> Path:
     """Where the modules are, by what decides how they are compiled: Python, valgrind's header, and CFLAGS."""
-    words = sys.implementation.cache_tag, *(["counts"] if COUNTS else []), *(word.strip("-") for word in flags.split())
-    return HERE.parent.parent / "build" / "benchmarks" / "-".join(words)
+    name = sys.implementation.cache_tag + COUNTS * "-counts"
+    return HERE.parent.parent / "build" / "benchmarks" / "-".join((name, *re.findall(r"\w+", flags)))
 
 
 BUILT = folder(os.environ.get("CFLAGS", ""))
