@@ -23,7 +23,7 @@ settings.load_profile("suite")
 # Several workers share whole files among them, and none is to wait in the end for one that began late. So what takes
 # the most of a processor comes first, with what mostly waits in between, and what takes seconds at most comes last.
 LONGEST = "test_sanitizer.py"
-SLOW = ("test_benchmarks.py", "test_packaging.py", "test_time_and_failure.py", "test_setup.py", "test_servers.py",
+SLOW = ("test_packaging.py", "test_benchmarks.py", "test_time_and_failure.py", "test_setup.py", "test_servers.py",
         "test_tickets.py", "test_demo.py", "test_cached_sessions.py", "test_lint.py", "test_cache_lifetime.py",
         "test_rolling_restarts.py", "test_leaks.py", "test_check_verdicts.py", "test_check_servers.py",
         "test_check_report.py", "test_isolation.py", "test_corruption.py", "test_binding.py", "test_import.py",

@@ -27,14 +27,15 @@ class Effort(NamedTuple):
     counted: int             # handshakes of each kind, in a round, whose instructions are counted
     groups: int              # handshakes of each kind, in a round, whose time is taken
     latencies: int           # groups of handshakes of each kind, in a round, whose latency is taken
+    group: int               # of one side, until it is another's turn
     sizes: tuple[int, ...]   # entries in shared memory
     sessions: int            # in the cache
     loops: int
 
 
 MEASURED = ("trustme", "cryptography", "redis-server", "valkey-server", "valkey", "valgrind")
-FULL = Effort(5, 3, 30, 20, (100_000, 1_000_000), 100_000, 20_000)
-QUICK = Effort(1, 1, 1, 1, (1_000, 10_000), 1_000, 200)
+FULL = Effort(5, 3, 30, 20, 50, (100_000, 1_000_000), 100_000, 20_000)
+QUICK = Effort(1, 1, 1, 1, 10, (1_000, 10_000), 1_000, 200)
 
 
 def run(results: Path, quick: bool) -> Part:
@@ -44,7 +45,7 @@ def run(results: Path, quick: bool) -> Part:
     chance = random.Random(0)
     entries, sessions, lengths = store.measure(effort.sizes, effort.sessions, effort.rounds, effort.loops, chance)
     taken = handshakes.time(effort.rounds, effort.groups, chance)
-    waited = latency.measure(effort.rounds, effort.latencies, chance)
+    waited = latency.measure(effort.rounds, effort.latencies, effort.group, chance)
     counted = handshakes.count(effort.rounds, effort.counted)
     (results / "cache.json").write_text(json.dumps({
         "instructions": handshakes.as_json(counted), "time": handshakes.as_json(taken),

@@ -13,7 +13,6 @@ from rich.table import Table
 
 from benchmarks.cache.certificates import issue
 from benchmarks.cache.sides import CACHE, FULL, KEYS, MEASURES, NEW, OWN_CACHE, OWN_TICKETS, RESUMED, Measure, Sides
-from benchmarks.handshakes.callgrind import at_once
 from benchmarks.handshakes.server_time import VERSIONS
 from benchmarks.report import spread, table, verdict
 from benchmarks.valgrind import MISSING, PRESENT, TOGGLED, dumps, valgrind
@@ -46,21 +45,15 @@ def count(rounds: int, loops: int) -> ByVersion:
     """Instructions of the server in each kind of handshake."""
     if not PRESENT:
         return dict.fromkeys(VERSIONS)
+    found: dict[str, Figures] = {version: {measure: [] for measure in MEASURES} for version in VERSIONS}
     with tempfile.TemporaryDirectory() as folder:
         issue(Path(folder), rounds * loops)
-        return dict(zip(VERSIONS, at_once(
-            "instructions", lambda version: count_version(Path(folder), version, rounds, loops), tuple(VERSIONS))))
-
-
-def count_version(folder: Path, version: str, rounds: int, loops: int) -> Figures:
-    found: Figures = {measure: [] for measure in MEASURES}
-    with tempfile.TemporaryDirectory() as made:
-        out = Path(made, "out")
-        valgrind(out, [TOGGLED], "cache.counted", str(folder), version, str(rounds), str(loops))
+        out = Path(folder, "out")
+        valgrind(out, [TOGGLED], "cache.counted", folder, str(rounds), str(loops))
         for name, instructions in dumps(out).items():
-            _, side, kind = json.loads(name)
-            found[Measure(side, kind)].append(instructions / loops)
-    return found
+            version, _, side, kind = json.loads(name)
+            found[version][Measure(side, kind)].append(instructions / loops)
+    return {**found}
 
 
 def time(rounds: int, groups: int, chance: random.Random) -> ByVersion:

@@ -30,7 +30,6 @@ SIDES = ALONE, LIVE, DEAD, HANGING
 # In TLS 1.2, a resumption stores nothing that could go to other machines.
 CASES = tuple(f"{version}, {kind}" for version in VERSIONS for kind in (FULL, RESUMED)
               if (version, kind) != ("TLS 1.2", RESUMED))
-GROUP = 50       # handshakes of one side, until it is another's turn
 
 SERVER = shutil.which("valkey-server") or shutil.which("redis-server")
 PRESENT = SERVER is not None and find_spec("valkey") is not None
@@ -47,14 +46,14 @@ class Taken(NamedTuple):
 Latencies = dict[str, dict[str, list[Taken]]]  # of each case, side and round
 
 
-def measure(rounds: int, groups: int, chance: random.Random) -> Optional[Latencies]:
-    """Each side has a process of its own, of which one is busy at a time."""
+def measure(rounds: int, groups: int, group: int, chance: random.Random) -> Optional[Latencies]:
+    """Each side has a process of its own, of which one is busy at a time, for a group of handshakes."""
     if not PRESENT:
         return None
     found: Latencies = {case: {side: [] for side in SIDES} for case in CASES}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack, Progress(transient=True) as bar:
         issue(Path(folder), 0)
-        sides = {side: stack.enter_context(worker(Path(folder), side)) for side in SIDES}
+        sides = {side: stack.enter_context(worker(Path(folder), side, group)) for side in SIDES}
         for case in bar.track(CASES, description="channels"):
             for _ in range(rounds):
                 taken = {side: Taken([], []) for side in SIDES}
@@ -69,7 +68,7 @@ def measure(rounds: int, groups: int, chance: random.Random) -> Optional[Latenci
 
 
 @contextmanager
-def worker(folder: Path, side: str) -> Iterator[Callable[[str], tuple[list[float], int]]]:
+def worker(folder: Path, side: str, group: int) -> Iterator[Callable[[str], tuple[list[float], int]]]:
     """A process that replicates as this side does: call it for a group of handshakes."""
     with ExitStack() as stack:
         port, server = 0, None
@@ -82,7 +81,7 @@ def worker(folder: Path, side: str) -> Iterator[Callable[[str], tuple[list[float
 
         def shake(case: str) -> tuple[list[float], int]:
             assert process.stdin is not None and process.stdout is not None
-            process.stdin.write(f"{json.dumps([case, GROUP])}\n")
+            process.stdin.write(f"{json.dumps([case, group])}\n")
             process.stdin.flush()
             latencies, waits = json.loads(process.stdout.readline())
             return latencies, waits

@@ -16,18 +16,12 @@ from rich.table import Table
 
 import pysidctx.binding
 from benchmarks import native
+from benchmarks.calls.bindings_worker import DIRECT, EMPTY, FUNCTIONS, SIDES, WHOLE
 from benchmarks.calls.timing import SID_CTX
 from benchmarks.report import judged, spread, table, verdict
 from benchmarks.valgrind import MISSING, PRESENT, TOGGLED, dumps, valgrind
 
-DIRECT = "called directly (-fno-plt)"
-SIDES = {DIRECT: "openssl_direct", "table filled by the linker": "openssl_linked",
-         "table filled at import": "openssl_late"}
-FUNCTIONS = {"SSL_CTX_get_ssl_method()": "get_ssl_method",
-             "SSL_CTX_set_session_id_context()": "set_session_id_context"}
 WANTED = 1.02
-EMPTY = "empty Cython function"
-WHOLE = "set_session_id_context(SSLContext)"
 
 Rounds = list[dict[str, float]]                    # seconds of a call, by side
 Instructions = dict[str, dict[str, float]]         # of a call, by function and side

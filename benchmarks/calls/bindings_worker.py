@@ -15,8 +15,15 @@ from itertools import repeat
 
 import pysidctx
 from benchmarks import native
-from benchmarks.calls.bindings import EMPTY, FUNCTIONS, SIDES, WHOLE
 from benchmarks.calls.timing import SID_CTX
+
+DIRECT = "called directly (-fno-plt)"
+SIDES = {DIRECT: "openssl_direct", "table filled by the linker": "openssl_linked",
+         "table filled at import": "openssl_late"}
+FUNCTIONS = {"SSL_CTX_get_ssl_method()": "get_ssl_method",
+             "SSL_CTX_set_session_id_context()": "set_session_id_context"}
+EMPTY = "empty Cython function"
+WHOLE = "set_session_id_context(SSLContext)"
 
 Loop = Callable[[int, ssl.SSLContext, bytes], object]
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from benchmarks.calls import bindings, rounds
+from benchmarks.calls import bindings, bindings_worker, rounds
 from benchmarks.calls import call_worker as worker
 from benchmarks.calls.rounds import Ratio
 from benchmarks.pictures import Bars, Picture, Role, Series
@@ -38,7 +38,7 @@ def run(results: Path, quick: bool) -> Part:
 
 def pictures(figures: Path) -> list[Picture]:
     found = {name: values for name, values in rounds.recorded(figures, 1e-9).items()
-             if not name.startswith(tuple(bindings.FUNCTIONS)) or name in ALONE}
+             if not name.startswith(tuple(bindings_worker.FUNCTIONS)) or name in ALONE}
     plain = {name: values for name, values in found.items() if name in ALONE}
     ours = {name: values for name, values in found.items() if name not in ALONE}
     series = [Series("what pysidctx calls", Role.PLAIN, plain), Series("pysidctx", Role.OURS, ours)]

@@ -3,11 +3,12 @@
 import ctypes
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Any, Union
-
-import pyperf
+from typing import TYPE_CHECKING, Any, Union
 
 import pysidctx
+
+if TYPE_CHECKING:
+    import pyperf
 
 # As derive_session_id_context() makes them, and as long as they get.
 SID_CTX = pysidctx.derive_session_id_context("benchmark")
@@ -15,11 +16,11 @@ SID_CTX = pysidctx.derive_session_id_context("benchmark")
 MANY = 100
 
 
-def call(runner: pyperf.Runner, name: str, function: Callable[..., object], *arguments: object) -> None:
+def call(runner: "pyperf.Runner", name: str, function: Callable[..., object], *arguments: object) -> None:
     calls(runner, name, function, [arguments] * MANY)
 
 
-def calls(runner: pyperf.Runner, name: str, function: Callable[..., object],
+def calls(runner: "pyperf.Runner", name: str, function: Callable[..., object],
           given: Sequence[Sequence[object]]) -> None:
     """Time many calls written one after the other, so that the loop itself does not count."""
     distinct = list({id(argument): argument for row in given for argument in row}.values())

@@ -26,8 +26,9 @@ from benchmarks import native
 from benchmarks.clients import counted, trust
 from benchmarks.clients.libraries import DELAYED, HTTP, LIBRARIES, SSL, Visit
 from benchmarks.clients.servers import DIRECT, Ports, Servers, running
-from benchmarks.handshakes.handshake import CERTIFICATES, ECDSA
+from benchmarks.handshakes.certificates import KEY_TYPES
 from benchmarks.handshakes.server_time import VERSIONS
+from benchmarks.handshakes.sides import ECDSA
 from benchmarks.pictures import Bars, Picture, Role, Series
 from benchmarks.report import Part, spread, table, verdict
 from pysidctx import ClientSessions
@@ -48,7 +49,7 @@ class Effort(NamedTuple):
     contexts: int
 
 
-FULL = Effort(9, 50, 5, 8, (*CERTIFICATES, DIRECT), 20, 31)
+FULL = Effort(9, 50, 5, 8, (*KEY_TYPES, DIRECT), 20, 31)
 QUICK = Effort(1, 3, 1, 1, (ECDSA,), 2, 1)
 
 

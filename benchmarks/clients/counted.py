@@ -1,36 +1,23 @@
-"""The instructions of a client's full handshake, and those of ClientSessions in it, as valgrind's callgrind counts.
+"""The instructions of a client's full handshake, and those of ClientSessions in it, as valgrind's callgrind counts."""
 
-`python -m benchmarks.clients.counted LOOPS` is what valgrind runs: the instructions of each case go to one dump, with
-the case's name.
-"""
-
-import gc
 import json
-import ssl
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import NamedTuple, Optional
 
 from rich.table import Table
 
-from benchmarks import native
+from benchmarks.clients.counted_worker import Count
 from benchmarks.handshakes.callgrind import inclusive
-from benchmarks.handshakes.handshake import ECDSA, Case, Certificates
+from benchmarks.handshakes.certificates import issue
 from benchmarks.handshakes.server_time import VERSIONS
 from benchmarks.report import judged, table
 from benchmarks.valgrind import MISSING, PRESENT, dumped, valgrind
-from pysidctx import ClientSessions
 
 WANTED = 0.1  # percent, where nothing is stored
 CLIENT = "client_step"
 CALLBACKS = "callbacks_on_info", "callbacks_on_new_session"
-
-
-class Count(NamedTuple):
-    version: str
-    stores: bool  # the server makes sessions, which are stored; but none is offered
 
 
 class Found(NamedTuple):
@@ -46,8 +33,9 @@ def run(loops: int) -> Counts:
     if not PRESENT:
         return dict.fromkeys(wanted)
     with tempfile.TemporaryDirectory() as folder:
+        issue(Path(folder))
         out = Path(folder, "out")
-        valgrind(out, [], "clients.counted", str(loops))
+        valgrind(out, [], "clients.counted_worker", folder, str(loops))
         return {Count(*json.loads(name)): parted(path, Count(*json.loads(name)), loops)
                 for name, path in dumped(out).items()}
 
@@ -72,34 +60,3 @@ def drawn(counts: Counts, enough: bool) -> Table:
         made.add_row(name, f"{found.handshake:,.0f}", f"{found.callbacks:,.0f}", f"{share:.3f}",
                      *judged(share, enough, None if each.stores else WANTED))
     return made
-
-
-def shake_hands(wanted: Count, loops: int, certificates: Certificates) -> None:
-    case = Case(wanted.version, ECDSA, False)
-    listener, client = certificates.listener(case), certificates.client_context(case)
-    sessions = ClientSessions()
-    sessions.install(client)
-    floor = native.load("handshake_cython").Floor(listener, client)
-    if not wanted.stores:
-        listener.options |= ssl.OP_NO_TICKET
-        listener.num_tickets = 0
-        floor.store_nothing()
-    name = "a.example.org"
-    floor.server_time(name, False)  # what is done once
-    sessions.clear()
-    floor.counted([f"h{number}.example.org" for number in range(loops)], resume=False)
-    if (sessions.stats().stored > 0) != wanted.stores or sessions.stats().offered:
-        raise AssertionError(f"these were to be others: {sessions.stats()}")
-
-
-def main(loops: int) -> None:
-    certificates = Certificates((ECDSA,))
-    gc.disable()
-    for version in VERSIONS:
-        for stores in (False, True):
-            shake_hands(Count(version, stores), loops, certificates)
-            native.load("handshake_cython").dump(json.dumps(Count(version, stores)))
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

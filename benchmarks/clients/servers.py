@@ -13,7 +13,8 @@ import trustme
 
 from benchmarks import ROOT
 from benchmarks.clients.libraries import HOST
-from benchmarks.handshakes.handshake import CERTIFICATES, ECDSA
+from benchmarks.handshakes.certificates import KEY_TYPES
+from benchmarks.handshakes.sides import ECDSA
 from loopback import nginx
 from loopback.processes import free_port, start, stop, wait_until
 
@@ -44,7 +45,7 @@ def running(folder: Path, keys: Sequence[str]) -> Iterator[Servers]:
             own = folder / str(number)
             own.mkdir()
             issuer, kind = (root, ECDSA) if key == DIRECT else (ca, key)
-            issuer.issue_cert(HOST, key_type=CERTIFICATES[kind]).private_key_and_cert_chain_pem.write_to_path(
+            issuer.issue_cert(HOST, key_type=KEY_TYPES[kind]).private_key_and_cert_chain_pem.write_to_path(
                 str(own / "server.pem"))
             servers.near[key] = Ports(echo(stack, own), with_nginx(stack, own))
             servers.far[key] = Ports(*(port and distant(stack, own, port) for port in servers.near[key]))

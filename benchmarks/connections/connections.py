@@ -40,7 +40,7 @@ from benchmarks.connections.load import CLIENTS, Load
 from benchmarks.connections.programs.own import HOSTS
 from benchmarks.connections.servers import APP, DEMANDING, HOOK, NGINX_PROGRAM, Running, settle, started
 from benchmarks.connections.tables import cost, drawn, gains, yardstick
-from benchmarks.handshakes.handshake import CERTIFICATES
+from benchmarks.handshakes.certificates import KEY_TYPES
 from benchmarks.handshakes.server_time import VERSIONS
 from benchmarks.report import Part
 
@@ -76,9 +76,9 @@ class Bench:
         self.folder, self.pool, self.chance, self.kind = folder, pool, chance, kind
         folder.mkdir()
         keys = kind.key, kind.client_key or kind.key
-        ca = trustme.CA(key_type=CERTIFICATES[keys[1]])
+        ca = trustme.CA(key_type=KEY_TYPES[keys[1]])
         ca.cert_pem.write_to_path(str(folder / "ca.pem"))
-        self.issued = [ca.issue_cert(name, key_type=CERTIFICATES[key])
+        self.issued = [ca.issue_cert(name, key_type=KEY_TYPES[key])
                        for name, key in zip(("localhost", "client@localhost"), keys)]
         self.issued[0].private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
         demands = DEMANDING if kind.client_certificate else ""

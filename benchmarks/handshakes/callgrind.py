@@ -13,11 +13,13 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, Optional, TypeVar
+from typing import Optional, TypeVar
 
 from rich.progress import Progress
 from rich.table import Table
 
+from benchmarks.handshakes.certificates import issue
+from benchmarks.handshakes.sides import KEYS, PLAIN, Count
 from benchmarks.report import judged, table
 from benchmarks.valgrind import MISSING, PRESENT, TOGGLED, dumped, dumps, valgrind
 
@@ -29,16 +31,7 @@ SERVER = "server_step"
 OF_A_MAP = "listener_on_client_hello", "server_names_on_server_name"
 OF_KEYS = "callbacks_on_ticket_key", "callbacks_on_ticket_read"
 
-OWN_KEYS, KEYS = "ssl", "TicketKeys"
 WANTED_OF_KEYS = 1.02
-
-
-class Count(NamedTuple):
-    """A kind of resumed handshake, with ECDSA P-256."""
-
-    version: str
-    side: str  # a number of hosts, whose HostMap the listener has; or whose ticket keys it has
-    client_certificate: bool = False
 
 
 Counts = dict[Count, Optional[dict[str, float]]]  # None: valgrind is missing
@@ -50,7 +43,7 @@ def run(versions: tuple[str, ...], sizes: tuple[int, ...], certificates: tuple[b
     """Count instructions of handshakes in which no Python runs."""
     wanted = [Count(version, str(size)) for version in versions for size in sizes]
     wanted += [Count(version, side, certificate) for version in versions for certificate in certificates
-               for side in (OWN_KEYS, KEYS)]
+               for side in (PLAIN, KEYS)]
     if not PRESENT:
         return dict.fromkeys(wanted)
     of_versions = [[each for each in wanted if each.version == version] for version in versions]
@@ -62,8 +55,9 @@ def run(versions: tuple[str, ...], sizes: tuple[int, ...], certificates: tuple[b
 def count(wanted: list[Count], loops: int) -> Counts:
     """Instructions of a server's resumed handshake, and of pysidctx's callbacks with all that they call."""
     with tempfile.TemporaryDirectory() as folder:
+        issue(Path(folder))
         out = Path(folder, "out")
-        valgrind(out, [], "handshakes.callgrind_worker", str(loops), *map(json.dumps, wanted))
+        valgrind(out, [], "handshakes.callgrind_worker", folder, str(loops), *map(json.dumps, wanted))
         return {Count(*json.loads(name)): parted(path, Count(*json.loads(name)), loops)
                 for name, path in dumped(out).items()}
 
@@ -72,7 +66,7 @@ def parted(path: Path, counted: Count, loops: int) -> dict[str, float]:
     """The instructions of one dump, of one handshake."""
     said = subprocess.run(["callgrind_annotate", "--inclusive=yes", "--threshold=100", path],
                           check=True, capture_output=True, text=True).stdout
-    callbacks = {KEYS: OF_KEYS, OWN_KEYS: ()}.get(counted.side, OF_A_MAP)
+    callbacks = {KEYS: OF_KEYS, PLAIN: ()}.get(counted.side, OF_A_MAP)
     return {"handshake": inclusive(said, SERVER) / loops,
             "callbacks": sum(inclusive(said, each) for each in callbacks) / loops}
 
@@ -92,8 +86,9 @@ def count_python(version: str, sizes: tuple[int, ...], loops: int) -> Optional[S
     if not PRESENT:
         return None
     with tempfile.TemporaryDirectory() as folder:
+        issue(Path(folder))
         out = Path(folder, "out")
-        valgrind(out, [TOGGLED], "handshakes.callgrind_python", version, str(loops), *map(str, sizes))
+        valgrind(out, [TOGGLED], "handshakes.callgrind_python", folder, version, str(loops), *map(str, sizes))
         found: Sides = {}
         for name, instructions in dumps(out).items():
             side, resumed = json.loads(name)
@@ -137,7 +132,7 @@ def ratios(counts: Counts, enough: bool) -> Table:
         if each.side != KEYS:
             continue
         name = f"{each.version}, client" if each.client_certificate else each.version
-        theirs = counts[each._replace(side=OWN_KEYS)]
+        theirs = counts[each._replace(side=PLAIN)]
         if ours is None or theirs is None:
             made.add_row(name, MISSING, "", "", "", "")
             continue

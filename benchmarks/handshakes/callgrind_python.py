@@ -1,9 +1,9 @@
 """Handshakes of Python's ssl with each way of choosing an id context: what valgrind runs.
 
-`python -m benchmarks.handshakes.callgrind_python VERSION LOOPS HOSTS [HOSTS ...]`
+`python -m benchmarks.handshakes.callgrind_python FOLDER VERSION LOOPS HOSTS [HOSTS ...]`
 
-The instructions of the servers go to one dump for each side, full and resumed, under a name that is
-[side, resumed] as JSON.
+FOLDER has the certificates. The instructions of the servers go to one dump for each side, full and resumed, under a
+name that is [side, resumed] as JSON.
 """
 
 import gc
@@ -11,15 +11,16 @@ import json
 import random
 import sys
 from itertools import product
+from pathlib import Path
 
 from benchmarks import native
-from benchmarks.handshakes.handshake import ECDSA, Case, Certificates, Maps, Side, sides_of
+from benchmarks.handshakes.sides import ECDSA, Case, Certificates, Maps, Side, sides_of
 
 
-def main(version: str, loops: int, sizes: tuple[int, ...]) -> None:
+def main(folder: Path, version: str, loops: int, sizes: tuple[int, ...]) -> None:
     counting = native.load("handshake_cython")
     maps, chance = Maps(sizes), random.Random(0)
-    made = sides_of(Case(version, ECDSA, False), Certificates((ECDSA,)), maps)
+    made = sides_of(Case(version, ECDSA, False), Certificates(folder), maps)
     sides = {name: side for name, side in made.items() if isinstance(side, Side)}
     for name, side in sides.items():
         side.shake(maps.random_name(name, chance), True)  # what is done once
@@ -34,4 +35,4 @@ def main(version: str, loops: int, sizes: tuple[int, ...]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), tuple(map(int, sys.argv[3:])))
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), tuple(map(int, sys.argv[4:])))

@@ -10,48 +10,38 @@ import json
 import random
 import ssl
 import statistics
-from collections.abc import Callable, Iterable
+import tempfile
 from itertools import product
 from pathlib import Path
-from time import perf_counter_ns
 from typing import NamedTuple, Optional
 
-import trustme
 from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks import native
 from benchmarks.handshakes import callgrind
-from benchmarks.handshakes.hostmap_handshakes import SID_CTX, looked_up
+from benchmarks.handshakes.certificates import KEY_TYPES, issue
 from benchmarks.handshakes.server_time import VERSIONS, server_time
+from benchmarks.handshakes.sides import (
+    ECDSA,
+    FLOOR,
+    KEYS,
+    PER_CONNECTION,
+    PLAIN,
+    SNI,
+    Case,
+    Certificates,
+    FloorSide,
+    Maps,
+    Side,
+    in_map,
+    sides_of,
+)
 from benchmarks.pictures import Bars, Picture, Role, Series
 from benchmarks.report import Part, spread, table, verdict
-from pysidctx import HostMap, TicketKeys, resumable, set_session_id_context
 
-FLOOR = "OpenSSL without Python"
-PLAIN = "ssl"
-PER_CONNECTION = "set_session_id_context() each"
-SNI = "sni_callback"
-KEYS = "TicketKeys"
-BOTH = "resumable()"
 WANTED = {KEYS: 1.02}
 MEASURED = ("trustme", "cryptography", "valgrind")
-ECDSA = "ECDSA P-256"
-CERTIFICATES = {ECDSA: trustme.KeyType.ECDSA, "RSA-2048": trustme.KeyType.RSA}
-
-
-class Case(NamedTuple):
-    """A kind of handshake."""
-
-    version: str
-    key: str
-    client_certificate: bool
-    resumed: bool = False
-
-    def __str__(self) -> str:
-        words = [self.version, self.key, *(["client"] if self.client_certificate else []),
-                 "resumed" if self.resumed else "full"]
-        return ", ".join(words)
 
 
 class Effort(NamedTuple):
@@ -64,106 +54,9 @@ class Effort(NamedTuple):
     kinds: tuple[Case, ...]
 
 
-KINDS = tuple(Case(*parts) for parts in product(VERSIONS, CERTIFICATES, (False, True)))
+KINDS = tuple(Case(*parts) for parts in product(VERSIONS, KEY_TYPES, (False, True)))
 FULL = Effort((10, 1_000_000), 4, 40, 60, tuple(VERSIONS), (False, True), KINDS)
 QUICK = Effort((1_000,), 1, 2, 3, ("TLS 1.2",), (False,), KINDS[::4])
-
-
-def in_map(hosts: int) -> str:
-    return f"HostMap of {hosts:,}"
-
-
-class Maps:
-    """The HostMaps, one of each size, which all listeners share."""
-
-    def __init__(self, sizes: tuple[int, ...]) -> None:
-        self.name: Callable[[int], str] = native.load("hostmap_cython").name
-        self.sizes = sizes
-        self.made = {in_map(size): HostMap(dict.fromkeys(map(self.name, range(size)), SID_CTX))
-                     for size in sizes}
-        self.size_of = dict(zip(self.made, sizes))
-
-    def random_name(self, side: str, chance: random.Random) -> str:
-        return self.name(chance.randrange(self.size_of.get(side, self.sizes[0])))
-
-
-class Side:
-    """A server, with the session that its client resumes."""
-
-    def __init__(self, listener: ssl.SSLContext, client_ctx: ssl.SSLContext,
-                 prepare: Optional[Callable[[ssl.SSLObject], None]] = None) -> None:
-        self.listener, self.client_ctx, self.prepare = listener, client_ctx, prepare
-        self.session: "Optional[ssl.SSLSession]" = None
-        self.clock: Callable[[], int] = perf_counter_ns
-
-    def shake(self, name: str, resume: bool) -> float:
-        taken, client = server_time(self.listener, self.client_ctx, name,
-                                    self.session if resume else None, self.prepare, self.clock)
-        if self.session is None:
-            self.session = client.session
-        return taken
-
-
-class FloorSide:
-    """The same without Python."""
-
-    def __init__(self, listener: ssl.SSLContext, client_ctx: ssl.SSLContext) -> None:
-        self.floor = native.load("handshake_cython").Floor(listener, client_ctx)
-
-    def shake(self, name: str, resume: bool) -> float:
-        taken: float = self.floor.server_time(name, resume)
-        return taken
-
-
-class Certificates:
-    """The certificates of servers, with keys of these kinds, and of a client."""
-
-    def __init__(self, keys: Iterable[str] = tuple(CERTIFICATES)) -> None:
-        self.ca = trustme.CA(key_type=trustme.KeyType.ECDSA)
-        self.client = self.ca.issue_cert("client@example.org", key_type=trustme.KeyType.ECDSA)
-        self.servers = {key: self.ca.issue_cert("*.example.org", key_type=CERTIFICATES[key]) for key in keys}
-
-    def listener(self, case: Case) -> ssl.SSLContext:
-        ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.servers[case.key].configure_cert(ctx)
-        self.ca.configure_trust(ctx)
-        ctx.verify_mode = ssl.CERT_REQUIRED if case.client_certificate else ssl.CERT_NONE
-        return ctx
-
-    def client_context(self, case: Case) -> ssl.SSLContext:
-        ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        ctx.minimum_version = ctx.maximum_version = VERSIONS[case.version]
-        ctx.check_hostname = False
-        self.ca.configure_trust(ctx)
-        if case.client_certificate:
-            self.client.configure_cert(ctx)
-        return ctx
-
-
-def sides_of(case: Case, made: Certificates, maps: Maps) -> "dict[str, Side | FloorSide]":
-    """Each side has a context of its own, so that no context is in the processor's caches more than the others."""
-    client_ctx = made.client_context(case)
-    sides: "dict[str, Side | FloorSide]" = {
-        FLOOR: FloorSide(made.listener(case), client_ctx),
-        PLAIN: Side(made.listener(case), client_ctx),
-        PER_CONNECTION: Side(made.listener(case), client_ctx,
-                             lambda connection: set_session_id_context(connection, SID_CTX)),
-    }
-    for name, hosts in maps.made.items():
-        listener = made.listener(case)
-        hosts.install(listener)
-        sides[name] = Side(listener, client_ctx)
-    with_callback = made.listener(case)
-    found = {maps.name(number): with_callback for number in range(maps.sizes[0])}
-    with_callback.sni_callback = lambda connection, name, ctx: looked_up(found, name)
-    sides[SNI] = Side(with_callback, client_ctx)
-    with_keys = made.listener(case)
-    TicketKeys().install(with_keys)
-    sides[KEYS] = Side(with_keys, client_ctx)
-    sides[BOTH] = Side(resumable(made.listener(case), TicketKeys()), client_ctx)
-    for side in sides.values():
-        side.shake(maps.name(0), False)
-    return sides
 
 
 def measured(sides: "dict[str, Side | FloorSide]", maps: Maps, resumed: bool, groups: int,
@@ -268,9 +161,12 @@ def run(results: Path, quick: bool) -> Part:
     native.build()
     effort = QUICK if quick else FULL
     chance = random.Random(0)
-    certificates, maps = Certificates({case.key for case in effort.kinds}), Maps(effort.hosts)
-    sides = {case: sides_of(case, certificates, maps) for case in effort.kinds}
-    ways = {case: Ways(case, certificates) for case in effort.kinds}
+    maps = Maps(effort.hosts)
+    with tempfile.TemporaryDirectory() as folder:
+        certificates = Certificates(Path(folder))
+        issue(certificates.folder, {case.key for case in effort.kinds})
+        sides = {case: sides_of(case, certificates, maps) for case in effort.kinds}
+        ways = {case: Ways(case, certificates) for case in effort.kinds}
     rounds: Rounds = {case._replace(resumed=resumed): [] for resumed in (False, True) for case in effort.kinds}
     saved: Rounds = {case: [] for case in effort.kinds}
     with Progress(transient=True) as bar:

@@ -7,6 +7,7 @@ import trustme
 
 from benchmarks import native
 from benchmarks.handshakes.server_time import server_time
+from benchmarks.handshakes.sides import SID_CTX, looked_up
 from pysidctx import Host, HostMap
 
 # The baseline has a servername callback: where there is none, OpenSSL looks for certificates that go
@@ -15,8 +16,6 @@ PLAIN = "no map, a servername callback in C that does nothing"
 WITHOUT = "no map, no callback: plain ssl"
 LOOKED_UP = "sni_callback: look-up in a dict"
 SWITCHED = "sni_callback: look-up, and switch of context"
-# One for all names, so that a session may be resumed under any of them.
-SID_CTX = b"benchmark"
 
 
 def in_map(names: int) -> str:
@@ -62,10 +61,6 @@ class Servers:
         ctx = self.context()
         ctx.sni_callback = callback  # type: ignore[assignment]
         return ctx
-
-
-def looked_up(found: dict[str, ssl.SSLContext], name: str) -> None:
-    found.get(name)
 
 
 def switch(found: dict[str, ssl.SSLContext], server: ssl.SSLObject, name: str) -> None:

@@ -1,14 +1,24 @@
 """Compiles the benchmarks that are not Python, once, and imports them."""
 
 import importlib
+import os
+import re
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 HERE = Path(__file__).resolve().parent
-# Apart, with and without valgrind's header, which decides what is compiled.
 COUNTS = Path("/usr/include/valgrind/callgrind.h").exists()
-BUILT = HERE.parent.parent / "build" / "benchmarks" / (sys.implementation.cache_tag + COUNTS * "-counts")
+
+
+def folder(flags: str) -> Path:
+    """Where the modules are, by what decides how they are compiled: Python, valgrind's header, and CFLAGS."""
+    name = sys.implementation.cache_tag + COUNTS * "-counts"
+    return HERE.parent.parent / "build" / "benchmarks" / "-".join((name, *re.findall(r"\w+", flags)))
+
+
+BUILT = folder(os.environ.get("CFLAGS", ""))
 # These differ in how they call OpenSSL: in the macros that openssl_api.h goes by.
 BINDINGS = {"openssl_direct": (), "openssl_linked": ("PYSIDCTX_TABLE", "PYSIDCTX_LINKED"),
             "openssl_late": ("PYSIDCTX_TABLE",)}
@@ -21,8 +31,9 @@ MODULES = {"call_c": "call_c.c", "call_cython": "call_cython.pyx",
            **{name: f"{name}.pyx" for name in BINDINGS}}
 
 
+@cache
 def build() -> None:
-    """Compile the modules that are older than their sources."""
+    """Compile the modules that are older than their sources. What was translated before, CYTHON_CACHE_DIR may have."""
     from Cython.Build import cythonize
     from setuptools import Distribution, Extension
 
@@ -33,11 +44,11 @@ def build() -> None:
         [Extension(name, [str(HERE / source)],
                    include_dirs=[pysidctx.get_include(), str(package), str(HERE)],
                    define_macros=[(macro, "1") for macro in BINDINGS.get(name, ())],
-                   extra_compile_args=FLAGS_OF_BINDINGS if name in BINDINGS else [],
+                   extra_compile_args=["-g0", *(FLAGS_OF_BINDINGS if name in BINDINGS else [])],
                    libraries=[] if name == "openssl_late" else ["ssl", "crypto"],
                    depends=[str(path) for ending in ("h", "pxi") for path in sorted(HERE.glob(f"*.{ending}"))])
          for name, source in MODULES.items()],
-        build_dir=str(BUILT / "c"), include_path=[str(package.parent)],
+        build_dir=str(BUILT / "c"), include_path=[str(package.parent)], cache="CYTHON_CACHE_DIR" in os.environ,
         compiler_directives={"language_level": 3}, quiet=True,
     )
     command = Distribution({"name": "benchmarks", "ext_modules": extensions}).get_command_obj(
@@ -54,7 +65,7 @@ def build_cffi() -> None:
     builder = FFI()
     builder.cdef("typedef struct ssl_ctx_st SSL_CTX;"
                  "int SSL_CTX_set_session_id_context(SSL_CTX *, const unsigned char *, unsigned);")
-    builder.set_source("call_cffi", "#include <openssl/ssl.h>", libraries=["ssl"])
+    builder.set_source("call_cffi", "#include <openssl/ssl.h>", libraries=["ssl"], extra_compile_args=["-g0"])
     builder.compile(str(BUILT))
 
 

@@ -9,6 +9,7 @@ import trustme
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tickets import sleep_into_next_second, visit
+from tries import tries
 
 from pysidctx import SessionCache, set_session_id_context
 
@@ -18,7 +19,7 @@ COPY = 32 + 16 + 4000 * 24  # bytes of a list of what was forgotten
 LIST = (16 + 2 * COPY + 63) // 64 * 64  # bytes of both copies, after the header
 NUMBERS = 8 * (8 + 4096)  # bytes of the numbers at the end, with what goes to other machines
 OUTGOING = 8 + 8 + 32 + 16 + 32 + 1024  # bytes of one entry there
-MORE = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MORE = settings(max_examples=tries(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class Shared:

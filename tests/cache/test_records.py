@@ -9,6 +9,7 @@ from handshakes import VERSIONS, connect, pair, shake
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from session_der import AGE_ADD, ALPN, APPDATA, HOSTNAME, PEER
+from tries import tries
 
 FULL, UNTIL = 1_700_000_000, (1 << 64) - 1
 TIMES = b"\2" + FULL.to_bytes(8, "big") + UNTIL.to_bytes(8, "big")
@@ -20,7 +21,8 @@ CASES = {
     "a long protocol": {"protocol": "p" * 100},
     "nothing": {"certificate": False, "named": False, "protocol": None},
 }
-many = settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+many = settings(max_examples=tries(400),
+                suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 def end_of(session):

@@ -13,10 +13,12 @@ from handshakes import VERSIONS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from session_der import AGE_ADD, FLAGS, PEER, VERIFY_RESULT
+from tries import tries
 
 PREFIX = bytes.fromhex("020101 02020303 04021301 0400 0400")
 OWN = {1, 2, 4, 6, 9, 10, AGE_ADD, 15, 16, 18}
-many = settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+many = settings(max_examples=tries(400),
+                suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 def template(*elements):

@@ -10,11 +10,12 @@ import threading
 
 import pytest
 from handshakes import connect, id_context
+from tries import tries
 
 from pysidctx import Host, HostMap
 
 CHANGES = int(os.environ.get("CHANGES", 30_000))
-HANDSHAKES = 1_000
+HANDSHAKES = tries(1_000)
 STEADY = "steady.s.test"  # served by its own entry or by the wildcard, always by one of them
 
 

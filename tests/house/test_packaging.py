@@ -9,7 +9,7 @@ import tarfile
 import zipfile
 
 import pytest
-from builds import copy_modules, keep_modules
+from builds import binding_in, copy_modules, keep_modules, output, setup
 from consumers import build
 from machine import ROOT, UNOPTIMIZED, compiler_without_openssl, program
 from readme import INSTALLING
@@ -74,7 +74,7 @@ LATE = "PYSIDCTX_BINDING=late"
 def test_what_the_documentation_installs(code, empty_venv, sdist, tmp_path):
     """From the sdist by pip alone, which fetches what builds it.
 
-    Of one module: all are built for the wheel, and without OpenSSL in test_setup.py.
+    Of one module: all are built for the wheel, and without OpenSSL below.
     """
     tree = unpack(sdist, tmp_path)
     keep_modules(tree, "binding")
@@ -191,3 +191,42 @@ for consumer in (from_c, from_cython):
 """
     ran = run(python, "-W", "error", "-c", code, cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.fixture(scope="module")
+def late(wheel, copy_source, tmp_path_factory):
+    """A late build of all modules, with a compiler that finds no header of OpenSSL: its tree, and how it ran.
+
+    After that of the wheel: ccache then has all modules but one.
+    """
+    folder = tmp_path_factory.mktemp("late")
+    tree = copy_source(folder / "tree")
+    without = dict(UNOPTIMIZED, CC=compiler_without_openssl(folder / "without"), PKG_CONFIG="false")
+    ran = setup("build_ext", cwd=tree, env=without)
+    assert ran.returncode == 1 and "without OpenSSL's header openssl/ssl.h" in ran.stderr.splitlines()[-1]
+    return tree, setup("build_ext", "--inplace", cwd=tree, env=dict(without, PYSIDCTX_BINDING="late"))
+
+
+def test_a_late_build_needs_no_openssl(late):
+    tree, ran = late
+    assert ran.returncode == 0, ran.stderr
+    assert "built without OpenSSL (PYSIDCTX_BINDING=late): it finds the interpreter's when it is imported" in ran.stderr
+    assert not re.search(r" -l(ssl|crypto)\b", ran.stdout)
+    path, way, built_with = binding_in(tree)
+    assert (path, built_with) == (str(tree / "pysidctx"), "None")
+    assert way in ("dlsym", "global scope", "symbol table")
+    info = output(sys.executable, "-m", "pysidctx", "info", cwd=tree).splitlines()
+    assert "OpenSSL when pysidctx was built: none: it serves every version" in info
+    assert [line for line in info if line.startswith(f"libssl was found by: {way}: ")]
+
+
+def test_another_binding_is_built_where_one_was_built_before(late, tmp_path):
+    """First the late one, in the tree that this is a copy of. The other modules are the same in both."""
+    tree = shutil.copytree(late[0], tmp_path / "tree", symlinks=True)
+    keep_modules(tree, "binding")
+    assert binding_in(tree)[2] == "None"
+    for binding in ("linked", "late"):
+        ran = setup("build_ext", "--inplace", cwd=tree, env=dict(UNOPTIMIZED, PYSIDCTX_BINDING=binding))
+        assert ran.returncode == 0, ran.stderr
+        path, _, built_with = binding_in(tree)
+        assert (path, built_with != "None") == (str(tree / "pysidctx"), binding == "linked")

@@ -1,5 +1,6 @@
 """`setup.py`: which OpenSSL it builds against, or none, and what it says where something is missing."""
 
+import json
 import os
 import re
 import runpy
@@ -13,21 +14,54 @@ from pathlib import Path
 import Cython.Build
 import pytest
 import setuptools
-from builds import keep_modules
-from machine import ROOT, UNOPTIMIZED, compiler_without_openssl
+from builds import keep_modules, output, setup
+from machine import ROOT, UNOPTIMIZED
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.source]  # whole builds
 
 
-def setup(*arguments, **options):
-    return subprocess.run([sys.executable, "setup.py", *arguments], capture_output=True, text=True,
-                          **options)
+# Each build runs in a fork of a process that has imported what takes long.
+BUILDS = """
+import json, os, runpy, sys
+import Cython.Build, setuptools.command.build_ext
+for line in sys.stdin:
+    tree, environment, said = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        os.chdir(tree)
+        os.environ.clear()
+        os.environ.update(environment)
+        for number in 1, 2:
+            os.dup2(os.open(said[number - 1], os.O_WRONLY | os.O_CREAT), number)
+        sys.argv = ["setup.py", "build_ext"]
+        runpy.run_path("setup.py", run_name="__main__")
+        sys.exit()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
 
 
-def output(*command, **options):
-    ran = subprocess.run(command, capture_output=True, text=True, **options)
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
+@pytest.fixture(scope="module")
+def builds():
+    with subprocess.Popen([sys.executable, "-c", BUILDS], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          text=True) as process:
+        yield process
+        process.stdin.close()
+
+
+@pytest.fixture
+def refused(builds, tmp_path):
+    """What setup.py says as it refuses to build a tree in an environment."""
+
+    def refused(tree, **environment):
+        said = [str(tmp_path / name) for name in ("stdout", "stderr")]
+        builds.stdin.write(json.dumps([str(tree), {**os.environ, **environment}, said]) + "\n")
+        builds.stdin.flush()
+        code = builds.stdout.readline()
+        errors = Path(said[1]).read_text()
+        assert code == "1\n" and "Traceback" not in errors, errors
+        return errors
+
+    return refused
 
 
 def openssl(folder, *libraries):
@@ -41,13 +75,6 @@ def openssl(folder, *libraries):
 def flags(folder, library="lib"):
     """What setup.py is to find in such a folder."""
     return [str(folder / "include")], [str(folder / library)], [str(folder / library)]
-
-
-def binding_in(tree):
-    """The package that was built there: its folder, how it found libssl, and what it was built with."""
-    code = ("import pysidctx; from pysidctx import binding;"
-            "print(pysidctx.__path__[0], binding.binding(), binding.built_with(), sep='\\n')")
-    return output(sys.executable, "-c", code, cwd=tree).splitlines()
 
 
 @pytest.fixture
@@ -155,13 +182,10 @@ exec gcc "$@"
     ("openssl/ssl.h", "without OpenSSL's header openssl/ssl.h: install it (libssl-dev on Debian"),
     ("SSL_new", "without OpenSSL's library libssl: install it (libssl-dev on Debian"),
 ])
-def test_what_is_missing_is_named_in_one_sentence(compiler, copy_source, tmp_path, word, sentence):
-    tree = copy_source(tmp_path / "tree")
-    ran = setup("build_ext", cwd=tree, env=dict(os.environ, CC=compiler(word)))
-    assert ran.returncode == 1
-    assert sentence in ran.stderr.splitlines()[-1]
-    assert ("PYSIDCTX_BINDING=late" in ran.stderr) == ("OpenSSL" in sentence)
-    assert "Traceback" not in ran.stderr
+def test_what_is_missing_is_named_in_one_sentence(refused, compiler, copy_source, tmp_path, word, sentence):
+    said = refused(copy_source(tmp_path / "tree"), CC=compiler(word))
+    assert sentence in said.splitlines()[-1]
+    assert ("PYSIDCTX_BINDING=late" in said) == ("OpenSSL" in sentence)
 
 
 FOLDER = "library libssl: install it"
@@ -172,7 +196,7 @@ SHORT_LONG = "#undef __SIZEOF_LONG__\n#define __SIZEOF_LONG__ 4\n"
 
 
 @pytest.fixture
-def built_with(copy_source, tmp_path):
+def built_with(refused, copy_source, tmp_path):
     """The last line of setup.py's errors when one of the system's headers is changed, and no library can be linked."""
 
     def built_with(header, pattern="$", replacement="", *, also=""):
@@ -186,9 +210,7 @@ def built_with(copy_source, tmp_path):
         changed, count = re.subn(pattern, replacement, path.read_text(), flags=re.MULTILINE)
         assert count
         path.write_text(f"{changed}\n{also}\n")
-        ran = setup("build_ext", cwd=tree, env=dict(os.environ, PYSIDCTX_OPENSSL_DIR=str(named)))
-        assert ran.returncode == 1 and "Traceback" not in ran.stderr
-        return ran.stderr.splitlines()[-1], named
+        return refused(tree, PYSIDCTX_OPENSSL_DIR=str(named)).splitlines()[-1], named
 
     return built_with
 
@@ -223,42 +245,6 @@ def test_headers_that_declare_something_else_are_told_from_those_of_another_vers
     said, named = built_with(header, pattern, replacement)
     assert said.startswith(f"pysidctx cannot be built with these headers of OpenSSL in {named}: they {what}")
     assert "Please report it." in said and "PYSIDCTX_BINDING=late" in said and "remove PYSIDCTX_OPENSSL_DIR" in said
-
-
-@pytest.fixture(scope="module")
-def late(copy_source, tmp_path_factory):
-    """A late build of all modules, with a compiler that finds no header of OpenSSL: its tree, and how it ran."""
-    folder = tmp_path_factory.mktemp("late")
-    tree = copy_source(folder / "tree")
-    without = dict(UNOPTIMIZED, CC=compiler_without_openssl(folder / "without"), PKG_CONFIG="false")
-    ran = setup("build_ext", cwd=tree, env=without)
-    assert ran.returncode == 1 and "without OpenSSL's header openssl/ssl.h" in ran.stderr.splitlines()[-1]
-    return tree, setup("build_ext", "--inplace", cwd=tree, env=dict(without, PYSIDCTX_BINDING="late"))
-
-
-def test_a_late_build_needs_no_openssl(late):
-    tree, ran = late
-    assert ran.returncode == 0, ran.stderr
-    assert "built without OpenSSL (PYSIDCTX_BINDING=late): it finds the interpreter's when it is imported" in ran.stderr
-    assert not re.search(r" -l(ssl|crypto)\b", ran.stdout)
-    path, way, built_with = binding_in(tree)
-    assert (path, built_with) == (str(tree / "pysidctx"), "None")
-    assert way in ("dlsym", "global scope", "symbol table")
-    info = output(sys.executable, "-m", "pysidctx", "info", cwd=tree).splitlines()
-    assert "OpenSSL when pysidctx was built: none: it serves every version" in info
-    assert [line for line in info if line.startswith(f"libssl was found by: {way}: ")]
-
-
-def test_another_binding_is_built_where_one_was_built_before(late, tmp_path):
-    """First the late one, in the tree that this is a copy of. The other modules are the same in both."""
-    tree = shutil.copytree(late[0], tmp_path / "tree", symlinks=True)
-    keep_modules(tree, "binding")
-    assert binding_in(tree)[2] == "None"
-    for binding in ("linked", "late"):
-        ran = setup("build_ext", "--inplace", cwd=tree, env=dict(UNOPTIMIZED, PYSIDCTX_BINDING=binding))
-        assert ran.returncode == 0, ran.stderr
-        path, _, built_with = binding_in(tree)
-        assert (path, built_with != "None") == (str(tree / "pysidctx"), binding == "linked")
 
 
 def test_a_named_folder_is_built_against(copy_source, tmp_path):

@@ -15,9 +15,10 @@ AT_ONCE = ("deferred_log.h", "#define LOG_INTERVAL 1 ", "#define LOG_INTERVAL 0 
 
 
 @pytest.fixture
-def stress(tmp_path):
-    """Run the program under a sanitizer, with changes to the headers: (header, text, replacement)."""
-    def run(sanitizer, *changes):
+def compiled(tmp_path):
+    """Compile the program for a sanitizer, with changes to the headers: (header, text, replacement); what is returned
+    runs it."""
+    def build(sanitizer, *changes):
         for name in COPIED:
             (tmp_path / name).parent.mkdir(exist_ok=True)
             shutil.copy(HEADERS / name, tmp_path / name)
@@ -29,9 +30,9 @@ def stress(tmp_path):
             [program("cc", "gcc"), "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-pthread",
              f"-fsanitize={sanitizer}", "-I", tmp_path, ROOT / "tests" / "consumers" / "note_stress.c",
              "-o", tmp_path / "stress"], check=True)
-        return subprocess.run([tmp_path / "stress"], capture_output=True, text=True, timeout=200)
+        return lambda: subprocess.run([tmp_path / "stress"], capture_output=True, text=True, timeout=200)
 
-    return run
+    return build
 
 
 # So that others come after the thread has looked, and before it says that it ends.
@@ -41,8 +42,8 @@ LATE = ("deferred_log.h", "        atomic_store(&thread->running, 0);\n        /
 
 @pytest.mark.parametrize("changes", [[], [LATE]], ids=["as it is", "ending late"])
 @pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
-def test_each_is_told(stress, sanitizer, changes):
-    ran = stress(sanitizer, *changes)
+def test_each_is_told(compiled, sanitizer, changes):
+    ran = compiled(sanitizer, *changes)()
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "all told\n", "")
 
 
@@ -52,5 +53,6 @@ def test_each_is_told(stress, sanitizer, changes):
             "} while (0)")],
     [("deferred_log.h", "    log_thread_wait(thread);\n}", "}")],
 ], ids=["not added up", "not looked at again", "not waited for"])
-def test_the_program_finds_a_fault(stress, changes):
-    assert any(stress("address,undefined", *changes).returncode == 1 for _ in range(20))
+def test_the_program_finds_a_fault(compiled, changes):
+    stress = compiled("address,undefined", *changes)
+    assert any(stress().returncode == 1 for _ in range(20))

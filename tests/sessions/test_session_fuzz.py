@@ -8,10 +8,11 @@ from handshakes import VERSIONS, close, connect, pair, shake
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from session_fields import fields
+from tries import tries
 
 from pysidctx import Session, SessionError, WrongContextError
 
-few = settings(max_examples=150,
+few = settings(max_examples=tries(150),
                suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
@@ -76,7 +77,7 @@ def test_random_text(text):
     assert read(Session.from_pem, block.format(text)) is None
 
 
-@settings(few, max_examples=500)
+@settings(few, max_examples=tries(500))
 @given(data=st.data())
 def test_mutated_sessions(contexts, real, data):
     original = data.draw(st.sampled_from(real))

@@ -4,8 +4,11 @@ All modules of a build differ from those of another in how OpenSSL is found in o
 """
 
 import shutil
+import subprocess
+import sys
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 import pysidctx
 
@@ -25,3 +28,22 @@ def copy_modules(folder: Path, *but: str) -> None:
     for path in PACKAGE.rglob(f"*{SUFFIX}"):
         if path.name.partition(".")[0] not in but:
             shutil.copy(path, folder / path.relative_to(PACKAGE))
+
+
+def setup(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+    """Run the setup.py of a source tree."""
+    return subprocess.run([sys.executable, "setup.py", *arguments], capture_output=True, text=True, **options)
+
+
+def output(*command: Any, **options: Any) -> str:
+    """What a program prints that does not fail."""
+    ran: "subprocess.CompletedProcess[str]" = subprocess.run(command, capture_output=True, text=True, **options)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def binding_in(tree: Path) -> "list[str]":
+    """The package that was built there: its folder, how it found libssl, and what it was built with."""
+    code = ("import pysidctx; from pysidctx import binding;"
+            "print(pysidctx.__path__[0], binding.binding(), binding.built_with(), sep='\\n')")
+    return output(sys.executable, "-c", code, cwd=tree).splitlines()

@@ -24,6 +24,7 @@ HEADERS = Path(pysidctx.__file__).parent  # the library's own, of the package th
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 
 SETUP = """
+import os
 import sys
 import pysidctx
 from Cython.Build import cythonize
@@ -34,6 +35,7 @@ sys.argv[1:] = ["build_ext", "--inplace"]
 setup(name="consumers", py_modules=[], ext_modules=cythonize(
     [Extension(source.rsplit(".", 1)[0], [source], include_dirs=[pysidctx.get_include(), *inner],
                extra_compile_args=["-g0", "-Werror", "-Wno-unused-function"]) for source in sources],
+    cache="CYTHON_CACHE_DIR" in os.environ,
     compiler_directives={"language_level": 3, "freethreading_compatible": True}))
 """
 
