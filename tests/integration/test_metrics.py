@@ -108,10 +108,15 @@ def test_a_file_is_read_from_outside(start, pem_files, secret, tmp_path, name):
                 was_resumed, process = client.visit(server.port)
                 processes.add(process)
                 made, resumed = made + 1, resumed + was_resumed
-        assert len(processes) > 1
+        deadline = time.monotonic() + 30
+        while len(processes) < 2:  # the other worker may have started late
+            assert time.monotonic() < deadline, "there are no two workers"
+            was_resumed, process = client.visit(server.port)
+            processes.add(process)
+            made, resumed = made + 1, resumed + was_resumed
         found = counts.read_totals(memory)
-        assert found.handshakes - before.handshakes == made == 40
-        assert found.resumed_by_ticket - before.resumed_by_ticket == resumed == 38
+        assert found.handshakes - before.handshakes == made >= 40
+        assert found.resumed_by_ticket - before.resumed_by_ticket == resumed == made - 2
         assert "RuntimeWarning" not in server.log.read_text()
     assert counts.read_totals(memory).handshakes == found.handshakes
 

@@ -17,10 +17,21 @@ def test_two_instances_with_one_secret_and_a_rolling_restart(start, returning, n
             resumed, by = visits(client, [one.port, other.port])
             assert resumed == client.visits - 1
             known |= by
+        wait_until_known(3, returning[0], one.port, known)
         one.restart()
         wait_until_replaced(returning[0], one.port, known)
         for client in returning:
             assert visits(client, [one.port, other.port], client.visits // 2, first=True)[0] == client.visits // 2
+
+
+def wait_until_known(count, client, port, known):
+    """Visits until so many processes have answered, one of which may have started late."""
+    deadline = time.monotonic() + 30
+    while len(known) < count:
+        assert time.monotonic() < deadline, "a worker has not started"
+        resumed, process = client.visit(port)
+        assert resumed
+        known.add(process)
 
 
 def wait_until_replaced(client, port, known):

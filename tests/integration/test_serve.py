@@ -68,7 +68,7 @@ def running(process):
 # A process that has imported the servers forks one for each command, which has yet to import pysidctx, and ends as a
 # process of Python's does.
 STARTER = """
-import gc, json, os, runpy, sys
+import gc, json, os, runpy, signal, sys
 from contextlib import suppress
 for server in "gunicorn.app.wsgiapp", "hypercorn.__main__", "uvicorn.main":
     with suppress(ImportError):
@@ -78,6 +78,7 @@ for line in sys.stdin:
     folder, environment, code, arguments = json.loads(line)
     child = os.fork()
     if child == 0:
+        signal.alarm(60)
         for number, name in enumerate(("/dev/null", folder + "/stdout", folder + "/stderr")):
             os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
         os.chdir(folder)
@@ -87,7 +88,7 @@ for line in sys.stdin:
         sys.argv[1:] = arguments[1:]
         runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
         break
-    print(os.WEXITSTATUS(os.waitpid(child, 0)[1]), flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
@@ -116,8 +117,8 @@ def serve(tmp_path, request, starter):
         (tmp_path / "app.py").write_text("async def asgi(scope, receive, send): pass\n")
         command = arguments if plain else ("pysidctx", "serve", *arguments)
         print(json.dumps([str(tmp_path), dict(env), code, command]), file=starter.stdin, flush=True)
-        code = int(starter.stdout.readline())
-        return Ran(code, *((tmp_path / name).read_text() for name in ("stdout", "stderr")))
+        status = int(starter.stdout.readline())
+        return Ran(status, *((tmp_path / name).read_text() for name in ("stdout", "stderr")))
     return running_it
 
 

@@ -1,7 +1,7 @@
 """Servers with four workers, as the examples start them: every client that comes back is resumed."""
 
 import pytest
-from server_programs import PROGRAMS, is_resumed_by_another, visits
+from server_programs import PROGRAMS, VISITS_OF_PROGRAMS, is_resumed_by_another, visits
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -19,10 +19,9 @@ def test_every_client_is_resumed(start, returning, name, secret):
 def test_how_many_are_resumed_without_pysidctx(start, returning, name, secret, record_property):
     """By two workers, for comparison."""
     with start(name, plain=True, two_workers=True, secret=secret if PROGRAMS[name].needs_secret else None) as server:
-        counts = [visits(client, [server.port])[0] for client in returning]
+        counts = [visits(client, [server.port], VISITS_OF_PROGRAMS)[0] for client in returning]
     record_property("resumed", counts)
-    of = [client.visits - 1 for client in returning]
-    print(f"{name} alone: {counts} of {of}: Python TLS 1.2, 1.3, openssl TLS 1.2, 1.3")
+    print(f"{name} alone: {counts} of {VISITS_OF_PROGRAMS - 1}: Python TLS 1.2, 1.3, openssl TLS 1.2, 1.3")
 
 
 def test_a_factory_of_one_s_own_is_passed_to_spawned_workers(start, returning, secret):
