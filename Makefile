@@ -25,6 +25,9 @@ WORKERS := $(shell expr 3 \* $$(nproc))
 MODULES := $(shell find pysidctx -name '*.pyx')
 SOURCES := $(MODULES) $(shell find pysidctx include -name '*.pxd' -o -name '*.h') setup.py pyproject.toml
 
+# What is compiled here is not compiled again by tests that build the package.
+CCACHE := $(if $(filter default,$(origin CC)),$(if $(shell command -v ccache),CCACHE_NOHASHDIR=1 CC='ccache cc'))
+
 # What Cython has translated for one Python it need not translate for the next.
 export CYTHON_CACHE_DIR ?= $(CURDIR)/build/cython-cache
 
@@ -65,7 +68,7 @@ $(VENV)/.built: $(SOURCES) .ci/prepare .ci/install
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) --upgrade pip 'setuptools>=77' 'Cython>=3.1'
 	@echo 'Building pysidctx: $(words $(MODULES)) modules, which may take a minute or two'
-	@$(PIP) --no-build-isolation --editable '.[cli]'
+	@$(CCACHE) $(PIP) --no-build-isolation --editable '.[cli]'
 	@touch $@
 
 # What is built already is not built again: pip finds it installed, and adds what the extra names.

@@ -11,14 +11,14 @@ import zipfile
 import pytest
 from builds import binding_in, copy_modules, keep_modules, output, setup
 from consumers import build
-from machine import ROOT, UNOPTIMIZED, compiler_without_openssl, program
+from machine import BUILDING, ROOT, compiler_without_openssl, program
 from readme import INSTALLING
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.source]  # whole builds
 
 # Python itself compiles the modules that are imported. What is translated by a Cython in a folder that pip makes for it
 # is of no use to another.
-PIP = {name: value for name, value in UNOPTIMIZED.items() if name != "CYTHON_CACHE_DIR"}
+PIP = {name: value for name, value in BUILDING.items() if name != "CYTHON_CACHE_DIR"}
 PIP["PIP_NO_COMPILE"] = "1"
 
 
@@ -29,7 +29,7 @@ def run(*command, **options):
 def built(kind, folder, tree, **environment):
     """The one file that `python -m build` makes, and what it says."""
     ran = run(sys.executable, "-m", "build", "--no-isolation", f"--{kind}", "--outdir", folder, tree,
-              env={**UNOPTIMIZED, **environment})
+              env={**BUILDING, **environment})
     assert ran.returncode == 0, ran.stdout + ran.stderr
     (path,) = folder.iterdir()
     return path, ran.stdout + ran.stderr
@@ -201,7 +201,7 @@ def late(wheel, copy_source, tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("late")
     tree = copy_source(folder / "tree")
-    without = dict(UNOPTIMIZED, CC=compiler_without_openssl(folder / "without"), PKG_CONFIG="false")
+    without = dict(BUILDING, CC=compiler_without_openssl(folder / "without"), PKG_CONFIG="false")
     ran = setup("build_ext", cwd=tree, env=without)
     assert ran.returncode == 1 and "without OpenSSL's header openssl/ssl.h" in ran.stderr.splitlines()[-1]
     return tree, setup("build_ext", "--inplace", cwd=tree, env=dict(without, PYSIDCTX_BINDING="late"))
@@ -226,7 +226,7 @@ def test_another_binding_is_built_where_one_was_built_before(late, tmp_path):
     keep_modules(tree, "binding")
     assert binding_in(tree)[2] == "None"
     for binding in ("linked", "late"):
-        ran = setup("build_ext", "--inplace", cwd=tree, env=dict(UNOPTIMIZED, PYSIDCTX_BINDING=binding))
+        ran = setup("build_ext", "--inplace", cwd=tree, env=dict(BUILDING, PYSIDCTX_BINDING=binding))
         assert ran.returncode == 0, ran.stderr
         path, _, built_with = binding_in(tree)
         assert (path, built_with != "None") == (str(tree / "pysidctx"), binding == "linked")

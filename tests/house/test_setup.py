@@ -15,7 +15,7 @@ import Cython.Build
 import pytest
 import setuptools
 from builds import keep_modules, output, setup
-from machine import ROOT, UNOPTIMIZED
+from machine import BUILDING, ROOT
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.source]  # whole builds
 
@@ -261,7 +261,7 @@ def test_a_named_folder_is_built_against(copy_source, tmp_path):
         path = output("cc", f"-print-file-name={name}").strip()
         (named / "lib" / name).symlink_to(Path(path).resolve())
     ran = setup("build_ext", "--inplace", cwd=tree,
-                env=dict(UNOPTIMIZED, PYSIDCTX_OPENSSL_DIR=str(named)))
+                env=dict(BUILDING, PYSIDCTX_OPENSSL_DIR=str(named)))
     assert ran.returncode == 0, ran.stderr
     assert f"-L{named}/lib" in ran.stdout
     code = "from pysidctx import handles; print(handles.__file__)"

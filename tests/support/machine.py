@@ -17,11 +17,14 @@ ROOT = SUPPORT.parent.parent
 
 # What was compiled before is taken from ccache where that is there, from whatever folder it was; and what
 # Cython has translated before from its own cache.
-COMPILER = "ccache cc" if shutil.which("ccache") else "cc"
+CCACHE = shutil.which("ccache")
+COMPILER = "ccache cc" if CCACHE else "cc"
 COMPILING = {"CYTHON_CACHE_DIR": str(ROOT / "build" / "cython-cache"), **os.environ,
              "CCACHE_NOHASHDIR": "1", "CC": COMPILER}
-# For building the package where its speed does not matter.
+# For what is built to be tried once.
 UNOPTIMIZED = dict(COMPILING, CFLAGS="-O0")
+# For building the package: as `make` has built it, of which ccache has all files, or else quickly.
+BUILDING = COMPILING if CCACHE else UNOPTIMIZED
 
 
 def compiler_without_openssl(folder: Path) -> str:
