@@ -35,7 +35,7 @@ export CYTHON_CACHE_DIR ?= $(CURDIR)/build/cython-cache
 demo: $(VENV)/.built
 	$(BIN)/python -m pysidctx demo
 
-test: $(VENV)/.test
+test: $(VENV)/.collected
 	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.test
@@ -76,6 +76,10 @@ $(VENV)/.test $(VENV)/.bench $(VENV)/.docs: $(VENV)/.%: $(VENV)/.built
 	@echo 'Installing from PyPI what pysidctx[$*] names'
 	@$(PIP) 'pysidctx[$*]'
 	@touch $@
+
+# pytest compiles the tests once here, in place of each of its workers. What cannot be collected, it tells later.
+$(VENV)/.collected: $(VENV)/.test
+	@$(BIN)/pytest --collect-only --quiet >$@ || true
 
 # zig is the compiler, so that this takes neither one of the machine nor OpenSSL.
 .venv/wheels/.made: Makefile

@@ -23,19 +23,21 @@ settings.load_profile("suite")
 # Several workers share whole files among them, and none is to wait in the end for one that began late. So what takes
 # the most of a processor comes first, with what mostly waits in between, and what takes seconds at most comes last.
 LONGEST = "test_sanitizer.py"
-SLOW = ("test_packaging.py", "test_benchmarks.py", "test_time_and_failure.py", "test_setup.py", "test_servers.py",
-        "test_tickets.py", "test_demo.py", "test_cached_sessions.py", "test_lint.py", "test_cache_lifetime.py",
-        "test_rolling_restarts.py", "test_leaks.py", "test_check_verdicts.py", "test_check_servers.py",
-        "test_check_report.py", "test_isolation.py", "test_corruption.py", "test_binding.py", "test_import.py",
-        "test_check_silence.py", "test_doctor.py", "test_readme.py", "test_network_namespaces.py",
-        "test_hostmap_threads.py", "test_check.py", "test_doctor_servers.py", "test_gunicorn_hook.py",
-        "test_client_certificates_end.py", "test_site.py", "test_forks.py", "test_wheels.py", "test_replication.py",
-        "test_fleet_example.py", "test_frameworks.py", "test_stats.py", "test_declarations.py",
-        "test_hosts_of_workers.py", "test_valkey.py", "test_check_metrics.py", "test_forgetting.py",
-        "test_server_limits.py", "test_check_luck.py", "test_cache_commands.py", "test_metrics.py",
-        "test_c_interface.py", "test_command_line.py", "test_slab.py", "test_session_fuzz.py", "test_check_client.py",
-        "test_check_summaries.py", "test_elf_objects.py", "test_session_clients.py", "test_stubs.py",
-        "test_check_html.py", "test_host_table.py", "test_wiping.py", "test_post_quantum_clients.py")
+SLOW = ("test_packaging.py", "test_benchmarks.py", "test_rolling_restarts.py", "test_tickets.py",
+        "test_check_verdicts.py", "test_servers.py", "test_corruption.py", "test_lint.py", "test_demo.py",
+        "test_rejected_names_told.py", "test_setup.py", "test_leaks.py", "test_binding.py", "test_serve.py",
+        "test_isolation.py", "test_check_silence.py", "test_valkey.py", "test_time_and_failure.py",
+        "test_check_report.py", "test_site.py", "test_cached_sessions.py", "test_cache_lifetime.py", "test_check.py",
+        "test_readme.py", "test_doctor.py", "test_frameworks.py", "test_forgetting.py", "test_gunicorn_hook.py",
+        "test_doctor_servers.py", "test_last_note.py", "test_check_servers.py", "test_hosts_of_workers.py",
+        "test_replication.py", "test_check_html.py", "test_import.py", "test_declarations.py", "test_templates.py",
+        "test_check_summaries.py", "test_cache_commands.py", "test_server_limits.py",
+        "test_client_certificates_end.py", "test_client_sessions.py", "test_hostmap_tls.py", "test_metrics.py",
+        "test_check_starttls.py", "test_elf_objects.py", "test_hostmap_threads.py", "test_session_fuzz.py",
+        "test_session_clients.py", "test_wheels.py", "test_fleet_example.py", "test_processes.py",
+        "test_recipes_of_ftp.py", "test_wiping.py", "test_recipes.py", "test_wrapped.py", "test_fleet.py",
+        "test_hostile_names.py", "test_records.py", "test_check_client.py", "test_c_interface.py",
+        "test_host_table.py", "test_hostmap_routing.py")
 
 
 SOURCES = ROOT / "pysidctx"
