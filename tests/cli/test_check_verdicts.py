@@ -5,6 +5,7 @@ import itertools
 import os
 import ssl
 import threading
+import time
 from collections import Counter
 
 import libssl
@@ -195,6 +196,22 @@ def test_a_server_without_tickets(found, make_server_ctx):
     found = {each["where"]: (each["grade"], each["seen"]) for each in said["findings"] if each["check"] == "resumption"}
     assert found["TLS 1.2, ticket"] == ("info", "not offered")
     assert found["TLS 1.2, session id"] == ("ok", "9 of 9 returning connections were resumed")
+
+
+@libssl.INFO
+def pause_after_the_last_message(connection, where, value):
+    """OpenSSL has yet to store the session."""
+    if libssl.SSL_state_string(connection) == b"TWFIN":
+        time.sleep(0.02)
+
+
+def test_a_server_that_is_slow_to_store_its_sessions(found, make_server_ctx):
+    ctx = make_server_ctx(tickets=False)
+    libssl.SSL_CTX_set_info_callback(libssl.pointer(ctx), pause_after_the_last_message)
+    with tls_server(ctx) as port:
+        said = found(port, "--name", A)
+    counts = {each["where"]: each["seen"] for each in said["findings"] if each["check"] == "resumption"}
+    assert counts["TLS 1.2, session id"] == "9 of 9 returning connections were resumed"
 
 
 def test_tickets_that_are_never_taken_are_not_ok(found, make_server_ctx):

@@ -138,6 +138,7 @@ NEW_SESSION = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 GET_SESSION = ctypes.CFUNCTYPE(
     ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_ubyte), ctypes.c_int, ctypes.POINTER(ctypes.c_int))
 INFO = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_int)
+SSL_state_string = _function("SSL_state_string", ctypes.c_char_p, ctypes.c_void_p)
 SSL_CTX_set_info_callback = _function("SSL_CTX_set_info_callback", None, ctypes.c_void_p, INFO)
 SSL_CTX_sess_set_new_cb = _function("SSL_CTX_sess_set_new_cb", None, ctypes.c_void_p, NEW_SESSION)
 SSL_CTX_sess_set_get_cb = _function("SSL_CTX_sess_set_get_cb", None, ctypes.c_void_p, GET_SESSION)

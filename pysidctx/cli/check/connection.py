@@ -148,7 +148,7 @@ def visit(target: Target, name: Optional[str], client: Client,
                 refusal = f"this client breaks off ({refusal})"
         return Seen(messages.heard, admitted, refusal, admitted and exchange.tls.session_reused or False,
                     messages.certificate, messages.asked, messages.tickets,
-                    left_with(exchange) if admitted else None, distrust, ended, ours,
+                    left_with(exchange, client) if admitted else None, distrust, ended, ours,
                     messages.secure_renegotiation, b"" if messages.heard else exchange.first,
                     exchange.tls.version())
 
@@ -211,8 +211,12 @@ def reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def left_with(exchange: Exchange) -> Optional[Session]:
-    """Send a close_notify, without which servers drop a session. Returns the session if it can be resumed."""
+def left_with(exchange: Exchange, client: Client) -> Optional[Session]:
+    """Send a close_notify, without which servers drop a session. Returns the session if it can be resumed.
+
+    OpenSSL stores a session of TLS 1.2 after it has sent its last message of the handshake. A client that returned at
+    once might come too early on a busy server, so this one waits until the server closes, too.
+    """
     try:
         session = Session.of(exchange.tls)
     except SessionError:  # it broke off after the handshake
@@ -222,4 +226,7 @@ def left_with(exchange: Exchange) -> Optional[Session]:
         with suppress(ssl.SSLWantReadError):
             once(exchange.tls.unwrap)
         exchange.send()
+        if not client.tickets and not exchange.tls.session_reused:
+            exchange.deadline = time.monotonic() + LEAST_SETTLE
+            exchange.receive()
     return session if session.resumable else None
