@@ -134,9 +134,12 @@ def folder_of_demo(tmp_path_factory):
 def test_the_servers_of_the_demo(kind, folder_of_demo):
     folder, ours = folder_of_demo, kind != "plain"
     with demo.serving(kind, folder) as server:
-        # The demand is known, or is to be found out.
-        known = Checked(server.port, "--name", SHOP, "--demands", BANK, "--ca-file", folder / "ca.pem",
-                        "--client-cert", folder / "client.pem", "--connections", VISITS + 1)
+        for _ in range(1 if ours else 20):  # one worker of the plain one may serve all connections of an audit
+            # The demand is known, or is to be found out.
+            known = Checked(server.port, "--name", SHOP, "--demands", BANK, "--ca-file", folder / "ca.pem",
+                            "--client-cert", folder / "client.pem", "--connections", VISITS + 1)
+            if all(resumed != visits for resumed, visits in map(known.count, TICKETS)):
+                break
         # A worker of the plain one resumes its own sessions alone.
         agrees_with_s_client(known, folder, server.port, (SHOP, BANK), TICKETS, tries=4 if ours else 12)
     assert bool(known.said["faults"]) != ours
