@@ -8,6 +8,7 @@ import shutil
 import signal
 import ssl
 import subprocess
+import sys
 
 import handshakes
 import libssl
@@ -71,6 +72,15 @@ def error_queue_is_left_empty():
     libssl.queued_reasons()
     yield
     assert libssl.ERR_peek_error() == 0
+
+
+@pytest.fixture
+def switch_often():
+    """Python's threads take turns fifty times as often as usual."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-4)
+    yield
+    sys.setswitchinterval(interval)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import ssl
-import sys
 import threading
 
 import pytest
@@ -14,17 +13,11 @@ from tries import tries
 
 from pysidctx import Host, HostMap
 
+pytestmark = pytest.mark.usefixtures("switch_often")
+
 CHANGES = int(os.environ.get("CHANGES", 30_000))
 HANDSHAKES = tries(1_000)
 STEADY = "steady.s.test"  # served by its own entry or by the wildcard, always by one of them
-
-
-@pytest.fixture(autouse=True)
-def switch_often():
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-4)
-    yield
-    sys.setswitchinterval(interval)
 
 
 def run(until, workers):

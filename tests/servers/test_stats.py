@@ -243,14 +243,6 @@ def test_more_processes_than_slots(process):
     assert stats().all_workers.handshakes - before == 100
 
 
-@pytest.fixture
-def switch_often():
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-4)
-    yield
-    sys.setswitchinterval(interval)
-
-
 def test_a_fork_while_threads_count(process, switch_often):
     """Nothing hangs, and nothing is counted twice or lost."""
     process(None)
