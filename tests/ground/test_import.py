@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from machine import SUPPORT, lack
+from prepared import prepared
 
 import pysidctx
 
@@ -28,40 +29,20 @@ def python(code, **environment):
     )
 
 
-# Python imports the package before any module of it. So one process does that, and for each name that it reads it forks
-# a child, which imports that module and ends as a process of Python's does.
-IMPORTER = """
-import gc, os, sys
-import pysidctx
-gc.freeze()  # what was imported already needs not be looked at by each child
-for module in sys.stdin:
-    module, errors = module.split()
-    child = os.fork()
-    if child == 0:
-        os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT), 2)
-        __import__(module)
-        break
-    print(os.waitpid(child, 0)[1], flush=True)
-"""
-
-
 @pytest.fixture(scope="module")
-def importer():
-    with subprocess.Popen([sys.executable, "-W", "error", "-c", IMPORTER], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, text=True, cwd="/") as process:
-        yield process
-        process.kill()  # also if an import has not ended
+def importing():
+    """Python imports the package before any module of it; so one process does that for all of them."""
+    with prepared("import pysidctx", "-W", "error") as run:
+        yield run
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_each_module_imports_alone(module, importer, tmp_path):
-    errors = tmp_path / "errors"
-    print(module, errors, file=importer.stdin, flush=True)
-    status, said = importer.stdout.readline(), errors.read_text()
-    other = re.search(r"^ModuleNotFoundError: No module named '((?!pysidctx)\w+)", said, re.MULTILINE)
+def test_each_module_imports_alone(module, importing):
+    ran = importing(f"import {module}")
+    other = re.search(r"^ModuleNotFoundError: No module named '((?!pysidctx)\w+)", ran.stderr, re.MULTILINE)
     if other:
         lack(f"the module {other[1]} is missing: install it from PyPI")
-    assert (status, said) == ("0\n", "")
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_the_package_imports():

@@ -1,12 +1,10 @@
 """`setup.py`: which OpenSSL it builds against, or none, and what it says where something is missing."""
 
-import json
 import os
 import re
 import runpy
 import shutil
 import ssl
-import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -16,50 +14,26 @@ import pytest
 import setuptools
 from builds import keep_modules, output, setup
 from machine import BUILDING, ROOT
+from prepared import prepared
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.source]  # whole builds
 
 
-# Each build runs in a fork of a process that has imported what takes long.
-BUILDS = """
-import json, os, runpy, sys
-import Cython.Build, setuptools.command.build_ext
-for line in sys.stdin:
-    tree, environment, said = json.loads(line)
-    child = os.fork()
-    if child == 0:
-        os.chdir(tree)
-        os.environ.clear()
-        os.environ.update(environment)
-        for number in 1, 2:
-            os.dup2(os.open(said[number - 1], os.O_WRONLY | os.O_CREAT), number)
-        sys.argv = ["setup.py", "build_ext"]
-        runpy.run_path("setup.py", run_name="__main__")
-        sys.exit()
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-
-
 @pytest.fixture(scope="module")
-def builds():
-    with subprocess.Popen([sys.executable, "-c", BUILDS], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          text=True) as process:
-        yield process
-        process.stdin.close()
+def building():
+    with prepared("import runpy; import Cython.Build, setuptools.command.build_ext", seconds=600) as run:
+        yield run
 
 
 @pytest.fixture
-def refused(builds, tmp_path):
+def refused(building):
     """What setup.py says as it refuses to build a tree in an environment."""
 
     def refused(tree, **environment):
-        said = [str(tmp_path / name) for name in ("stdout", "stderr")]
-        builds.stdin.write(json.dumps([str(tree), {**os.environ, **environment}, said]) + "\n")
-        builds.stdin.flush()
-        code = builds.stdout.readline()
-        errors = Path(said[1]).read_text()
-        assert code == "1\n" and "Traceback" not in errors, errors
-        return errors
+        ran = building("sys.argv = ['setup.py', 'build_ext']; runpy.run_path('setup.py', run_name='__main__')", tree,
+                       {**os.environ, **environment})
+        assert ran.returncode == 1 and "Traceback" not in ran.stderr, ran.stderr
+        return ran.stderr
 
     return refused
 

@@ -1,21 +1,19 @@
 """`pysidctx serve`: the servers' own command lines, with workers that resume each other's sessions."""
 
 import inspect
-import json
 import os
 import re
 import signal
 import ssl
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import libssl
 import pytest
 from machine import lack, module, program
+from prepared import prepared
 from readme import EXAMPLES
 from server_programs import SERVED, VISITS, PythonClient, of_serve, visits
 
@@ -65,60 +63,35 @@ def running(process):
     return False
 
 
-# A process that has imported the servers forks one for each command, which has yet to import pysidctx, and ends as a
-# process of Python's does.
-STARTER = """
-import gc, json, os, runpy, signal, sys
+# A command has yet to import pysidctx.
+SERVERS = """
+import runpy
 from contextlib import suppress
 for server in "gunicorn.app.wsgiapp", "hypercorn.__main__", "uvicorn.main":
     with suppress(ImportError):
         __import__(server)
-gc.freeze()  # or each child would look at all of it as it ends
-for line in sys.stdin:
-    folder, environment, code, arguments = json.loads(line)
-    child = os.fork()
-    if child == 0:
-        signal.alarm(60)
-        for number, name in enumerate(("/dev/null", folder + "/stdout", folder + "/stderr")):
-            os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
-        os.chdir(folder)
-        os.environ.clear()
-        os.environ.update(environment)
-        exec(code)
-        sys.argv[1:] = arguments[1:]
-        runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
-        break
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+COMMAND = """
+sys.argv[1:] = {arguments!r}
+runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
 """
 
 
-class Ran(NamedTuple):
-    """What came of a command."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 @pytest.fixture(scope="module")
-def starter():
-    with subprocess.Popen([sys.executable, "-c", STARTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                          cwd="/") as process:
-        yield process
-    assert process.returncode == 0
+def starting():
+    with prepared(SERVERS) as run:
+        yield run
 
 
 @pytest.fixture
-def serve(tmp_path, request, starter):
+def serve(tmp_path, request, starting):
     """Runs the command until it ends, or `python -m` with the same arguments; `code` is run before."""
     def running_it(*arguments, plain=False, env=os.environ, code=""):
         if arguments[0] == "uvicorn" and not code:
             request.getfixturevalue("hook_of_uvicorn")
         (tmp_path / "app.py").write_text("async def asgi(scope, receive, send): pass\n")
-        command = arguments if plain else ("pysidctx", "serve", *arguments)
-        print(json.dumps([str(tmp_path), dict(env), code, command]), file=starter.stdin, flush=True)
-        status = int(starter.stdout.readline())
-        return Ran(status, *((tmp_path / name).read_text() for name in ("stdout", "stderr")))
+        called, *others = arguments if plain else ("pysidctx", "serve", *arguments)
+        return starting(code + COMMAND.format(arguments=others, module=called), tmp_path, env)
     return running_it
 
 
